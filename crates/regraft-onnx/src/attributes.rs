@@ -1,0 +1,68 @@
+//! A node's attributes by name, with the type the operator expects.
+
+use onnx_ir::{AttributeProto, NodeProto, TensorProto};
+
+use crate::error::Error;
+use crate::model::node_label;
+
+/// Attribute look-up on one node.
+#[derive(Clone, Copy)]
+pub(crate) struct Attributes<'a>(pub &'a NodeProto);
+
+impl<'a> Attributes<'a> {
+    fn get(&self, name: &str) -> Option<&'a AttributeProto> {
+        self.0
+            .attribute
+            .iter()
+            .find(|attribute| attribute.name == name)
+    }
+
+    pub fn int(&self, name: &str) -> Option<i64> {
+        self.get(name).map(|attribute| attribute.i)
+    }
+
+    pub fn float(&self, name: &str) -> Option<f32> {
+        self.get(name).map(|attribute| attribute.f)
+    }
+
+    pub fn ints(&self, name: &str) -> Option<&'a [i64]> {
+        self.get(name).map(|attribute| attribute.ints.as_slice())
+    }
+
+    pub fn floats(&self, name: &str) -> Option<&'a [f32]> {
+        self.get(name).map(|attribute| attribute.floats.as_slice())
+    }
+
+    pub fn string(&self, name: &str) -> Option<String> {
+        self.get(name)
+            .map(|attribute| String::from_utf8_lossy(&attribute.s).into_owned())
+    }
+
+    pub fn tensor(&self, name: &str) -> Option<&'a TensorProto> {
+        self.get(name).and_then(|attribute| attribute.t.as_ref())
+    }
+
+    /// A pair of positive extents (kernel, stride, dilation), or `default` where absent.
+    pub fn pair(&self, name: &str, default: [usize; 2]) -> Result<[usize; 2], Error> {
+        match self.ints(name) {
+            None | Some([]) => Ok(default),
+            Some(&[height, width]) if height > 0 && width > 0 => {
+                Ok([height as usize, width as usize])
+            }
+            Some(other) => Err(self.fault(format!(
+                "attribute `{name}` is {other:?}, expected two positive numbers"
+            ))),
+        }
+    }
+
+    pub fn fault(&self, reason: impl Into<String>) -> Error {
+        fault(self.0, reason)
+    }
+}
+
+pub(crate) fn fault(node: &NodeProto, reason: impl Into<String>) -> Error {
+    Error::Node {
+        node: format!("`{}` ({})", node_label(node), node.op_type),
+        reason: reason.into(),
+    }
+}

@@ -1,0 +1,194 @@
+//! Cuts and blocks: places where exactly one activation crosses, and the stretches of nodes between them.
+
+use std::ops::Range;
+
+use crate::graph::{Input, Node, Parameter, ValueId};
+use crate::names;
+
+/// A stretch of nodes between two cuts, under the name people use for it (`layer1.0`, `Mixed_5b`, `features.17`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Name, unique in the graph.
+    pub name: String,
+    /// Positions in the graph's nodes.
+    pub nodes: Range<usize>,
+    /// The one activation that leaves it.
+    pub output: ValueId,
+    /// Whether it belongs to the head.
+    pub head: bool,
+}
+
+/// Splits `nodes` into blocks. A cut is forced where `head_start` nodes have been passed, if that is one.
+pub(crate) fn split(
+    nodes: &[Node],
+    parameters: &[Parameter],
+    input: ValueId,
+    output: ValueId,
+    head_start: Option<usize>,
+) -> Vec<Block> {
+    let segments = segments(nodes, input, output);
+    let mut blocks: Vec<(Block, Option<String>)> = Vec::new();
+    for nodes_range in segments {
+        let head = head_start.is_some_and(|start| nodes_range.start >= start);
+        let name = segment_name(&nodes[nodes_range.clone()], parameters);
+        let value = nodes[nodes_range.end - 1].output;
+        let key = name.as_deref().map(block_key);
+        if let Some((last, last_key)) = blocks.last_mut() {
+            // Activations, pools and lone normalisations stay with the layer they follow.
+            let follows =
+                key.is_none() || key == *last_key || normalises_only(&nodes[nodes_range.clone()]);
+            if last.head == head && follows && (last_key.is_some() || key.is_none()) {
+                last.nodes.end = nodes_range.end;
+                last.output = value;
+                continue;
+            }
+            // A stretch without parameters before the first layer joins that layer.
+            if last.head == head && last_key.is_none() {
+                last.nodes.end = nodes_range.end;
+                last.output = value;
+                last.name = key.clone().unwrap_or_default();
+                *last_key = key;
+                continue;
+            }
+        }
+        blocks.push((
+            Block {
+                name: key.clone().unwrap_or_default(),
+                nodes: nodes_range,
+                output: value,
+                head,
+            },
+            key,
+        ));
+    }
+    let mut blocks: Vec<Block> = blocks.into_iter().map(|(block, _)| block).collect();
+    for index in 0..blocks.len() {
+        if blocks[index].name.is_empty() {
+            let first = &nodes[blocks[index].nodes.start];
+            blocks[index].name = names::scope(&first.name).unwrap_or_else(|| first.name.clone());
+        }
+        let name = blocks[index].name.clone();
+        let before = blocks[..index]
+            .iter()
+            .filter(|block| block.name == name || block.name.starts_with(&format!("{name}#")))
+            .count();
+        if before > 0 {
+            blocks[index].name = format!("{name}#{}", before + 1);
+        }
+    }
+    blocks
+}
+
+/// Stretches of nodes between places where exactly one activation is alive.
+fn segments(nodes: &[Node], input: ValueId, output: ValueId) -> Vec<Range<usize>> {
+    let values = nodes
+        .iter()
+        .map(|node| node.output.0)
+        .chain([input.0])
+        .max()
+        .unwrap_or(0)
+        + 1;
+    let mut last_use = vec![0usize; values];
+    for (index, node) in nodes.iter().enumerate() {
+        for operand in &node.inputs {
+            if let Input::Value(value) = operand {
+                last_use[value.0] = index;
+            }
+        }
+    }
+    last_use[output.0] = nodes.len();
+    let mut segments = Vec::new();
+    let mut start = 0;
+    let mut alive: Vec<ValueId> = vec![input];
+    for (index, node) in nodes.iter().enumerate() {
+        alive.push(node.output);
+        alive.retain(|value| last_use[value.0] > index);
+        if alive == [node.output] {
+            segments.push(start..index + 1);
+            start = index + 1;
+        }
+    }
+    if start < nodes.len() {
+        segments.push(start..nodes.len());
+    }
+    segments
+}
+
+/// The longest dotted prefix that the modules of a stretch share; the first module's own where they share none.
+fn segment_name(nodes: &[Node], parameters: &[Parameter]) -> Option<String> {
+    let modules: Vec<Vec<&str>> = nodes
+        .iter()
+        .flat_map(|node| &node.inputs)
+        .filter_map(|operand| match operand {
+            Input::Parameter(id) if parameters[id.0].role.trainable() => {
+                Some(&parameters[id.0].name)
+            }
+            _ => None,
+        })
+        .map(|name| {
+            let mut parts: Vec<&str> = name.split('.').collect();
+            if parts.len() > 1 {
+                parts.pop();
+            }
+            parts
+        })
+        .collect();
+    let first = modules.first()?;
+    let shared = (0..first.len())
+        .take_while(|&depth| {
+            modules
+                .iter()
+                .all(|module| module.get(depth) == first.get(depth))
+        })
+        .count();
+    let length = if shared == 0 { first.len() } else { shared };
+    Some(first[..length].join("."))
+}
+
+/// What tells one block from the next: the module path through its first run of numbers (`layer1.0.conv2` and
+/// `layer1.0` are both `layer1.0`), the whole path where it has none.
+fn block_key(path: &str) -> String {
+    let parts: Vec<&str> = path.split('.').collect();
+    let numeric = |part: &&str| part.chars().all(|c| c.is_ascii_digit());
+    match parts.iter().position(numeric) {
+        Some(first) => {
+            let run = parts[first..]
+                .iter()
+                .take_while(|part| numeric(part))
+                .count();
+            parts[..first + run].join(".")
+        }
+        None => path.to_owned(),
+    }
+}
+
+fn normalises_only(nodes: &[Node]) -> bool {
+    use crate::op::Op;
+    !nodes
+        .iter()
+        .any(|node| matches!(node.op, Op::Conv(_) | Op::Linear(_) | Op::MatMul))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_keys_follow_what_people_call_a_block() {
+        for (path, key) in [
+            ("layer1.0.conv1", "layer1.0"),
+            ("layer1.0", "layer1.0"),
+            ("features.17", "features.17"),
+            ("features.1.0.block.0.0", "features.1.0"),
+            ("features.1.conv.0.0", "features.1"),
+            ("_blocks.15._project_conv", "_blocks.15"),
+            ("Mixed_5b", "Mixed_5b"),
+            (
+                "features.denseblock1.denselayer1",
+                "features.denseblock1.denselayer1",
+            ),
+        ] {
+            assert_eq!(block_key(path), key);
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Finding the head and putting another in its place.
+//!
+//! The head is what follows the last pooled (or flattened) feature vector: one linear layer or several with activations
+//! between them, or a 1 x 1 convolution before the pooling. A new head is made of ordinary ONNX nodes in the
+//! file, so the grafted file is imported, trained and written like any other.
+
+use std::collections::HashSet;
+
+use onnx_ir::{AttributeProto, AttributeType, NodeProto, TensorProto};
+
+use crate::error::{Error, nearest};
+use crate::graph::{Dim, Graph, Input, Node, ValueId};
+use crate::metadata;
+use crate::model::Model;
+use crate::op::Op;
+use crate::tensor;
+
+/// Where the head begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadSite {
+    /// The activation a new head takes: `[N, F]`, or `[N, C, H, W]` where the classifier is a convolution.
+    pub feature: ValueId,
+    /// Position of the head's first node; it and all that follow are the head.
+    pub first_node: usize,
+    /// Length of the pooled feature vector: F or C.
+    pub features: usize,
+    /// Whether the feature is an image that a new head has to pool.
+    pub spatial: bool,
+}
+
+/// What to put in the head's place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadSpec {
+    /// Its layers.
+    pub kind: HeadKind,
+    /// Name of the node after which to cut, instead of where the head was found.
+    pub at: Option<String>,
+    /// One label a class, in the order of the logits.
+    pub labels: Vec<String>,
+    /// Decides the initial weights.
+    pub seed: u64,
+}
+
+/// Layers of a head.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HeadKind {
+    /// One linear layer.
+    Linear,
+    /// Linear, ReLU, linear.
+    Mlp {
+        /// Width of the hidden layer.
+        hidden: usize,
+    },
+    /// The model's own head; its number of classes must be that of the labels.
+    Keep,
+}
+
+/// Prefix of the names of everything a new head adds.
+const PREFIX: &str = "head";
+/// Name of a new head's output.
+const LOGITS: &str = "logits";
+
+/// Finds the head by structure.
+pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
+    // From the logits up to the classifier, through what may follow it.
+    let mut value = graph.logits;
+    let classifier = loop {
+        let (position, node) = producer(graph, value)
+            .ok_or("no linear layer or convolution was found before the output".to_owned())?;
+        match &node.op {
+            Op::Linear(_) | Op::Conv(_) => break position,
+            Op::Activation(_)
+            | Op::Reshape
+            | Op::Transpose { .. }
+            | Op::GlobalAveragePool
+            | Op::GlobalMaxPool
+            | Op::AveragePool { .. }
+            | Op::ReduceMean { .. }
+            | Op::Softmax { .. }
+            | Op::LogSoftmax { .. } => {}
+            Op::Binary(_) if single_activation(node).is_some() => {}
+            other => {
+                return Err(format!(
+                    "the output comes from `{}` ({}), not from a linear layer or convolution",
+                    node.name,
+                    other.name()
+                ));
+            }
+        }
+        value = single_activation(node).ok_or_else(|| {
+            format!(
+                "node `{}` joins several activations after the classifier",
+                node.name
+            )
+        })?;
+    };
+    let mut feature = single_activation(&graph.nodes[classifier])
+        .ok_or_else(|| "the classifier has no input".to_owned())?;
+    let mut first = classifier;
+    // Several linear layers: up to the first one after the flattened features.
+    if graph.value(feature).shape.len() == 2 {
+        let mut value = feature;
+        while let Some((position, node)) = producer(graph, value) {
+            let of_head = matches!(
+                node.op,
+                Op::Linear(_) | Op::Activation(_) | Op::BatchNorm(_) | Op::Binary(_)
+            );
+            let Some(input) = single_activation(node)
+                .filter(|input| of_head && graph.value(*input).shape.len() == 2)
+            else {
+                break;
+            };
+            if matches!(node.op, Op::Linear(_)) {
+                (feature, first) = (input, position);
+            }
+            value = input;
+        }
+    }
+    site(graph, feature, first)
+}
+
+fn site(graph: &Graph, feature: ValueId, first_node: usize) -> Result<HeadSite, String> {
+    let (features, spatial) = match graph.value(feature).shape.as_slice() {
+        [Dim::Batch, Dim::Fixed(features)] => (*features, false),
+        [
+            Dim::Batch,
+            Dim::Fixed(channels),
+            Dim::Fixed(_),
+            Dim::Fixed(_),
+        ] => (*channels, true),
+        other => {
+            return Err(format!(
+                "`{}` has shape {}; a head needs [N, features] or [N, C, H, W]",
+                graph.value(feature).name,
+                crate::import::show(other)
+            ));
+        }
+    };
+    // Nothing computed before may be used after, except the feature itself.
+    let before: HashSet<ValueId> = graph.nodes[..first_node]
+        .iter()
+        .map(|n| n.output)
+        .chain([graph.input])
+        .filter(|v| *v != feature)
+        .collect();
+    let crossing = graph.nodes[first_node..]
+        .iter()
+        .flat_map(|node| node.inputs.iter().map(move |i| (node, i)));
+    for (node, input) in crossing {
+        if let Input::Value(value) = input
+            && before.contains(value)
+        {
+            return Err(format!(
+                "node `{}` reads `{}` past `{}`; cut where one activation crosses",
+                node.name,
+                graph.value(*value).name,
+                graph.value(feature).name
+            ));
+        }
+    }
+    Ok(HeadSite {
+        feature,
+        first_node,
+        features,
+        spatial,
+    })
+}
+
+/// The site right after the node called `name`.
+fn site_after(graph: &Graph, name: &str) -> Result<HeadSite, Error> {
+    let position = graph
+        .nodes
+        .iter()
+        .position(|node| node.name == name)
+        .ok_or_else(|| Error::NoSuchName {
+            what: "node",
+            name: name.to_owned(),
+            near: nearest(name, graph.nodes.iter().map(|node| node.name.as_str())),
+        })?;
+    site(graph, graph.nodes[position].output, position + 1).map_err(|reason| Error::Head {
+        reason: format!("the head cannot be cut at node `{name}`: {reason}"),
+    })
+}
+
+/// The model with a new head and labels; with [`HeadKind::Keep`], its own head and the labels.
+///
+/// The new output is called `logits`, `[N, classes]`, without softmax. Nodes and initializers that only the old head used
+/// are gone; all others keep their names. New initial weights are uniform in +-1/sqrt(fan-in), drawn from `seed`.
+///
+/// # Errors
+/// When the head cannot be found, or kept, or `at` names no cut.
+pub fn replace(model: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, Error> {
+    if spec.kind == HeadKind::Keep {
+        if graph.classes() != spec.labels.len() {
+            return Err(Error::Head {
+                reason: format!(
+                    "the model's own head has {} classes, the data has {}; use head `linear`",
+                    graph.classes(),
+                    spec.labels.len()
+                ),
+            });
+        }
+        let mut kept = model.clone();
+        metadata::set_labels(&mut kept, &spec.labels);
+        return Ok(kept);
+    }
+    let site = match &spec.at {
+        Some(name) => site_after(graph, name)?,
+        None => graph.head.clone().map_err(|reason| Error::Head {
+            reason: format!("no head was found: {reason}; name the node to cut after with `head = {{ at = \"…\" }}`"),
+        })?,
+    };
+    let mut proto = model.proto.clone();
+    let file = proto.graph.mut_or_insert_default();
+
+    // What the feature needs stays; the old head goes, with the weights that only it used.
+    let feature_name = graph.value(site.feature).name.clone();
+    let needed = needed_by(&file.node, &feature_name);
+    let mut index = 0;
+    file.node.retain(|_| {
+        index += 1;
+        needed[index - 1]
+    });
+    let used: HashSet<String> = file
+        .node
+        .iter()
+        .flat_map(|node| node.input.iter().cloned())
+        .collect();
+    file.initializer
+        .retain(|tensor| used.contains(&tensor.name));
+    let image = graph.input_name.clone();
+    file.input
+        .retain(|input| input.name == image || used.contains(&input.name));
+    file.value_info.retain(|value| used.contains(&value.name));
+    file.quantization_annotation.clear();
+
+    let mut builder = HeadBuilder::new(&file.node, &file.initializer, spec.seed);
+    let classes = spec.labels.len();
+    let mut value = feature_name;
+    if site.spatial {
+        value = builder.node("GlobalAveragePool", "pool", &[&value], vec![]);
+        value = builder.node("Flatten", "flatten", &[&value], vec![]);
+    }
+    let logits = match spec.kind {
+        HeadKind::Mlp { hidden } => {
+            value = builder.linear("fc1", &value, site.features, hidden);
+            value = builder.node("Relu", "relu", &[&value], vec![]);
+            builder.linear("fc2", &value, hidden, classes)
+        }
+        HeadKind::Linear | HeadKind::Keep => builder.linear("fc", &value, site.features, classes),
+    };
+    let free = !file
+        .node
+        .iter()
+        .any(|node| node.output.iter().any(|output| output == LOGITS));
+    let logits = match builder.nodes.last_mut() {
+        Some(last) if free => {
+            last.output = vec![LOGITS.to_owned()];
+            LOGITS.to_owned()
+        }
+        _ => logits,
+    };
+    file.node.extend(builder.nodes);
+    file.initializer.extend(builder.initializers);
+    let Some(output) = file.output.first_mut() else {
+        return Err(Error::Head {
+            reason: "the model has no output".to_owned(),
+        });
+    };
+    output.name = logits;
+    let tensor_type = output.type_.mut_or_insert_default().mut_tensor_type();
+    tensor_type.elem_type = tensor::FLOAT;
+    let dims = &mut tensor_type.shape.mut_or_insert_default().dim;
+    dims.clear();
+    dims.extend([Default::default(), Default::default()]);
+    dims[0].set_dim_param("N".to_owned());
+    dims[1].set_dim_value(classes as i64);
+
+    let mut grafted = Model::from_proto(proto)?;
+    metadata::set_labels(&mut grafted, &spec.labels);
+    Ok(grafted)
+}
+
+/// Which nodes the value `name` depends on.
+fn needed_by(nodes: &[NodeProto], name: &str) -> Vec<bool> {
+    let mut wanted: HashSet<&str> = HashSet::from([name]);
+    let mut needed = vec![false; nodes.len()];
+    // Files are in execution order by specification; where one is not, further rounds settle it.
+    loop {
+        let before = wanted.len();
+        for (index, node) in nodes.iter().enumerate().rev() {
+            if node
+                .output
+                .iter()
+                .any(|output| wanted.contains(output.as_str()))
+            {
+                needed[index] = true;
+                wanted.extend(
+                    node.input
+                        .iter()
+                        .map(String::as_str)
+                        .filter(|name| !name.is_empty()),
+                );
+            }
+        }
+        if wanted.len() == before {
+            return needed;
+        }
+    }
+}
+
+/// Makes the nodes and weights of a head under names that are free in the file.
+struct HeadBuilder {
+    nodes: Vec<NodeProto>,
+    initializers: Vec<TensorProto>,
+    prefix: String,
+    random: SplitMix,
+}
+
+impl HeadBuilder {
+    fn new(nodes: &[NodeProto], initializers: &[TensorProto], seed: u64) -> Self {
+        let taken = |prefix: &str| {
+            let (path, scope) = (format!("{prefix}."), format!("{prefix}/"));
+            nodes.iter().any(|n| {
+                n.name.starts_with(&scope) || n.output.iter().any(|o| o.starts_with(&scope))
+            }) || initializers.iter().any(|t| t.name.starts_with(&path))
+        };
+        let mut prefix = PREFIX.to_owned();
+        let mut count = 2;
+        while taken(&prefix) && count < 1000 {
+            prefix = format!("{PREFIX}{count}");
+            count += 1;
+        }
+        Self {
+            nodes: Vec::new(),
+            initializers: Vec::new(),
+            prefix,
+            random: SplitMix(seed),
+        }
+    }
+
+    fn node(
+        &mut self,
+        operator: &str,
+        name: &str,
+        inputs: &[&str],
+        attribute: Vec<AttributeProto>,
+    ) -> String {
+        let output = format!("{}/{name}", self.prefix);
+        self.nodes.push(NodeProto {
+            name: output.clone(),
+            op_type: operator.to_owned(),
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![output.clone()],
+            attribute,
+            ..NodeProto::default()
+        });
+        output
+    }
+
+    /// A linear layer with PyTorch's default initialisation: weight and bias uniform in +-1/sqrt(fan-in).
+    fn linear(&mut self, name: &str, input: &str, inputs: usize, outputs: usize) -> String {
+        let bound = 1.0 / (inputs as f32).sqrt();
+        let weight_name = format!("{}.{name}.weight", self.prefix);
+        let bias_name = format!("{}.{name}.bias", self.prefix);
+        let weight = self.random.uniform(outputs * inputs, bound);
+        let bias = self.random.uniform(outputs, bound);
+        self.initializers.push(tensor::float_proto(
+            &weight_name,
+            &[outputs, inputs],
+            &weight,
+        ));
+        self.initializers
+            .push(tensor::float_proto(&bias_name, &[outputs], &bias));
+        let transposed = AttributeProto {
+            name: "transB".to_owned(),
+            type_: AttributeType::INT.into(),
+            i: 1,
+            ..AttributeProto::default()
+        };
+        self.node(
+            "Gemm",
+            name,
+            &[input, &weight_name, &bias_name],
+            vec![transposed],
+        )
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014): small, seeded, the same everywhere.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn uniform(&mut self, count: usize, bound: f32) -> Vec<f32> {
+        (0..count)
+            .map(|_| {
+                let unit = (self.next() >> 40) as f32 / (1u64 << 24) as f32;
+                (2.0 * unit - 1.0) * bound
+            })
+            .collect()
+    }
+}
+
+fn producer(graph: &Graph, value: ValueId) -> Option<(usize, &Node)> {
+    graph
+        .nodes
+        .iter()
+        .enumerate()
+        .rev()
+        .find(|(_, node)| node.output == value)
+}
+
+/// The node's activation, where it has exactly one.
+fn single_activation(node: &Node) -> Option<ValueId> {
+    let mut values = node.inputs.iter().filter_map(|input| match input {
+        Input::Value(value) => Some(*value),
+        Input::Parameter(_) => None,
+    });
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}

@@ -1,0 +1,249 @@
+//! Elementwise functions of one and two operands, and softmax.
+
+use onnx_ir::NodeProto;
+
+use super::{Extent, Importer, Known, attributes, axis, show, unsupported};
+use crate::attributes::fault;
+use crate::error::Error;
+use crate::graph::{Dim, Input, Role, ValueId};
+use crate::op::{Activation, Binary, Op};
+
+/// Functions of one activation.
+pub(super) fn activation(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    let function = match node.op_type.as_str() {
+        "Relu" => Activation::Relu,
+        "Clip" => clip(importer, node)?,
+        "LeakyRelu" => Activation::LeakyRelu {
+            alpha: attributes.float("alpha").unwrap_or(0.01),
+        },
+        "Elu" => Activation::Elu {
+            alpha: attributes.float("alpha").unwrap_or(1.0),
+        },
+        "Sigmoid" => Activation::Sigmoid,
+        "HardSigmoid" => Activation::HardSigmoid {
+            alpha: attributes.float("alpha").unwrap_or(0.2),
+            beta: attributes.float("beta").unwrap_or(0.5),
+        },
+        "HardSwish" => Activation::HardSwish,
+        "Tanh" => Activation::Tanh,
+        "Softplus" => Activation::Softplus,
+        "Erf" => Activation::Erf,
+        "Gelu" => Activation::Gelu {
+            tanh: attributes
+                .string("approximate")
+                .is_some_and(|a| a == "tanh"),
+        },
+        "Exp" => Activation::Exp,
+        "Log" => Activation::Log,
+        "Sqrt" => Activation::Sqrt,
+        "Reciprocal" => Activation::Reciprocal,
+        "Neg" => Activation::Neg,
+        "Abs" => Activation::Abs,
+        _ => return Err(fault(node, "is not an activation function")),
+    };
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    importer.emit(
+        node,
+        0,
+        Op::Activation(function),
+        vec![Input::Value(input)],
+        shape,
+        0,
+    )
+}
+
+/// Clip's bounds are attributes before opset 11, inputs from then on.
+fn clip(importer: &mut Importer<'_>, node: &NodeProto) -> Result<Activation, Error> {
+    let attributes = attributes(node);
+    let (min, max) = if importer.opset() < 11 {
+        (attributes.float("min"), attributes.float("max"))
+    } else {
+        (importer.scalar(node, 1)?, importer.scalar(node, 2)?)
+    };
+    Ok(Activation::Clip {
+        min: min.unwrap_or(f32::NEG_INFINITY),
+        max: max.unwrap_or(f32::INFINITY),
+    })
+}
+
+/// Functions of two operands: two activations, an activation and a constant, or two lists of extents.
+pub(super) fn binary(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let operator = match node.op_type.as_str() {
+        "Add" | "Sum" => Binary::Add,
+        "Sub" => Binary::Sub,
+        "Mul" => Binary::Mul,
+        "Div" => Binary::Div,
+        "Pow" => Binary::Pow,
+        "Max" => Binary::Max,
+        "Min" => Binary::Min,
+        _ => return Err(fault(node, "is not an elementwise operator")),
+    };
+    if node.input.len() != 2 {
+        return Err(unsupported(
+            node,
+            format!("{} operands; two are supported", node.input.len()),
+        ));
+    }
+    let (left, right) = (importer.required(node, 0)?, importer.required(node, 1)?);
+    match (&left, &right) {
+        (Known::Activation(a), Known::Activation(b)) => {
+            let shape = broadcast(node, importer.shape(*a), importer.shape(*b))?;
+            importer.emit(
+                node,
+                0,
+                Op::Binary(operator),
+                vec![Input::Value(*a), Input::Value(*b)],
+                shape,
+                0,
+            )
+        }
+        (Known::Activation(value), _) => with_constant(importer, node, operator, *value, 1),
+        (_, Known::Activation(value)) => with_constant(importer, node, operator, *value, 0),
+        _ => on_extents(importer, node, operator),
+    }
+}
+
+fn with_constant(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    operator: Binary,
+    value: ValueId,
+    constant: usize,
+) -> Result<(), Error> {
+    let role = constant_role(importer, node, operator, value, constant)?;
+    let parameter = importer
+        .parameter(node, constant, role)?
+        .ok_or_else(|| fault(node, format!("input {constant} is missing")))?;
+    let other: Vec<Dim> = importer
+        .parameter_shape(parameter)
+        .iter()
+        .map(|&n| Dim::Fixed(n))
+        .collect();
+    let shape = broadcast(node, importer.shape(value), &other)?;
+    let operands = match constant {
+        0 => vec![Input::Parameter(parameter), Input::Value(value)],
+        _ => vec![Input::Value(value), Input::Parameter(parameter)],
+    };
+    importer.emit(node, 0, Op::Binary(operator), operands, shape, 0)
+}
+
+/// A vector that multiplies or is added behind the first layer is a folded normalisation or a bias, and trains;
+/// single numbers and what comes before the first layer (preprocessing) stay as they are.
+fn constant_role(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    operator: Binary,
+    value: ValueId,
+    constant: usize,
+) -> Result<Role, Error> {
+    let values = importer
+        .constant(node, constant)?
+        .map_or(0, |c| c.shape.iter().product());
+    if values <= 1 || !importer.past_first_layer() {
+        return Ok(Role::Constant);
+    }
+    let scaled = importer.producer(value).is_some_and(|before| {
+        before.op == Op::Binary(Binary::Mul)
+            && before
+                .inputs
+                .iter()
+                .any(|i| matches!(i, Input::Parameter(_)))
+    });
+    Ok(match operator {
+        Binary::Mul => Role::NormScale,
+        Binary::Add if scaled => Role::NormShift,
+        Binary::Add => Role::Bias,
+        _ => Role::Constant,
+    })
+}
+
+/// Shape arithmetic: computed here.
+fn on_extents(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    operator: Binary,
+) -> Result<(), Error> {
+    let (Some(left), Some(right)) = (importer.extents(node, 0)?, importer.extents(node, 1)?) else {
+        return Err(fault(node, "an operand is missing"));
+    };
+    let length = left.len().max(right.len());
+    let at = |list: &[Extent], index: usize| match list {
+        [one] => Some(*one),
+        many => many.get(index).copied(),
+    };
+    let values = (0..length)
+        .map(
+            |index| match (at(&left, index), operator, at(&right, index)) {
+                (Some(Extent::Batch), Binary::Mul | Binary::Div, Some(Extent::Number(1)))
+                | (Some(Extent::Number(1)), Binary::Mul, Some(Extent::Batch))
+                | (Some(Extent::Batch), Binary::Add | Binary::Sub, Some(Extent::Number(0))) => {
+                    Ok(Extent::Batch)
+                }
+                (Some(Extent::Number(a)), operator, Some(Extent::Number(b))) => match operator {
+                    Binary::Add => a.checked_add(b),
+                    Binary::Sub => a.checked_sub(b),
+                    Binary::Mul => a.checked_mul(b),
+                    Binary::Div => a.checked_div(b),
+                    Binary::Max => Some(a.max(b)),
+                    Binary::Min => Some(a.min(b)),
+                    Binary::Pow => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
+                }
+                .map(Extent::Number)
+                .ok_or_else(|| fault(node, format!("{a} and {b} cannot be combined"))),
+                _ => Err(unsupported(node, "calculates with the batch size")),
+            },
+        )
+        .collect::<Result<Vec<_>, _>>()?;
+    importer.alias(node, Known::Extents(values))
+}
+
+/// Softmax and LogSoftmax; before opset 13 they work on the input flattened from `axis` on.
+pub(super) fn softmax(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    let flattens = importer.opset() < 13;
+    let axis = axis(
+        node,
+        attributes(node)
+            .int("axis")
+            .unwrap_or(if flattens { 1 } else { -1 }),
+        shape.len(),
+    )?;
+    if flattens && shape[axis + 1..].iter().any(|&dim| dim != Dim::Fixed(1)) {
+        return Err(unsupported(
+            node,
+            format!("over several axes of {}", show(&shape)),
+        ));
+    }
+    if shape[axis] == Dim::Batch {
+        return Err(unsupported(node, "over the batch"));
+    }
+    let op = match node.op_type.as_str() {
+        "LogSoftmax" => Op::LogSoftmax { axis },
+        _ => Op::Softmax { axis },
+    };
+    importer.emit(node, 0, op, vec![Input::Value(input)], shape, 0)
+}
+
+/// The shape of an elementwise result, aligned from the right.
+fn broadcast(node: &NodeProto, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, Error> {
+    let rank = a.len().max(b.len());
+    let at = |shape: &[Dim], index: usize| {
+        (index + shape.len())
+            .checked_sub(rank)
+            .map_or(Dim::Fixed(1), |index| shape[index])
+    };
+    (0..rank)
+        .map(|index| match (at(a, index), at(b, index)) {
+            (x, y) if x == y => Ok(x),
+            (x, Dim::Fixed(1)) => Ok(x),
+            (Dim::Fixed(1), y) => Ok(y),
+            _ => Err(fault(
+                node,
+                format!("shapes {} and {} do not broadcast", show(a), show(b)),
+            )),
+        })
+        .collect()
+}

@@ -1,0 +1,346 @@
+//! Layers with weights: convolution, linear, batch normalisation; and local response normalisation.
+
+use onnx_ir::NodeProto;
+
+use super::{Importer, attributes, show, unsupported};
+use crate::attributes::{Attributes, fault};
+use crate::error::Error;
+use crate::graph::{Dim, Input, ParameterId, Role, ValueId};
+use crate::op::{BatchNorm, Conv, Linear, Lrn, Op};
+
+/// Conv, opsets 1 to 22.
+pub(super) fn conv(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    let input = importer.activation(node, 0)?;
+    let [channels, height, width] = importer.image(node, input)?;
+    let weight = required_parameter(importer, node, 1, Role::Weight)?;
+    let bias = importer.parameter(node, 2, Role::Bias)?;
+    let weight_shape = importer.parameter_shape(weight).to_vec();
+    let [outputs, per_group, kernel_height, kernel_width] = weight_shape[..] else {
+        return Err(unsupported(
+            node,
+            format!("its weight has shape {weight_shape:?}; only 2-D convolutions are supported"),
+        ));
+    };
+    let kernel = [kernel_height, kernel_width];
+    if attributes.pair("kernel_shape", kernel)? != kernel || kernel.contains(&0) {
+        return Err(attributes.fault(format!(
+            "`kernel_shape` disagrees with its weight's shape {weight_shape:?}"
+        )));
+    }
+    let groups = usize::try_from(attributes.int("group").unwrap_or(1)).unwrap_or(0);
+    if groups == 0
+        || outputs == 0
+        || per_group.checked_mul(groups) != Some(channels)
+        || outputs % groups != 0
+    {
+        return Err(attributes.fault(format!(
+            "weight {weight_shape:?} in {groups} groups does not fit an input of {channels} channels"
+        )));
+    }
+    if let Some(bias) = bias {
+        expect_vector(importer, node, bias, outputs, "bias")?;
+    }
+    let stride = attributes.pair("strides", [1, 1])?;
+    let dilation = attributes.pair("dilations", [1, 1])?;
+    let pads = pads(&attributes, [height, width], kernel, stride, dilation)?;
+    let conv = Conv {
+        kernel,
+        stride,
+        pads,
+        dilation,
+        groups,
+    };
+    let (Some(out_height), Some(out_width)) = (conv.output(0, height), conv.output(1, width))
+    else {
+        return Err(attributes.fault(format!(
+            "a kernel of {kernel_height} x {kernel_width} does not fit an input of {height} x {width}; the image is too small for this network"
+        )));
+    };
+    let macs = (outputs * out_height * out_width) as u64
+        * (per_group * kernel_height * kernel_width) as u64;
+    let shape = vec![
+        Dim::Batch,
+        Dim::Fixed(outputs),
+        Dim::Fixed(out_height),
+        Dim::Fixed(out_width),
+    ];
+    importer.emit(
+        node,
+        0,
+        Op::Conv(conv),
+        operands(input, [Some(weight), bias]),
+        shape,
+        macs,
+    )
+}
+
+/// Padding from `pads` or `auto_pad`: top, left, bottom, right.
+pub(super) fn pads(
+    attributes: &Attributes<'_>,
+    input: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    dilation: [usize; 2],
+) -> Result<[usize; 4], Error> {
+    let auto_pad = attributes
+        .string("auto_pad")
+        .unwrap_or_else(|| "NOTSET".to_owned());
+    let upper = match auto_pad.as_str() {
+        "NOTSET" | "" => {
+            let explicit = attributes.ints("pads").unwrap_or(&[]);
+            let small = |&pad: &i64| usize::try_from(pad).ok().filter(|&pad| pad <= 1 << 16);
+            return match explicit {
+                [] => Ok([0; 4]),
+                pads => pads
+                    .iter()
+                    .map(small)
+                    .collect::<Option<Vec<usize>>>()
+                    .and_then(|pads| <[usize; 4]>::try_from(pads).ok())
+                    .ok_or_else(|| {
+                        attributes.fault(format!(
+                            "attribute `pads` is {pads:?}, expected four numbers from 0"
+                        ))
+                    }),
+            };
+        }
+        "VALID" => return Ok([0; 4]),
+        "SAME_UPPER" => true,
+        "SAME_LOWER" => false,
+        other => return Err(attributes.fault(format!("unknown `auto_pad` `{other}`"))),
+    };
+    let mut pads = [0; 4];
+    for axis in 0..2 {
+        let window = dilation[axis] * (kernel[axis] - 1) + 1;
+        let total = ((input[axis].div_ceil(stride[axis]) - 1) * stride[axis] + window)
+            .saturating_sub(input[axis]);
+        let (small, large) = (total / 2, total - total / 2);
+        (pads[axis], pads[axis + 2]) = if upper {
+            (small, large)
+        } else {
+            (large, small)
+        };
+    }
+    Ok(pads)
+}
+
+/// Gemm with `alpha` and `beta` 1, opsets 1 to 13.
+pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    if attributes.float("alpha").unwrap_or(1.0) != 1.0
+        || attributes.float("beta").unwrap_or(1.0) != 1.0
+    {
+        return Err(unsupported(
+            node,
+            "`alpha` and `beta` other than 1 are not supported",
+        ));
+    }
+    if attributes.int("transA").unwrap_or(0) != 0 {
+        return Err(unsupported(node, "`transA` is not supported"));
+    }
+    let input = importer.activation(node, 0)?;
+    let weight = required_parameter(importer, node, 1, Role::Weight)?;
+    let bias = importer.parameter(node, 2, Role::Bias)?;
+    let weight_transposed = attributes.int("transB").unwrap_or(0) != 0;
+    linear(importer, node, input, weight, bias, weight_transposed)
+}
+
+/// MatMul with a constant matrix is a linear layer; with another activation it is a product.
+pub(super) fn matmul(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let left = importer.activation(node, 0)?;
+    if let Ok(right) = importer.activation(node, 1) {
+        return product(importer, node, left, right);
+    }
+    let weight = required_parameter(importer, node, 1, Role::Weight)?;
+    linear(importer, node, left, weight, None, false)
+}
+
+fn linear(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    input: ValueId,
+    weight: ParameterId,
+    bias: Option<ParameterId>,
+    weight_transposed: bool,
+) -> Result<(), Error> {
+    let weight_shape = importer.parameter_shape(weight).to_vec();
+    let [rows, columns] = weight_shape[..] else {
+        return Err(unsupported(
+            node,
+            format!("its weight has shape {weight_shape:?}; a matrix is expected"),
+        ));
+    };
+    let (inputs, outputs) = if weight_transposed {
+        (columns, rows)
+    } else {
+        (rows, columns)
+    };
+    let mut shape = importer.shape(input).to_vec();
+    if shape.len() < 2 || shape.last() != Some(&Dim::Fixed(inputs)) {
+        return Err(fault(
+            node,
+            format!(
+                "its weight takes {inputs} features, its input is {}",
+                show(&shape)
+            ),
+        ));
+    }
+    if let Some(bias) = bias {
+        expect_vector(importer, node, bias, outputs, "bias")?;
+    }
+    shape.pop();
+    let rows: u64 = shape
+        .iter()
+        .map(|dim| {
+            if let Dim::Fixed(n) = dim {
+                *n as u64
+            } else {
+                1
+            }
+        })
+        .product();
+    shape.push(Dim::Fixed(outputs));
+    let op = Op::Linear(Linear { weight_transposed });
+    importer.emit(
+        node,
+        0,
+        op,
+        operands(input, [Some(weight), bias]),
+        shape,
+        rows * (inputs * outputs) as u64,
+    )
+}
+
+fn product(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    left: ValueId,
+    right: ValueId,
+) -> Result<(), Error> {
+    let (a, b) = (
+        importer.shape(left).to_vec(),
+        importer.shape(right).to_vec(),
+    );
+    let rank = a.len();
+    if rank < 3 || b.len() != rank || a[..rank - 2] != b[..rank - 2] || a[rank - 1] != b[rank - 2] {
+        return Err(unsupported(
+            node,
+            format!(
+                "a product of {} and {} is not supported",
+                show(&a),
+                show(&b)
+            ),
+        ));
+    }
+    let mut shape = a.clone();
+    shape[rank - 1] = b[rank - 1];
+    let macs = shape
+        .iter()
+        .chain([&a[rank - 1]])
+        .map(|dim| {
+            if let Dim::Fixed(n) = dim {
+                *n as u64
+            } else {
+                1
+            }
+        })
+        .product();
+    importer.emit(
+        node,
+        0,
+        Op::MatMul,
+        vec![Input::Value(left), Input::Value(right)],
+        shape,
+        macs,
+    )
+}
+
+/// BatchNormalization, opsets 1 to 15. `epsilon` and `momentum` are read from the file's own node, with the
+/// specification's defaults.
+pub(super) fn batch_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    if attributes.int("spatial").unwrap_or(1) != 1 {
+        return Err(unsupported(node, "`spatial = 0` is not supported"));
+    }
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    let Some(&Dim::Fixed(channels)) = shape.get(1) else {
+        return Err(unsupported(
+            node,
+            format!(
+                "its input has shape {}, expected channels second",
+                show(&shape)
+            ),
+        ));
+    };
+    let mut inputs = vec![Input::Value(input)];
+    let roles = [
+        Role::NormScale,
+        Role::NormShift,
+        Role::RunningMean,
+        Role::RunningVariance,
+    ];
+    for (index, role) in roles.into_iter().enumerate() {
+        let parameter = required_parameter(importer, node, index + 1, role)?;
+        expect_vector(importer, node, parameter, channels, "batch norm operand")?;
+        inputs.push(Input::Parameter(parameter));
+    }
+    let op = Op::BatchNorm(BatchNorm {
+        epsilon: attributes.float("epsilon").unwrap_or(1e-5).into(),
+        momentum: attributes.float("momentum").unwrap_or(0.9).into(),
+    });
+    importer.emit(node, 0, op, inputs, shape, 0)
+}
+
+/// LRN, opsets 1 and 13.
+pub(super) fn lrn(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    let input = importer.activation(node, 0)?;
+    importer.image(node, input)?;
+    let size = usize::try_from(attributes.int("size").unwrap_or(0)).unwrap_or(0);
+    if size == 0 {
+        return Err(attributes.fault("attribute `size` is missing"));
+    }
+    let op = Op::Lrn(Lrn {
+        size,
+        alpha: attributes.float("alpha").unwrap_or(1e-4),
+        beta: attributes.float("beta").unwrap_or(0.75),
+        bias: attributes.float("bias").unwrap_or(1.0),
+    });
+    let shape = importer.shape(input).to_vec();
+    importer.emit(node, 0, op, vec![Input::Value(input)], shape, 0)
+}
+
+fn operands(input: ValueId, parameters: [Option<ParameterId>; 2]) -> Vec<Input> {
+    let mut operands = vec![Input::Value(input)];
+    operands.extend(parameters.into_iter().flatten().map(Input::Parameter));
+    operands
+}
+
+fn required_parameter(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    index: usize,
+    role: Role,
+) -> Result<ParameterId, Error> {
+    importer
+        .parameter(node, index, role)?
+        .ok_or_else(|| fault(node, format!("input {index} (its {role:?}) is missing")))
+}
+
+fn expect_vector(
+    importer: &Importer<'_>,
+    node: &NodeProto,
+    id: ParameterId,
+    length: usize,
+    what: &str,
+) -> Result<(), Error> {
+    let shape = importer.parameter_shape(id);
+    if shape.iter().product::<usize>() == length && shape.len() == 1 {
+        return Ok(());
+    }
+    Err(fault(
+        node,
+        format!("its {what} has shape {shape:?}, expected [{length}]"),
+    ))
+}

@@ -1,0 +1,547 @@
+//! Operators that move values without computing: reshape, transpose, join, cut, pad.
+
+use onnx_ir::NodeProto;
+
+use super::{Extent, Importer, Known, attributes, axis, show, unsupported};
+use crate::attributes::fault;
+use crate::error::Error;
+use crate::graph::{Dim, Input, ValueId};
+use crate::op::Op;
+
+/// Reshape; the target is an attribute before opset 5, an input from then on.
+pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    let target = match attributes.ints("shape") {
+        Some(shape) => shape.iter().map(|&n| Extent::Number(n)).collect(),
+        None => importer
+            .extents(node, 1)?
+            .ok_or_else(|| fault(node, "its target shape is missing"))?,
+    };
+    let source = importer.required(node, 0)?;
+    let Known::Activation(input) = source else {
+        return importer.alias(node, source);
+    };
+    let zero_copies = attributes.int("allowzero").unwrap_or(0) == 0;
+    let from = importer.shape(input).to_vec();
+    let shape = resolve(&from, &target, zero_copies, importer.fixed_batch).ok_or_else(|| {
+        fault(
+            node,
+            format!(
+                "{} does not reshape to {}",
+                show(&from),
+                show_target(&target)
+            ),
+        )
+    })?;
+    emit_reshape(importer, node, input, shape)
+}
+
+/// The target shape for any batch; `None` where the counts cannot agree.
+fn resolve(
+    from: &[Dim],
+    target: &[Extent],
+    zero_copies: bool,
+    fixed_batch: Option<i64>,
+) -> Option<Vec<Dim>> {
+    let per_image = |shape: &[Dim]| -> usize {
+        shape
+            .iter()
+            .map(|dim| if let Dim::Fixed(n) = dim { *n } else { 1 })
+            .product()
+    };
+    let total = per_image(from);
+    let batched = from.contains(&Dim::Batch);
+    let mut shape: Vec<Option<Dim>> = Vec::with_capacity(target.len());
+    for (index, extent) in target.iter().enumerate() {
+        shape.push(match extent {
+            Extent::Batch => Some(Dim::Batch),
+            Extent::Number(0) if zero_copies => Some(*from.get(index)?),
+            Extent::Number(-1) => None,
+            Extent::Number(n) => Some(Dim::Fixed(usize::try_from(*n).ok()?)),
+        });
+    }
+    let known: Vec<Dim> = shape.iter().flatten().copied().collect();
+    let unknown = shape.len() - known.len();
+    let has_batch = known.contains(&Dim::Batch);
+    let fixed = per_image(&known);
+    match (unknown, batched && !has_batch) {
+        // The one open extent is the batch: the rest accounts for a whole image.
+        (1, true) if fixed == total => fill(&mut shape, Dim::Batch),
+        // The file fixes the batch it was exported with.
+        (open, true) if open <= 1 && fixed_batch.is_some() => {
+            let first = shape.first_mut()?;
+            if *first != Some(Dim::Fixed(usize::try_from(fixed_batch?).ok()?)) {
+                return None;
+            }
+            *first = Some(Dim::Batch);
+            let rest: usize = per_image(&shape.iter().flatten().copied().collect::<Vec<_>>());
+            if open == 1 {
+                fill(&mut shape, Dim::Fixed(total.checked_div(rest)?));
+            }
+        }
+        (1, false) => fill(&mut shape, Dim::Fixed(total.checked_div(fixed)?)),
+        _ => {}
+    }
+    let shape: Vec<Dim> = shape.into_iter().collect::<Option<_>>()?;
+    let batches = shape.iter().filter(|dim| **dim == Dim::Batch).count();
+    (per_image(&shape) == total && batches == usize::from(batched)).then_some(shape)
+}
+
+fn fill(shape: &mut [Option<Dim>], dim: Dim) {
+    if let Some(open) = shape.iter_mut().find(|dim| dim.is_none()) {
+        *open = Some(dim);
+    }
+}
+
+fn show_target(target: &[Extent]) -> String {
+    let extents: Vec<String> = target
+        .iter()
+        .map(|extent| match extent {
+            Extent::Batch => "N".to_owned(),
+            Extent::Number(n) => n.to_string(),
+        })
+        .collect();
+    format!("[{}]", extents.join(", "))
+}
+
+/// A reshape that changes nothing leaves no node.
+fn emit_reshape(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    input: ValueId,
+    shape: Vec<Dim>,
+) -> Result<(), Error> {
+    if importer.shape(input) == shape {
+        return importer.alias(node, Known::Activation(input));
+    }
+    importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)
+}
+
+/// Flatten to two dimensions.
+pub(super) fn flatten(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    let given = attributes(node).int("axis").unwrap_or(1);
+    if given != 1 && given != 1 - shape.len() as i64 || shape.first() != Some(&Dim::Batch) {
+        return Err(unsupported(
+            node,
+            format!("flattening {} at axis {given}", show(&shape)),
+        ));
+    }
+    let features = shape[1..]
+        .iter()
+        .map(|dim| if let Dim::Fixed(n) = dim { *n } else { 1 })
+        .product();
+    emit_reshape(
+        importer,
+        node,
+        input,
+        vec![Dim::Batch, Dim::Fixed(features)],
+    )
+}
+
+/// Squeeze; axes are an attribute before opset 13, an input from then on.
+pub(super) fn squeeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let given = axes(importer, node)?;
+    let source = importer.required(node, 0)?;
+    let input = match source {
+        Known::Activation(input) => input,
+        constant => return importer.alias(node, constant),
+    };
+    let shape = importer.shape(input).to_vec();
+    let axes = match given {
+        Some(axes) => axes
+            .into_iter()
+            .map(|a| axis(node, a, shape.len()))
+            .collect::<Result<Vec<_>, _>>()?,
+        None => (0..shape.len())
+            .filter(|&axis| shape[axis] == Dim::Fixed(1))
+            .collect(),
+    };
+    if let Some(&wrong) = axes.iter().find(|&&axis| shape[axis] != Dim::Fixed(1)) {
+        return Err(fault(
+            node,
+            format!("axis {wrong} of {} is not 1", show(&shape)),
+        ));
+    }
+    let kept = (0..shape.len())
+        .filter(|axis| !axes.contains(axis))
+        .map(|axis| shape[axis])
+        .collect();
+    emit_reshape(importer, node, input, kept)
+}
+
+/// Unsqueeze; axes are an attribute before opset 13, an input from then on.
+pub(super) fn unsqueeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let given = axes(importer, node)?.ok_or_else(|| fault(node, "its axes are missing"))?;
+    let source = importer.required(node, 0)?;
+    let input = match source {
+        Known::Activation(input) => input,
+        constant => return importer.alias(node, constant),
+    };
+    let shape = importer.shape(input).to_vec();
+    let rank = shape.len() + given.len();
+    let axes = given
+        .into_iter()
+        .map(|a| axis(node, a, rank))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut old = shape.into_iter();
+    let spread = (0..rank)
+        .map(|index| {
+            if axes.contains(&index) {
+                Some(Dim::Fixed(1))
+            } else {
+                old.next()
+            }
+        })
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| fault(node, "an axis is named twice"))?;
+    emit_reshape(importer, node, input, spread)
+}
+
+fn axes(importer: &mut Importer<'_>, node: &NodeProto) -> Result<Option<Vec<i64>>, Error> {
+    match attributes(node).ints("axes") {
+        Some(axes) => Ok(Some(axes.to_vec())),
+        None => importer.integers(node, 1),
+    }
+}
+
+/// Transpose.
+pub(super) fn transpose(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    let perm: Vec<usize> = match attributes(node).ints("perm") {
+        None => (0..shape.len()).rev().collect(),
+        Some(perm) => perm
+            .iter()
+            .map(|&a| axis(node, a, shape.len()))
+            .collect::<Result<_, _>>()?,
+    };
+    let mut sorted = perm.clone();
+    sorted.sort_unstable();
+    if sorted != (0..shape.len()).collect::<Vec<_>>() {
+        return Err(fault(
+            node,
+            format!("`perm` {perm:?} is no permutation of {} axes", shape.len()),
+        ));
+    }
+    let moved = perm.iter().map(|&axis| shape[axis]).collect();
+    importer.emit(
+        node,
+        0,
+        Op::Transpose { perm },
+        vec![Input::Value(input)],
+        moved,
+        0,
+    )
+}
+
+/// Concat of activations, or of extents.
+pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let count = node.input.len();
+    if count == 0 {
+        return Err(fault(node, "has no inputs"));
+    }
+    if !matches!(importer.required(node, 0)?, Known::Activation(_)) {
+        let mut values = Vec::new();
+        for index in 0..count {
+            values.extend(importer.extents(node, index)?.unwrap_or_default());
+        }
+        return importer.alias(node, Known::Extents(values));
+    }
+    let inputs = (0..count)
+        .map(|index| importer.activation(node, index))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut shape = importer.shape(inputs[0]).to_vec();
+    let axis = axis(node, attributes(node).int("axis").unwrap_or(1), shape.len())?;
+    let mut extent = 0;
+    for &input in &inputs {
+        let other = importer.shape(input);
+        let fits = other.len() == shape.len()
+            && (0..shape.len()).all(|a| a == axis || other[a] == shape[a]);
+        match (fits, other.get(axis)) {
+            (true, Some(Dim::Fixed(n))) => extent += n,
+            _ => {
+                return Err(fault(
+                    node,
+                    format!(
+                        "{} does not join {} along axis {axis}",
+                        show(other),
+                        show(&shape)
+                    ),
+                ));
+            }
+        }
+    }
+    shape[axis] = Dim::Fixed(extent);
+    importer.emit(
+        node,
+        0,
+        Op::Concat { axis },
+        inputs.into_iter().map(Input::Value).collect(),
+        shape,
+        0,
+    )
+}
+
+/// Gather of one index along an axis of an activation, or of entries of extents.
+pub(super) fn gather(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let given = attributes(node).int("axis").unwrap_or(0);
+    let indices = importer
+        .constant(node, 1)?
+        .ok_or_else(|| fault(node, "its indices are missing"))?;
+    let numbers = importer.integers(node, 1)?.unwrap_or_default();
+    let source = importer.required(node, 0)?;
+    let Known::Activation(input) = source else {
+        let list = importer.extents(node, 0)?.unwrap_or_default();
+        let values = numbers
+            .iter()
+            .map(|&index| axis(node, index, list.len()).map(|index| list[index]))
+            .collect::<Result<Vec<_>, _>>()?;
+        return importer.alias(node, Known::Extents(values));
+    };
+    let shape = importer.shape(input).to_vec();
+    let axis_index = axis(node, given, shape.len())?;
+    let (Dim::Fixed(extent), true, [index]) = (
+        shape[axis_index],
+        indices.shape.is_empty(),
+        numbers.as_slice(),
+    ) else {
+        return Err(unsupported(
+            node,
+            "gathering more than one index of an activation",
+        ));
+    };
+    let index = axis(node, *index, extent)?;
+    let mut rest = shape;
+    rest.remove(axis_index);
+    importer.emit(
+        node,
+        0,
+        Op::Select {
+            axis: axis_index,
+            index,
+        },
+        vec![Input::Value(input)],
+        rest,
+        0,
+    )
+}
+
+/// Slice of an activation (one axis at a time), or of extents. Bounds are attributes before opset 10.
+pub(super) fn slice(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    let (starts, ends, axes, steps) = match (attributes.ints("starts"), attributes.ints("ends")) {
+        (Some(starts), Some(ends)) => (
+            starts.to_vec(),
+            ends.to_vec(),
+            attributes.ints("axes").map(<[i64]>::to_vec),
+            None,
+        ),
+        _ => {
+            let starts = importer
+                .integers(node, 1)?
+                .ok_or_else(|| fault(node, "its starts are missing"))?;
+            let ends = importer
+                .integers(node, 2)?
+                .ok_or_else(|| fault(node, "its ends are missing"))?;
+            (
+                starts,
+                ends,
+                importer.integers(node, 3)?,
+                importer.integers(node, 4)?,
+            )
+        }
+    };
+    let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
+    if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
+        return Err(fault(node, "starts, ends, axes and steps differ in number"));
+    }
+    let source = importer.required(node, 0)?;
+    let Known::Activation(input) = source else {
+        let list = importer.extents(node, 0)?.unwrap_or_default();
+        let (&[start], &[end], &[step]) = (starts.as_slice(), ends.as_slice(), steps.as_slice())
+        else {
+            return Err(unsupported(node, "slicing a shape along several axes"));
+        };
+        let (start, end, step) = bounds(node, start, end, step, list.len())?;
+        let values = list[start..end].iter().copied().step_by(step).collect();
+        return importer.alias(node, Known::Extents(values));
+    };
+    let mut cuts = Vec::new();
+    let shape = importer.shape(input).to_vec();
+    for index in 0..starts.len() {
+        let along = axis(node, axes[index], shape.len())?;
+        let Dim::Fixed(extent) = shape[along] else {
+            if starts[index] == 0 && ends[index] >= i64::from(i32::MAX) && steps[index] == 1 {
+                continue;
+            }
+            return Err(unsupported(node, "slicing the batch"));
+        };
+        let (start, end, step) = bounds(node, starts[index], ends[index], steps[index], extent)?;
+        if (start, end, step) != (0, extent, 1) {
+            cuts.push((along, start, end, step));
+        }
+    }
+    match cuts.as_slice() {
+        [] => importer.alias(node, Known::Activation(input)),
+        &[(along, start, end, step)] => {
+            emit_slice(importer, node, 0, input, along, start, end, step)
+        }
+        _ => Err(unsupported(node, "slicing several axes at once")),
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn emit_slice(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    output: usize,
+    input: ValueId,
+    axis: usize,
+    start: usize,
+    end: usize,
+    step: usize,
+) -> Result<(), Error> {
+    let mut shape = importer.shape(input).to_vec();
+    shape[axis] = Dim::Fixed((end - start).div_ceil(step));
+    importer.emit(
+        node,
+        output,
+        Op::Slice {
+            axis,
+            start,
+            end,
+            step,
+        },
+        vec![Input::Value(input)],
+        shape,
+        0,
+    )
+}
+
+/// Python-like bounds on an axis of `extent` entries; a backward step is not supported.
+fn bounds(
+    node: &NodeProto,
+    start: i64,
+    end: i64,
+    step: i64,
+    extent: usize,
+) -> Result<(usize, usize, usize), Error> {
+    let Some(step) = usize::try_from(step).ok().filter(|&step| step > 0) else {
+        return Err(unsupported(node, format!("slicing with step {step}")));
+    };
+    let length = extent as i64;
+    let clamp = |at: i64| {
+        (if at < 0 {
+            at.saturating_add(length)
+        } else {
+            at
+        })
+        .clamp(0, length) as usize
+    };
+    let (start, end) = (clamp(start), clamp(end));
+    if start >= end {
+        return Err(fault(node, format!("takes nothing of an axis of {extent}")));
+    }
+    Ok((start, end, step))
+}
+
+/// Split of an activation along an axis; sizes are an attribute before opset 13, an input from then on.
+pub(super) fn split(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    let axis = axis(node, attributes.int("axis").unwrap_or(0), shape.len())?;
+    let Dim::Fixed(extent) = shape[axis] else {
+        return Err(unsupported(node, "splitting the batch"));
+    };
+    let given = match attributes.ints("split") {
+        Some(sizes) => Some(sizes.to_vec()),
+        None => importer.integers(node, 1)?,
+    };
+    let sizes: Vec<usize> = match given {
+        Some(sizes) => sizes
+            .iter()
+            .map(|&size| usize::try_from(size).unwrap_or(0))
+            .collect(),
+        None => {
+            let parts = node.output.len().max(1);
+            let part = extent.div_ceil(parts);
+            (0..parts)
+                .map(|index| part.min(extent.saturating_sub(index * part)))
+                .collect()
+        }
+    };
+    if sizes.len() != node.output.len()
+        || sizes.contains(&0)
+        || sizes.iter().sum::<usize>() != extent
+    {
+        return Err(fault(
+            node,
+            format!("parts {sizes:?} do not make up an axis of {extent}"),
+        ));
+    }
+    let mut start = 0;
+    for (index, size) in sizes.into_iter().enumerate() {
+        emit_slice(importer, node, index, input, axis, start, start + size, 1)?;
+        start += size;
+    }
+    Ok(())
+}
+
+/// Pad of height and width with a constant; pads are an attribute before opset 11, an input from then on.
+pub(super) fn pad(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    let mode = attributes
+        .string("mode")
+        .unwrap_or_else(|| "constant".to_owned());
+    if mode != "constant" {
+        return Err(unsupported(node, format!("padding mode `{mode}`")));
+    }
+    let input = importer.activation(node, 0)?;
+    let [channels, height, width] = importer.image(node, input)?;
+    let (pads, value) = match attributes.ints("pads") {
+        Some(pads) => (pads.to_vec(), attributes.float("value").unwrap_or(0.0)),
+        None => (
+            importer
+                .integers(node, 1)?
+                .ok_or_else(|| fault(node, "its pads are missing"))?,
+            importer.scalar(node, 2)?.unwrap_or(0.0),
+        ),
+    };
+    let small = |pad: i64| usize::try_from(pad).ok().filter(|&pad| pad <= 1 << 16);
+    let &[0, 0, top, left, 0, 0, bottom, right] = pads.as_slice() else {
+        return Err(unsupported(
+            node,
+            format!("pads {pads:?}; only height and width can be padded"),
+        ));
+    };
+    let (Some(top), Some(left), Some(bottom), Some(right)) =
+        (small(top), small(left), small(bottom), small(right))
+    else {
+        return Err(unsupported(
+            node,
+            format!("pads {pads:?}; only growing is supported"),
+        ));
+    };
+    let pads = [top, left, bottom, right];
+    if pads == [0; 4] {
+        return importer.alias(node, Known::Activation(input));
+    }
+    let shape = vec![
+        Dim::Batch,
+        Dim::Fixed(channels),
+        Dim::Fixed(height + top + bottom),
+        Dim::Fixed(width + left + right),
+    ];
+    importer.emit(
+        node,
+        0,
+        Op::Pad { pads, value },
+        vec![Input::Value(input)],
+        shape,
+        0,
+    )
+}

@@ -1,0 +1,145 @@
+//! Pooling over windows, over whole images, and over axes.
+
+use onnx_ir::NodeProto;
+
+use super::{Importer, attributes, axis, layers};
+use crate::error::Error;
+use crate::graph::{Dim, Input, ValueId};
+use crate::op::{Op, Pool};
+
+/// MaxPool, opsets 1 to 22; the indices output is not supported where used.
+pub(super) fn max_pool(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let (input, pool, shape) = window(importer, node)?;
+    importer.emit(
+        node,
+        0,
+        Op::MaxPool(pool),
+        vec![Input::Value(input)],
+        shape,
+        0,
+    )
+}
+
+/// AveragePool, opsets 1 to 22.
+pub(super) fn average_pool(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let count_include_pad = attributes(node).int("count_include_pad").unwrap_or(0) != 0;
+    let (input, pool, shape) = window(importer, node)?;
+    let [_, height, width] = importer.image(node, input)?;
+    // One window over the whole image is a global pool, whose kernel is quicker everywhere.
+    let whole = pool.kernel == [height, width] && pool.pads == [0; 4] && pool.dilation == [1, 1];
+    let op = if whole {
+        Op::GlobalAveragePool
+    } else {
+        Op::AveragePool {
+            pool,
+            count_include_pad,
+        }
+    };
+    importer.emit(node, 0, op, vec![Input::Value(input)], shape, 0)
+}
+
+/// GlobalAveragePool and GlobalMaxPool.
+pub(super) fn global(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let input = importer.activation(node, 0)?;
+    let [channels, ..] = importer.image(node, input)?;
+    let op = match node.op_type.as_str() {
+        "GlobalMaxPool" => Op::GlobalMaxPool,
+        _ => Op::GlobalAveragePool,
+    };
+    let shape = vec![
+        Dim::Batch,
+        Dim::Fixed(channels),
+        Dim::Fixed(1),
+        Dim::Fixed(1),
+    ];
+    importer.emit(node, 0, op, vec![Input::Value(input)], shape, 0)
+}
+
+/// ReduceMean; axes are an attribute up to opset 17 and an input from 18.
+pub(super) fn reduce_mean(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    let given = match attributes.ints("axes") {
+        Some(axes) => Some(axes.to_vec()),
+        None => importer.integers(node, 1)?,
+    };
+    let mut axes = given
+        .filter(|axes| !axes.is_empty())
+        .ok_or_else(|| {
+            super::unsupported(
+                node,
+                "a mean over every axis, the batch too, is not supported",
+            )
+        })?
+        .into_iter()
+        .map(|a| axis(node, a, shape.len()))
+        .collect::<Result<Vec<_>, _>>()?;
+    axes.sort_unstable();
+    axes.dedup();
+    if axes.iter().any(|&axis| shape[axis] == Dim::Batch) {
+        return Err(super::unsupported(
+            node,
+            "a mean over the batch is not supported",
+        ));
+    }
+    let keep_dims = attributes.int("keepdims").unwrap_or(1) != 0;
+    let reduced = shape
+        .iter()
+        .enumerate()
+        .filter_map(|(index, &dim)| match (axes.contains(&index), keep_dims) {
+            (false, _) => Some(dim),
+            (true, true) => Some(Dim::Fixed(1)),
+            (true, false) => None,
+        })
+        .collect();
+    importer.emit(
+        node,
+        0,
+        Op::ReduceMean { axes, keep_dims },
+        vec![Input::Value(input)],
+        reduced,
+        0,
+    )
+}
+
+fn window(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+) -> Result<(ValueId, Pool, Vec<Dim>), Error> {
+    let attributes = attributes(node);
+    let input = importer.activation(node, 0)?;
+    let [channels, height, width] = importer.image(node, input)?;
+    let kernel = attributes.pair("kernel_shape", [0, 0])?;
+    if kernel == [0, 0] {
+        return Err(attributes.fault("attribute `kernel_shape` is missing"));
+    }
+    let stride = attributes.pair("strides", [1, 1])?;
+    let dilation = attributes.pair("dilations", [1, 1])?;
+    let pads = layers::pads(&attributes, [height, width], kernel, stride, dilation)?;
+    let ceil_mode = attributes.int("ceil_mode").unwrap_or(0) != 0;
+    let pool = Pool {
+        kernel,
+        stride,
+        pads,
+        dilation,
+        ceil_mode,
+    };
+    let (Some(out_height), Some(out_width)) = (pool.output(0, height), pool.output(1, width))
+    else {
+        return Err(attributes.fault(format!(
+            "a window of {} x {} does not fit an input of {height} x {width}; the image is too small for this network",
+            kernel[0], kernel[1]
+        )));
+    };
+    if (0..4).any(|side| pads[side] >= dilation[side % 2] * (kernel[side % 2] - 1) + 1) {
+        return Err(attributes.fault("padding is as large as the window"));
+    }
+    let shape = vec![
+        Dim::Batch,
+        Dim::Fixed(channels),
+        Dim::Fixed(out_height),
+        Dim::Fixed(out_width),
+    ];
+    Ok((input, pool, shape))
+}

@@ -1,0 +1,83 @@
+//! The table of operators: one line each. A new operator is one function in its family's file and one line here.
+
+use onnx_ir::NodeProto;
+
+use super::{Importer, constants, elementwise, layers, layout, pooling};
+use crate::error::Error;
+
+type Import = fn(&mut Importer<'_>, &NodeProto) -> Result<(), Error>;
+
+const OPERATORS: &[(&str, Import)] = &[
+    ("Abs", elementwise::activation),
+    ("Add", elementwise::binary),
+    ("AveragePool", pooling::average_pool),
+    ("BatchNormalization", layers::batch_norm),
+    ("Cast", constants::cast),
+    ("Clip", elementwise::activation),
+    ("Concat", layout::concat),
+    ("Constant", constants::constant),
+    ("Conv", layers::conv),
+    ("Div", elementwise::binary),
+    ("Dropout", constants::pass),
+    ("Elu", elementwise::activation),
+    ("Erf", elementwise::activation),
+    ("Exp", elementwise::activation),
+    ("Flatten", layout::flatten),
+    ("Gather", layout::gather),
+    ("Gelu", elementwise::activation),
+    ("Gemm", layers::gemm),
+    ("GlobalAveragePool", pooling::global),
+    ("GlobalMaxPool", pooling::global),
+    ("HardSigmoid", elementwise::activation),
+    ("HardSwish", elementwise::activation),
+    ("Identity", constants::pass),
+    ("LRN", layers::lrn),
+    ("LeakyRelu", elementwise::activation),
+    ("Log", elementwise::activation),
+    ("LogSoftmax", elementwise::softmax),
+    ("MatMul", layers::matmul),
+    ("Max", elementwise::binary),
+    ("MaxPool", pooling::max_pool),
+    ("Min", elementwise::binary),
+    ("Mul", elementwise::binary),
+    ("Neg", elementwise::activation),
+    ("Pad", layout::pad),
+    ("Pow", elementwise::binary),
+    ("Reciprocal", elementwise::activation),
+    ("ReduceMean", pooling::reduce_mean),
+    ("Relu", elementwise::activation),
+    ("Reshape", layout::reshape),
+    ("Shape", constants::shape),
+    ("Sigmoid", elementwise::activation),
+    ("Slice", layout::slice),
+    ("Softmax", elementwise::softmax),
+    ("Softplus", elementwise::activation),
+    ("Split", layout::split),
+    ("Sqrt", elementwise::activation),
+    ("Squeeze", layout::squeeze),
+    ("Sub", elementwise::binary),
+    ("Sum", elementwise::binary),
+    ("Tanh", elementwise::activation),
+    ("Transpose", layout::transpose),
+    ("Unsqueeze", layout::unsqueeze),
+];
+
+/// The function that imports an operator of the standard domain.
+pub(super) fn importer(operator: &str) -> Option<Import> {
+    OPERATORS
+        .binary_search_by(|(name, _)| (*name).cmp(operator))
+        .ok()
+        .map(|index| OPERATORS[index].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_so_that_every_line_is_found() {
+        for (name, _) in OPERATORS {
+            assert!(importer(name).is_some(), "{name} is out of order");
+        }
+    }
+}

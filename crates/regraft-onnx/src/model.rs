@@ -1,0 +1,168 @@
+//! The ONNX file itself: decoded, checked on the surface, with its initializers by name.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use onnx_ir::{GraphProto, Message, ModelProto, NodeProto, TensorProto};
+
+use crate::error::Error;
+use crate::tensor;
+
+/// An ONNX model as it lies in its file.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub(crate) proto: ModelProto,
+    /// Where it was read from, for messages.
+    path: Option<PathBuf>,
+    initializers: HashMap<String, usize>,
+}
+
+impl Model {
+    /// Reads a model from a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no ONNX model, or keeps its weights outside itself.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let bytes = std::fs::read(path).map_err(|source| Error::Io {
+            action: "reading",
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut model = Self::from_bytes(&bytes)?;
+        model.path = Some(path.to_owned());
+        Ok(model)
+    }
+
+    /// Decodes a model from the bytes of an ONNX file.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.is_empty() {
+            return Err(Error::NotOnnx {
+                reason: "the file is empty".to_owned(),
+            });
+        }
+        let proto = ModelProto::parse_from_bytes(bytes).map_err(|error| Error::NotOnnx {
+            reason: error.to_string(),
+        })?;
+        Self::from_proto(proto)
+    }
+
+    pub(crate) fn from_proto(proto: ModelProto) -> Result<Self, Error> {
+        let Some(graph) = proto.graph.as_ref() else {
+            return Err(Error::NotOnnx {
+                reason: "it holds no graph".to_owned(),
+            });
+        };
+        if graph.node.is_empty() {
+            return Err(Error::NotOnnx {
+                reason: "its graph has no nodes".to_owned(),
+            });
+        }
+        let mut initializers = HashMap::with_capacity(graph.initializer.len());
+        for (index, tensor) in graph.initializer.iter().enumerate() {
+            tensor::check(tensor)?;
+            if initializers.insert(tensor.name.clone(), index).is_some() {
+                return Err(Error::Tensor {
+                    name: tensor.name.clone(),
+                    reason: "declared twice".to_owned(),
+                });
+            }
+        }
+        Ok(Self {
+            proto,
+            path: None,
+            initializers,
+        })
+    }
+
+    /// Where the model was read from.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The version of the standard operator set the file asks for.
+    pub fn opset(&self) -> i64 {
+        self.proto
+            .opset_import
+            .iter()
+            .find(|set| set.domain.is_empty() || set.domain == "ai.onnx")
+            .map_or(1, |set| set.version)
+    }
+
+    /// The program that wrote the file, e.g. `pytorch 2.9`.
+    pub fn producer(&self) -> String {
+        format!(
+            "{} {}",
+            self.proto.producer_name, self.proto.producer_version
+        )
+        .trim()
+        .to_owned()
+    }
+
+    /// Names of the file's nodes, in file order.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.graph().node.iter().map(|node| node.name.as_str())
+    }
+
+    /// Names of the file's initializers, in file order.
+    pub fn initializer_names(&self) -> impl Iterator<Item = &str> {
+        self.graph()
+            .initializer
+            .iter()
+            .map(|tensor| tensor.name.as_str())
+    }
+
+    /// The values of a float initializer.
+    ///
+    /// # Errors
+    /// When there is none of that name, or its data is damaged.
+    pub fn weights(&self, initializer: &str) -> Result<Vec<f32>, Error> {
+        let tensor = self
+            .initializer(initializer)
+            .ok_or_else(|| Error::NoSuchName {
+                what: "initializer",
+                name: initializer.to_owned(),
+                near: crate::error::nearest(initializer, self.initializer_names()),
+            })?;
+        tensor::floats(tensor)
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// When the model is larger than the format allows (2 GiB).
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        self.proto.write_to_bytes().map_err(|error| Error::Graph {
+            reason: format!("the model cannot be encoded: {error}"),
+        })
+    }
+
+    pub(crate) fn graph(&self) -> &GraphProto {
+        // `from_proto` refuses a model without a graph; a default instance keeps this total.
+        self.proto.graph.get_or_default()
+    }
+
+    pub(crate) fn graph_mut(&mut self) -> &mut GraphProto {
+        self.proto.graph.mut_or_insert_default()
+    }
+
+    pub(crate) fn initializer(&self, name: &str) -> Option<&TensorProto> {
+        self.initializers
+            .get(name)
+            .map(|index| &self.graph().initializer[*index])
+    }
+
+    pub(crate) fn initializer_index(&self, name: &str) -> Option<usize> {
+        self.initializers.get(name).copied()
+    }
+}
+
+/// What a person calls the node: its name, or its first output where the exporter gave none.
+pub(crate) fn node_label(node: &NodeProto) -> String {
+    match (node.name.as_str(), node.output.first()) {
+        ("", Some(output)) => output.clone(),
+        (name, _) => name.to_owned(),
+    }
+}

@@ -1,0 +1,237 @@
+//! Canonical dotted names for parameters, whatever the exporter called its initializers.
+//!
+//! An initializer's own name is kept when it is already a dotted path (`layer1.0.conv1.weight`). Exporters that fold batch
+//! norm number their initializers (`onnx::Conv_193`), others write paths with slashes
+//! (`block1_conv1/convolution/ReadVariableOp:0`); there the name comes from the node's scope and the parameter's role.
+
+use std::collections::HashSet;
+
+use crate::graph::Role;
+
+/// The canonical name of a parameter: unique among `taken`, to which it is added.
+///
+/// `node` is the file's name for the node that uses it, empty where the exporter gave none.
+pub(crate) fn canonical(
+    initializer: &str,
+    node: &str,
+    role: Role,
+    taken: &mut HashSet<String>,
+) -> String {
+    let name = if is_dotted_path(initializer) {
+        initializer.to_owned()
+    } else {
+        match scope(node) {
+            Some(scope) => format!("{scope}.{}", leaf(role)),
+            None => sanitise(initializer),
+        }
+    };
+    let name = if name.is_empty() {
+        leaf(role).to_owned()
+    } else {
+        name
+    };
+    unique(name, taken)
+}
+
+/// `a.b.c` of identifiers; one word alone (`fc_weight`) or a tool's counter (`onnx::Conv_193`, `val_12`) is none.
+fn is_dotted_path(name: &str) -> bool {
+    name.contains('.')
+        && name.split('.').all(|part| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        })
+}
+
+/// A module path from a node's name: `/layer1/layer1.0/conv1/Conv` is `layer1.0.conv1`,
+/// `functional_1/block1_conv1_1/BiasAdd` is `functional_1.block1_conv1_1`.
+///
+/// `None` where the name says nothing: empty, or an operator with a counter (`Conv_12`).
+pub(crate) fn scope(node: &str) -> Option<String> {
+    // TensorFlow numbers a node's outputs: `scope/BiasAdd:0`.
+    let node = node
+        .trim_end_matches(|c: char| c.is_ascii_digit())
+        .strip_suffix(':')
+        .unwrap_or(node);
+    let parts: Vec<&str> = node
+        .split(['/', ':'])
+        .filter(|part| !part.is_empty())
+        .collect();
+    let (last, scopes) = parts.split_last()?;
+    let mut path: Vec<String> = Vec::new();
+    if scopes.is_empty() {
+        return (!is_counter(last)).then(|| sanitise(last));
+    }
+    for part in scopes {
+        // PyTorch repeats the parent: `layer1`, then `layer1.0`; later parts replace what they extend.
+        let so_far = path.join(".");
+        if let Some(rest) = part
+            .strip_prefix(&format!("{so_far}."))
+            .filter(|_| !so_far.is_empty())
+        {
+            path.push(rest.to_owned());
+        } else if let Some(rest) = path
+            .last()
+            .and_then(|last| part.strip_prefix(&format!("{last}.")))
+        {
+            path.push(rest.to_owned());
+        } else {
+            path.push((*part).to_owned());
+        }
+    }
+    Some(
+        path.iter()
+            .map(|part| sanitise(part))
+            .collect::<Vec<_>>()
+            .join("."),
+    )
+}
+
+/// Whichever of a node's name and its output's name tells more: the name, unless it is an operator with a counter
+/// and the output is a path.
+pub(crate) fn informative<'a>(node: &'a str, output: &'a str) -> &'a str {
+    let anonymous = node.is_empty() || (!node.contains('/') && is_counter(node));
+    if anonymous && output.contains('/') {
+        output
+    } else {
+        node
+    }
+}
+
+/// `Conv`, `Conv_12`, `Conv__440`, `node_Conv_3`: an operator and a number, no scope.
+fn is_counter(name: &str) -> bool {
+    let stem = name
+        .trim_end_matches(|c: char| c.is_ascii_digit())
+        .trim_end_matches('_');
+    let stem = stem.strip_prefix("node_").unwrap_or(stem);
+    const OPERATORS: [&str; 9] = [
+        "Conv",
+        "Gemm",
+        "MatMul",
+        "BatchNormalization",
+        "Add",
+        "Mul",
+        "conv2d",
+        "linear",
+        "Sub",
+    ];
+    OPERATORS.contains(&stem)
+}
+
+fn leaf(role: Role) -> &'static str {
+    match role {
+        Role::Weight | Role::NormScale => "weight",
+        Role::Bias | Role::NormShift => "bias",
+        Role::RunningMean => "running_mean",
+        Role::RunningVariance => "running_var",
+        Role::Constant => "constant",
+    }
+}
+
+/// Letters, digits, `_` and `.` stay; a path separator becomes a dot, anything else an underscore.
+fn sanitise(name: &str) -> String {
+    let mapped: String = name
+        .chars()
+        .map(|c| match c {
+            c if c.is_ascii_alphanumeric() || c == '_' || c == '.' => c,
+            '/' => '.',
+            _ => '_',
+        })
+        .collect();
+    let parts: Vec<&str> = mapped.split('.').filter(|part| !part.is_empty()).collect();
+    parts.join(".")
+}
+
+fn unique(name: String, taken: &mut HashSet<String>) -> String {
+    if taken.insert(name.clone()) {
+        return name;
+    }
+    let mut count = 2usize;
+    loop {
+        let candidate = format!("{name}_{count}");
+        if taken.insert(candidate.clone()) {
+            return candidate;
+        }
+        count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(initializer: &str, node: &str, role: Role, expected: &str) {
+        assert_eq!(
+            canonical(initializer, node, role, &mut HashSet::new()),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_dotted_initializer_keeps_its_name() {
+        check(
+            "layer1.0.conv1.weight",
+            "/layer1/layer1.0/conv1/Conv",
+            Role::Weight,
+            "layer1.0.conv1.weight",
+        );
+    }
+
+    #[test]
+    fn a_numbered_initializer_takes_its_nodes_scope() {
+        check(
+            "onnx::Conv_193",
+            "/layer1/layer1.0/conv1/Conv",
+            Role::Weight,
+            "layer1.0.conv1.weight",
+        );
+        check(
+            "onnx::Conv_194",
+            "/layer1/layer1.0/conv1/Conv",
+            Role::Bias,
+            "layer1.0.conv1.bias",
+        );
+        check(
+            "onnx::Conv_1",
+            "/features/features.0/Conv",
+            Role::Weight,
+            "features.0.weight",
+        );
+        check(
+            "onnx::Conv_9",
+            "/Mixed_5b/branch1x1/conv/Conv",
+            Role::Weight,
+            "Mixed_5b.branch1x1.conv.weight",
+        );
+    }
+
+    #[test]
+    fn tensorflow_scopes_become_dots() {
+        check(
+            "functional_1/block1_conv1_1/convolution/ReadVariableOp:0",
+            "functional_1/block1_conv1_1/BiasAdd",
+            Role::Weight,
+            "functional_1.block1_conv1_1.weight",
+        );
+    }
+
+    #[test]
+    fn a_node_without_a_scope_leaves_the_initializer_its_name() {
+        check(
+            "Conv__440_weights_fused_bn",
+            "Conv__440",
+            Role::Weight,
+            "Conv__440_weights_fused_bn",
+        );
+        check("conv2d_1.w", "Conv_1", Role::Weight, "conv2d_1.w");
+    }
+
+    #[test]
+    fn two_parameters_never_share_a_name() {
+        let mut taken = HashSet::new();
+        let first = canonical("onnx::Conv_1", "/a/b/Conv", Role::Weight, &mut taken);
+        let second = canonical("onnx::Conv_2", "/a/b/Conv", Role::Weight, &mut taken);
+        assert_eq!(
+            (first.as_str(), second.as_str()),
+            ("a.b.weight", "a.b.weight_2")
+        );
+    }
+}

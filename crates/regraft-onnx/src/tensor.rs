@@ -1,0 +1,271 @@
+//! `TensorProto` to plain values and back, with every declared size checked against the bytes that are there.
+
+use onnx_ir::{Message, TensorProto};
+
+use crate::error::Error;
+
+// Element types of `TensorProto.DataType` in the ONNX specification (onnx.proto).
+pub(crate) const FLOAT: i32 = 1;
+const UINT8: i32 = 2;
+const INT8: i32 = 3;
+const INT32: i32 = 6;
+const INT64: i32 = 7;
+const BOOL: i32 = 9;
+const FLOAT16: i32 = 10;
+const DOUBLE: i32 = 11;
+const BFLOAT16: i32 = 16;
+
+/// `TensorProto.DataLocation.EXTERNAL`.
+const EXTERNAL: i32 = 1;
+
+/// A constant of the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Constant {
+    pub shape: Vec<usize>,
+    pub data: ConstantData,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ConstantData {
+    Floats(Vec<f32>),
+    Integers(Vec<i64>),
+}
+
+/// Number of elements, or `None` where a dimension is negative or the product overflows.
+pub(crate) fn element_count(dims: &[i64]) -> Option<usize> {
+    dims.iter().try_fold(1usize, |count, &dim| {
+        count.checked_mul(usize::try_from(dim).ok()?)
+    })
+}
+
+pub(crate) fn shape(tensor: &TensorProto) -> Result<Vec<usize>, Error> {
+    tensor
+        .dims
+        .iter()
+        .map(|&dim| usize::try_from(dim))
+        .collect::<Result<_, _>>()
+        .map_err(|_| {
+            fault(
+                tensor,
+                format!("negative dimension in its shape {:?}", tensor.dims),
+            )
+        })
+}
+
+/// Checks that the data is in the file and has the declared size, without decoding it.
+pub(crate) fn check(tensor: &TensorProto) -> Result<(), Error> {
+    if tensor.data_location.value() == EXTERNAL {
+        return Err(fault(
+            tensor,
+            "its data lies in another file, which is not available yet; save the model as one file"
+                .to_owned(),
+        ));
+    }
+    let count = element_count(&tensor.dims)
+        .ok_or_else(|| fault(tensor, format!("impossible shape {:?}", tensor.dims)))?;
+    let width = match tensor.data_type {
+        UINT8 | INT8 | BOOL => 1,
+        FLOAT16 | BFLOAT16 => 2,
+        FLOAT | INT32 => 4,
+        INT64 | DOUBLE => 8,
+        // Other element types are refused where, and if, a node uses them.
+        _ => return Ok(()),
+    };
+    let (held, unit) = if !tensor.raw_data.is_empty() {
+        (tensor.raw_data.len(), width)
+    } else {
+        let typed = match tensor.data_type {
+            FLOAT => tensor.float_data.len(),
+            DOUBLE => tensor.double_data.len(),
+            INT64 => tensor.int64_data.len(),
+            _ => tensor.int32_data.len(),
+        };
+        (typed, 1)
+    };
+    if count.checked_mul(unit) != Some(held) {
+        return Err(fault(
+            tensor,
+            format!(
+                "shape {:?} wants {count} values, its data holds {}",
+                tensor.dims,
+                held / unit
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The values as `f32`, converted from half, bfloat16 or double where needed.
+pub(crate) fn floats(tensor: &TensorProto) -> Result<Vec<f32>, Error> {
+    check(tensor)?;
+    let raw = &tensor.raw_data;
+    Ok(match (tensor.data_type, raw.is_empty()) {
+        (FLOAT, false) => chunks(raw, f32::from_le_bytes),
+        (FLOAT, true) => tensor.float_data.clone(),
+        (FLOAT16, false) => chunks(raw, |b: [u8; 2]| half::f16::from_le_bytes(b).to_f32()),
+        (FLOAT16, true) => tensor
+            .int32_data
+            .iter()
+            .map(|&v| half::f16::from_bits(v as u16).to_f32())
+            .collect(),
+        (BFLOAT16, false) => chunks(raw, |b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()),
+        (BFLOAT16, true) => tensor
+            .int32_data
+            .iter()
+            .map(|&v| half::bf16::from_bits(v as u16).to_f32())
+            .collect(),
+        (DOUBLE, false) => chunks(raw, |b: [u8; 8]| f64::from_le_bytes(b) as f32),
+        (DOUBLE, true) => tensor.double_data.iter().map(|&v| v as f32).collect(),
+        (other, _) => {
+            return Err(fault(
+                tensor,
+                format!("element type {other} is not a float"),
+            ));
+        }
+    })
+}
+
+/// The tensor as a constant, floats or integers.
+pub(crate) fn constant(tensor: &TensorProto) -> Result<Constant, Error> {
+    check(tensor)?;
+    let shape = shape(tensor)?;
+    let raw = &tensor.raw_data;
+    let data = match (tensor.data_type, raw.is_empty()) {
+        (INT64, false) => ConstantData::Integers(chunks(raw, i64::from_le_bytes)),
+        (INT64, true) => ConstantData::Integers(tensor.int64_data.clone()),
+        (INT32, false) => {
+            ConstantData::Integers(chunks(raw, |b: [u8; 4]| i32::from_le_bytes(b).into()))
+        }
+        (UINT8 | BOOL, false) => ConstantData::Integers(raw.iter().map(|&v| v.into()).collect()),
+        (INT8, false) => ConstantData::Integers(raw.iter().map(|&v| i64::from(v as i8)).collect()),
+        (INT32 | UINT8 | INT8 | BOOL, true) => {
+            ConstantData::Integers(tensor.int32_data.iter().map(|&v| v.into()).collect())
+        }
+        _ => ConstantData::Floats(floats(tensor)?),
+    };
+    Ok(Constant { shape, data })
+}
+
+/// A float tensor proto with little-endian raw data.
+pub(crate) fn float_proto(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
+    TensorProto {
+        name: name.to_owned(),
+        dims: shape.iter().map(|&dim| dim as i64).collect(),
+        data_type: FLOAT,
+        raw_data: float_bytes(values).into(),
+        ..TensorProto::default()
+    }
+}
+
+/// An integer tensor proto with little-endian raw data.
+pub(crate) fn integer_proto(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        name: name.to_owned(),
+        dims: vec![values.len() as i64],
+        data_type: INT64,
+        raw_data: values
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>()
+            .into(),
+        ..TensorProto::default()
+    }
+}
+
+/// Replaces a float tensor's values, keeping its name, shape and element type.
+pub(crate) fn overwrite(tensor: &mut TensorProto, values: &[f32]) {
+    let bytes: Vec<u8> = match tensor.data_type {
+        FLOAT16 => values
+            .iter()
+            .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
+            .collect(),
+        BFLOAT16 => values
+            .iter()
+            .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
+            .collect(),
+        DOUBLE => values
+            .iter()
+            .flat_map(|&v| f64::from(v).to_le_bytes())
+            .collect(),
+        _ => float_bytes(values),
+    };
+    tensor.float_data.clear();
+    tensor.double_data.clear();
+    tensor.int32_data.clear();
+    tensor.raw_data = bytes.into();
+}
+
+pub(crate) fn float_bytes(values: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(values.len() * 4);
+    for value in values {
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
+    bytes
+}
+
+/// Reads a serialized `TensorProto` (`.pb`), as the ONNX project ships test data: its shape and values.
+///
+/// # Errors
+/// When the bytes are no float tensor or sizes disagree.
+pub fn tensor_from_pb(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f32>), Error> {
+    let tensor = TensorProto::parse_from_bytes(bytes).map_err(|error| Error::NotOnnx {
+        reason: format!("no TensorProto: {error}"),
+    })?;
+    Ok((shape(&tensor)?, floats(&tensor)?))
+}
+
+fn chunks<const W: usize, T>(raw: &[u8], convert: impl Fn([u8; W]) -> T) -> Vec<T> {
+    raw.as_chunks::<W>()
+        .0
+        .iter()
+        .map(|chunk| convert(*chunk))
+        .collect()
+}
+
+fn fault(tensor: &TensorProto, reason: String) -> Error {
+    Error::Tensor {
+        name: tensor.name.clone(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn half_precision_weights_become_f32() {
+        let tensor = TensorProto {
+            dims: vec![2],
+            data_type: FLOAT16,
+            raw_data: [half::f16::from_f32(1.5), half::f16::from_f32(-2.0)]
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect::<Vec<u8>>()
+                .into(),
+            ..TensorProto::default()
+        };
+        assert_eq!(floats(&tensor).unwrap(), [1.5, -2.0]);
+    }
+
+    #[test]
+    fn a_shape_larger_than_its_data_is_an_error_before_any_allocation() {
+        let tensor = TensorProto {
+            name: "w".into(),
+            dims: vec![1 << 40, 1 << 20],
+            data_type: FLOAT,
+            raw_data: vec![0u8; 16].into(),
+            ..TensorProto::default()
+        };
+        let message = check(&tensor).unwrap_err().to_string();
+        assert!(message.contains("initializer `w`"), "{message}");
+    }
+
+    #[test]
+    fn a_shape_that_overflows_is_an_error() {
+        assert_eq!(element_count(&[i64::MAX, 8]), None);
+        assert_eq!(element_count(&[3, -1]), None);
+        assert_eq!(element_count(&[]), Some(1));
+    }
+}
