@@ -1,0 +1,1 @@
+//! regraft-cli

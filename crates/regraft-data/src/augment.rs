@@ -1,0 +1,134 @@
+//! Random changes to a training image, each a function of (seed, epoch, index).
+
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use crate::decode::Decoded;
+use crate::error::Error;
+use crate::preprocess::{Preprocess, Region};
+
+/// How training images are varied.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Augment {
+    /// Not at all, so that frozen features can be computed once.
+    #[default]
+    None,
+    /// Mirrored half the time, cut to 80-100 % of the area.
+    Light,
+    /// Mirrored, cut to 35-100 % of the area (Szegedy 2015), brightness, contrast and saturation varied by 20 %.
+    Standard,
+    /// Not available yet.
+    Strong,
+    /// Single transforms; not available yet.
+    #[serde(untagged)]
+    Table(Transforms),
+}
+
+/// Single transforms.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Transforms {
+    /// Chance of a mirror image, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flip: Option<f64>,
+    /// Least and largest share of the area.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<[f64; 2]>,
+    /// Largest change of brightness, contrast and saturation, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour: Option<f64>,
+}
+
+/// Ranges of the built-in augmentations.
+struct Ranges {
+    area: [f64; 2],
+    ratio: [f64; 2],
+    colour: f32,
+}
+
+const LIGHT: Ranges = Ranges { area: [0.8, 1.0], ratio: [0.9, 1.1], colour: 0.0 };
+const STANDARD: Ranges = Ranges { area: [0.35, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0], colour: 0.2 };
+
+impl Augment {
+    /// Whether an image looks different from epoch to epoch.
+    pub fn is_random(&self) -> bool {
+        *self != Augment::None
+    }
+
+    /// Refuses what is not built yet.
+    ///
+    /// # Errors
+    /// For `strong` and tables.
+    pub fn check_available(&self) -> Result<(), Error> {
+        let what = match self {
+            Augment::None | Augment::Light | Augment::Standard => return Ok(()),
+            Augment::Strong => "augmentation `strong`",
+            Augment::Table(_) => "a table of augmentations",
+        };
+        Err(Error::NotYet { what: what.to_owned(), instead: "use `none`, `light` or `standard`" })
+    }
+
+    /// One image as the network sees it in training: `[C, size, size]`.
+    pub(crate) fn apply(&self, image: &Decoded, preprocess: &Preprocess, random: &mut impl Rng) -> Result<Vec<f32>, Error> {
+        let ranges = match self {
+            Augment::None => return preprocess.apply(image),
+            Augment::Light => LIGHT,
+            Augment::Standard => STANDARD,
+            Augment::Strong | Augment::Table(_) => {
+                self.check_available()?;
+                return preprocess.apply(image);
+            }
+        };
+        let mut rgb = preprocess.region(image, region(image, &ranges, random))?;
+        if random.random::<bool>() {
+            mirror(&mut rgb, preprocess.size as usize);
+        }
+        if ranges.colour > 0.0 {
+            jitter(&mut rgb, ranges.colour, random);
+        }
+        Ok(preprocess.normalise(&rgb))
+    }
+}
+
+/// A random part of the image with area and aspect ratio in range; the whole image where none fits in ten tries.
+fn region(image: &Decoded, ranges: &Ranges, random: &mut impl Rng) -> Region {
+    let (width, height) = (f64::from(image.width), f64::from(image.height));
+    for _ in 0..10 {
+        let area = width * height * random.random_range(ranges.area[0]..=ranges.area[1]);
+        let ratio = random.random_range(ranges.ratio[0].ln()..=ranges.ratio[1].ln()).exp();
+        let (w, h) = ((area * ratio).sqrt(), (area / ratio).sqrt());
+        if w >= 1.0 && h >= 1.0 && w <= width && h <= height {
+            let left = random.random_range(0.0..=width - w);
+            let top = random.random_range(0.0..=height - h);
+            return Region { left, top, width: w, height: h };
+        }
+    }
+    Region { left: 0.0, top: 0.0, width, height }
+}
+
+fn mirror(rgb: &mut [u8], size: usize) {
+    for row in rgb.chunks_exact_mut(size * 3) {
+        for column in 0..size / 2 {
+            for channel in 0..3 {
+                row.swap(column * 3 + channel, (size - 1 - column) * 3 + channel);
+            }
+        }
+    }
+}
+
+/// Brightness, contrast about the mean grey, and saturation, each by a factor in `1 - strength ..= 1 + strength`.
+fn jitter(rgb: &mut [u8], strength: f32, random: &mut impl Rng) {
+    let mut factor = || random.random_range(1.0 - strength..=1.0 + strength);
+    let (brightness, contrast, saturation) = (factor(), factor(), factor());
+    let grey = |p: &[u8; 3]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
+    let (pixels, _) = rgb.as_chunks_mut::<3>();
+    let mean = pixels.iter().map(grey).sum::<f32>() / pixels.len().max(1) as f32 * brightness;
+    for pixel in pixels {
+        let own = (grey(pixel) * brightness - mean) * contrast + mean;
+        for channel in pixel.iter_mut() {
+            let value = (f32::from(*channel) * brightness - mean) * contrast + mean;
+            *channel = (own + (value - own) * saturation).round().clamp(0.0, 255.0) as u8;
+        }
+    }
+}

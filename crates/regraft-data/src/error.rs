@@ -1,0 +1,68 @@
+//! What can be wrong with a folder of images.
+
+use std::path::PathBuf;
+
+/// Why images could not be found or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The system refused to read something.
+    #[error("reading `{path}`: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The folder is not laid out as expected.
+    #[error("`{path}`: {reason}; expected one folder a class with its images in it, or train/ (and val/, test/) of those")]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A class that holds no image.
+    #[error("class `{class}` in `{path}` has no images; add some or remove its folder")]
+    EmptyClass {
+        /// Its name.
+        class: String,
+        /// The split's folder.
+        path: PathBuf,
+    },
+    /// A class that training does not know.
+    #[error("class `{class}` in `{path}` is not among the known classes: {}", .known.join(", "))]
+    UnknownClass {
+        /// Its name.
+        class: String,
+        /// The split's folder.
+        path: PathBuf,
+        /// The classes there are.
+        known: Vec<String>,
+    },
+    /// A file that cannot be decoded.
+    #[error("image `{path}` cannot be read: {reason}; replace it, remove it, or set `data.on_bad_image = \"skip\"`")]
+    BadImage {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A preprocessing table that makes no sense.
+    #[error("preprocessing: {reason}")]
+    Preprocess {
+        /// What is wrong and what would work.
+        reason: String,
+    },
+    /// Something that is not built yet.
+    #[error("{what} is not available yet; {instead}")]
+    NotYet {
+        /// What was asked for.
+        what: String,
+        /// What works.
+        instead: &'static str,
+    },
+    /// A worker ended early.
+    #[error("a loading thread stopped unexpectedly")]
+    Worker,
+}

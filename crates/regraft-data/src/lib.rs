@@ -1,0 +1,34 @@
+//! Image folders to batches: splits, decoding, preprocessing, augmentation, deterministic parallel loading.
+//!
+//! [`open`] finds classes and splits in a folder, [`Loader`] turns a split into batches of plain `f32` values. Order and
+//! augmentation are functions of (seed, epoch, index), never of thread timing.
+//!
+//! ```no_run
+//! use regraft_data::{Loader, LoaderOptions, OpenOptions, open};
+//!
+//! # fn main() -> Result<(), regraft_data::Error> {
+//! let data = open("photos".as_ref(), &OpenOptions { validation: 0.2, seed: 42 })?;
+//! let loader = Loader::new(data.train, LoaderOptions { shuffle: true, ..LoaderOptions::default() })?;
+//! for batch in loader.epoch(0) {
+//!     println!("{:?}", batch?.shape);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod augment;
+mod decode;
+mod error;
+mod folder;
+mod loader;
+mod preprocess;
+mod random;
+mod split;
+
+pub use augment::{Augment, Transforms};
+pub use decode::{Decoded, decode};
+pub use error::Error;
+pub use folder::{Dataset, ImageSet, OpenOptions, Sample, open, open_split};
+pub use loader::{Batch, Batches, Loader, LoaderOptions, OnBadImage, Skipped, load_image};
+pub use preprocess::{Channels, Crop, Interpolation, Preprocess};
+pub use random::{order, rng};

@@ -1,0 +1,284 @@
+//! Batches in a fixed order from several decoding threads.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde::{Deserialize, Serialize};
+
+use crate::augment::Augment;
+use crate::decode::decode;
+use crate::error::Error;
+use crate::folder::ImageSet;
+use crate::preprocess::Preprocess;
+use crate::random::{order, rng};
+
+/// What to do with an image that cannot be decoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnBadImage {
+    /// Stop with its name.
+    #[default]
+    Error,
+    /// Leave it out and say so.
+    Skip,
+}
+
+/// How to load.
+#[derive(Debug, Clone)]
+pub struct LoaderOptions {
+    /// How an image becomes numbers.
+    pub preprocess: Preprocess,
+    /// How training images are varied.
+    pub augment: Augment,
+    /// Images in a batch, at least 1; the last batch of an epoch may be smaller.
+    pub batch_size: usize,
+    /// Decides order and augmentation.
+    pub seed: u64,
+    /// Whether each epoch has its own order.
+    pub shuffle: bool,
+    /// Decoding threads; 0: one a core.
+    pub threads: usize,
+    /// Batches decoded ahead, at least 1.
+    pub prefetch: usize,
+    /// What to do with an image that cannot be decoded.
+    pub on_bad_image: OnBadImage,
+}
+
+impl Default for LoaderOptions {
+    fn default() -> Self {
+        Self {
+            preprocess: Preprocess::default(),
+            augment: Augment::None,
+            batch_size: 32,
+            seed: 42,
+            shuffle: false,
+            threads: 0,
+            prefetch: 2,
+            on_bad_image: OnBadImage::Error,
+        }
+    }
+}
+
+/// Images ready for a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// `[N, C, H, W]` values.
+    pub pixels: Vec<f32>,
+    /// N labels.
+    pub labels: Vec<usize>,
+    /// N positions in the set's samples.
+    pub indices: Vec<usize>,
+    /// N, C, H, W; N may be 0 where every image was skipped.
+    pub shape: [usize; 4],
+    /// Images left out because they could not be decoded.
+    pub skipped: Vec<Skipped>,
+}
+
+/// An image left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Position in the set's samples.
+    pub index: usize,
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// Turns a set of images into batches, epoch by epoch.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    set: Arc<ImageSet>,
+    options: Arc<LoaderOptions>,
+}
+
+impl Loader {
+    /// # Errors
+    /// When the preprocessing makes no sense or the augmentation is not available.
+    pub fn new(set: ImageSet, mut options: LoaderOptions) -> Result<Self, Error> {
+        options.preprocess.validate()?;
+        options.augment.check_available()?;
+        options.batch_size = options.batch_size.max(1);
+        options.prefetch = options.prefetch.max(1);
+        if options.threads == 0 {
+            options.threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        }
+        Ok(Self { set: Arc::new(set), options: Arc::new(options) })
+    }
+
+    /// The images.
+    pub fn set(&self) -> &ImageSet {
+        &self.set
+    }
+
+    /// How it loads.
+    pub fn options(&self) -> &LoaderOptions {
+        &self.options
+    }
+
+    /// Batches in an epoch.
+    pub fn batches_per_epoch(&self) -> usize {
+        self.set.samples.len().div_ceil(self.options.batch_size)
+    }
+
+    /// Starts loading an epoch. The batches are the same for any number of threads.
+    pub fn epoch(&self, epoch: usize) -> Batches {
+        let order = order(self.set.samples.len(), self.options.seed, epoch, self.options.shuffle);
+        let count = self.batches_per_epoch();
+        let threads = self.options.threads.min(self.set.samples.len().max(1));
+        // A ticket is one image; a bounded number is out at a time, so memory is bounded.
+        let in_flight = self.options.batch_size * (self.options.prefetch + 1);
+        let (ticket_sender, tickets) = bounded::<(usize, usize)>(in_flight);
+        let (results, result_receiver) = bounded::<(usize, Loaded)>(in_flight);
+        let workers = (0..threads)
+            .map(|_| {
+                let (set, options) = (self.set.clone(), self.options.clone());
+                let (tickets, results) = (tickets.clone(), results.clone());
+                std::thread::spawn(move || work(&set, &options, epoch, &tickets, &results))
+            })
+            .collect();
+        let mut batches = Batches {
+            loader: self.clone(),
+            order,
+            next_ticket: 0,
+            next_batch: 0,
+            count,
+            waiting: BTreeMap::new(),
+            tickets: Some(ticket_sender),
+            results: result_receiver,
+            workers,
+            in_flight,
+            failed: false,
+        };
+        batches.hand_out(0);
+        batches
+    }
+}
+
+/// One image's values, or why there are none.
+type Loaded = Result<Vec<f32>, Error>;
+
+fn work(
+    set: &ImageSet,
+    options: &LoaderOptions,
+    epoch: usize,
+    tickets: &Receiver<(usize, usize)>,
+    results: &Sender<(usize, Loaded)>,
+) {
+    for (position, index) in tickets {
+        let loaded = decode(&set.samples[index].path)
+            .and_then(|image| options.augment.apply(&image, &options.preprocess, &mut rng(options.seed, epoch, index)));
+        if results.send((position, loaded)).is_err() {
+            return;
+        }
+    }
+}
+
+/// An epoch's batches, in order. Dropping it stops the threads.
+pub struct Batches {
+    loader: Loader,
+    order: Vec<usize>,
+    next_ticket: usize,
+    next_batch: usize,
+    count: usize,
+    /// Images that came before their turn.
+    waiting: BTreeMap<usize, Loaded>,
+    tickets: Option<Sender<(usize, usize)>>,
+    results: Receiver<(usize, Loaded)>,
+    workers: Vec<JoinHandle<()>>,
+    in_flight: usize,
+    failed: bool,
+}
+
+impl Batches {
+    /// Gives out tickets up to the bound past `done` images.
+    fn hand_out(&mut self, done: usize) {
+        let Some(tickets) = &self.tickets else { return };
+        while self.next_ticket < self.order.len() && self.next_ticket < done + self.in_flight {
+            if tickets.send((self.next_ticket, self.order[self.next_ticket])).is_err() {
+                return;
+            }
+            self.next_ticket += 1;
+        }
+        if self.next_ticket == self.order.len() {
+            self.tickets = None;
+        }
+    }
+
+    fn assemble(&mut self) -> Result<Batch, Error> {
+        let options = self.loader.options.clone();
+        let first = self.next_batch * options.batch_size;
+        let last = (first + options.batch_size).min(self.order.len());
+        let size = options.preprocess.size as usize;
+        let channels = options.preprocess.channel_count();
+        let mut batch = Batch {
+            pixels: Vec::with_capacity((last - first) * channels * size * size),
+            labels: Vec::new(),
+            indices: Vec::new(),
+            shape: [0, channels, size, size],
+            skipped: Vec::new(),
+        };
+        for position in first..last {
+            let loaded = loop {
+                if let Some(loaded) = self.waiting.remove(&position) {
+                    break loaded;
+                }
+                let (arrived, loaded) = self.results.recv().map_err(|_| Error::Worker)?;
+                self.waiting.insert(arrived, loaded);
+            };
+            let index = self.order[position];
+            let sample = &self.loader.set.samples[index];
+            match loaded {
+                Ok(values) => {
+                    batch.pixels.extend_from_slice(&values);
+                    batch.labels.push(sample.label);
+                    batch.indices.push(index);
+                }
+                Err(Error::BadImage { path, reason }) if options.on_bad_image == OnBadImage::Skip => {
+                    batch.skipped.push(Skipped { index, path, reason });
+                }
+                Err(error) => return Err(error),
+            }
+            self.hand_out(position + 1);
+        }
+        batch.shape[0] = batch.labels.len();
+        Ok(batch)
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.next_batch == self.count {
+            return None;
+        }
+        let batch = self.assemble();
+        self.failed = batch.is_err();
+        self.next_batch += 1;
+        Some(batch)
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        // Without tickets and with nobody to take results, every worker ends after the image in hand.
+        self.tickets = None;
+        let (_, closed) = bounded(0);
+        self.results = closed;
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// One image for prediction: `[C, size, size]`.
+///
+/// # Errors
+/// When it cannot be decoded.
+pub fn load_image(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>, Error> {
+    preprocess.apply(&decode(path)?)
+}

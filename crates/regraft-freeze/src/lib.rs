@@ -1,0 +1,38 @@
+//! The freeze-policy engine: which parameters of a pretrained network train, how fast, and what batch norm does meanwhile.
+//!
+//! A pure function: [`resolve`] takes an [`Outline`] of a network, [`DataFacts`] and a [`FreezeConfig`], and gives a
+//! [`FreezePlan`]. No tensors, no files.
+//!
+//! ```
+//! use regraft_freeze::{BlockOutline, DataFacts, FreezeConfig, Outline, ParameterKind, ParameterOutline, Policy, resolve};
+//!
+//! let block = |name: &str, head| BlockOutline { name: name.into(), head, macs: 0, activations: 0, output_values: 0 };
+//! let weight = |name: &str, block, fresh| ParameterOutline {
+//!     name: name.into(), kind: ParameterKind::Weight, shape: vec![8, 8], block, fresh,
+//! };
+//! let outline = Outline {
+//!     blocks: vec![block("layer1", false), block("layer2", false), block("head", true)],
+//!     parameters: vec![weight("layer1.weight", 0, false), weight("layer2.weight", 1, false), weight("head.weight", 2, true)],
+//!     norms: vec![],
+//! };
+//! let facts = DataFacts { train_images: 500, classes: 10, batch_size: 32 };
+//! let config = FreezeConfig { policy: Policy::LastBlocks(1), ..FreezeConfig::default() };
+//! let plan = resolve(&outline, &facts, &config)?;
+//! assert_eq!(plan.phases[0].frozen_blocks, 1);
+//! # Ok::<(), regraft_freeze::Error>(())
+//! ```
+
+mod error;
+mod globs;
+mod outline;
+mod plan;
+mod policy;
+mod resolve;
+mod table;
+
+pub use error::Error;
+pub use outline::{BlockOutline, NormOutline, Outline, ParameterKind, ParameterOutline};
+pub use plan::{FreezePlan, NormPlan, ParameterPlan, Phase, Statistics};
+pub use policy::{BatchNorm, FreezeConfig, Policy, Rule};
+pub use resolve::{DataFacts, SMALL_BATCH, SMALL_DATA_IMAGES, resolve};
+pub use table::{Estimate, estimate, table};

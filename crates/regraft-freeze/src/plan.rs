@@ -1,0 +1,61 @@
+//! The engine's answer: for every phase of training, what each parameter and normalisation layer does.
+
+use serde::{Deserialize, Serialize};
+
+/// What trains when. Made by [`crate::resolve`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FreezePlan {
+    /// The policy in words, as its recipe writes it.
+    pub policy: String,
+    /// Why this came out.
+    pub reason: String,
+    /// Phases in order; at least one.
+    pub phases: Vec<Phase>,
+}
+
+/// A stretch of epochs under one assignment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// What the phase is about.
+    pub name: String,
+    /// How many epochs; `None`: to the end.
+    pub epochs: Option<usize>,
+    /// Number of lowest blocks in which nothing trains and no statistics are updated: the trunk. The cut lies above them.
+    pub frozen_blocks: usize,
+    /// One entry a parameter, in the outline's order.
+    pub parameters: Vec<ParameterPlan>,
+    /// One entry a normalisation layer, in the outline's order.
+    pub norms: Vec<NormPlan>,
+}
+
+/// What one parameter does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParameterPlan {
+    /// Canonical name.
+    pub name: String,
+    /// Whether it trains.
+    pub trained: bool,
+    /// Factor on the learning rate, more than 0.
+    pub lr_multiplier: f64,
+    /// Whether weight decay applies: to weights, not to biases and normalisation.
+    pub weight_decay: bool,
+}
+
+/// What one normalisation layer's running statistics do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NormPlan {
+    /// Canonical name of the layer.
+    pub name: String,
+    /// Frozen or updated.
+    pub statistics: Statistics,
+}
+
+/// Running statistics in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Statistics {
+    /// Used as they are.
+    Frozen,
+    /// The batch's own are used, and the running ones updated.
+    Updated,
+}

@@ -1,0 +1,150 @@
+//! The plan as people read it: a row a block, a line where the trunk ends, and what it will cost.
+
+use serde::{Deserialize, Serialize};
+
+use crate::outline::Outline;
+use crate::plan::{FreezePlan, Phase, Statistics};
+use crate::resolve::DataFacts;
+
+/// What a phase costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// f32 values that train.
+    pub trained_values: u64,
+    /// f32 values of all trainable parameters.
+    pub total_values: u64,
+    /// Peak memory in bytes: 4 x (all weights, plus gradient and momentum of those that train, plus the activations that
+    /// backward keeps, for every image of a batch, above the cut).
+    pub memory_bytes: u64,
+    /// Multiply-accumulates of one image below the cut, forward; once only where features are cached.
+    pub trunk_macs: u64,
+    /// Multiply-accumulates of one image above the cut, forward; a training step takes about three times as many.
+    pub rest_macs: u64,
+}
+
+/// Estimates a phase's cost.
+pub fn estimate(outline: &Outline, phase: &Phase, facts: &DataFacts) -> Estimate {
+    let values = |index: usize| outline.parameters[index].shape.iter().product::<usize>() as u64;
+    let count = outline.parameters.len().min(phase.parameters.len());
+    let total_values: u64 = (0..count).map(values).sum();
+    let trained_values: u64 = (0..count).filter(|&index| phase.parameters[index].trained).map(values).sum();
+    let (trunk, rest) = outline.blocks.split_at(phase.frozen_blocks.min(outline.blocks.len()));
+    let activations: u64 = rest.iter().map(|block| block.activations).sum();
+    Estimate {
+        trained_values,
+        total_values,
+        memory_bytes: 4 * (total_values + 2 * trained_values + facts.batch_size as u64 * activations),
+        trunk_macs: trunk.iter().map(|block| block.macs).sum(),
+        rest_macs: rest.iter().map(|block| block.macs).sum(),
+    }
+}
+
+/// The plan as a table, for every phase.
+pub fn table(outline: &Outline, plan: &FreezePlan, facts: &DataFacts) -> String {
+    let mut text = format!("policy: {}\nwhy:    {}\n", plan.policy, plan.reason);
+    for phase in &plan.phases {
+        if plan.phases.len() > 1 {
+            text.push_str(&format!("\nphase {}\n", phase.name));
+        }
+        text.push('\n');
+        text.push_str(&phase_table(outline, phase));
+        text.push_str(&totals(&estimate(outline, phase, facts)));
+    }
+    text
+}
+
+fn phase_table(outline: &Outline, phase: &Phase) -> String {
+    let width = outline.blocks.iter().map(|block| block.name.chars().count() + 7 * usize::from(block.head)).max().unwrap_or(0).max(5);
+    let mut text = format!(
+        "  {:<width$}  {:>10}  {:<8}  {:>9}  {:<10}  {:>10}\n",
+        "block", "parameters", "state", "lr", "batch norm", "MACs"
+    );
+    for (index, block) in outline.blocks.iter().enumerate() {
+        if index == phase.frozen_blocks && index > 0 {
+            text.push_str(&format!("  {}\n", cut_line(width)));
+        }
+        let members: Vec<usize> =
+            (0..outline.parameters.len()).filter(|&p| outline.parameters[p].block == index).collect();
+        let values: usize = members.iter().map(|&p| outline.parameters[p].shape.iter().product::<usize>()).sum();
+        let trained: Vec<f64> = members
+            .iter()
+            .map(|&p| &phase.parameters[p])
+            .filter(|p| p.trained)
+            .map(|p| p.lr_multiplier)
+            .collect();
+        let state = match (trained.len(), members.len()) {
+            (_, 0) => "-",
+            (0, _) => "frozen",
+            (some, all) if some == all => "trained",
+            _ => "partly",
+        };
+        let lr = match trained.first() {
+            None => "-".to_owned(),
+            Some(first) if trained.iter().all(|lr| lr == first) => format!("x{}", rounded(*first)),
+            Some(_) => {
+                let low = trained.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = trained.iter().copied().fold(0.0, f64::max);
+                format!("x{}-{}", rounded(low), rounded(high))
+            }
+        };
+        let norms: Vec<Statistics> = outline
+            .norms
+            .iter()
+            .zip(&phase.norms)
+            .filter(|(norm, _)| norm.block == index)
+            .map(|(_, plan)| plan.statistics)
+            .collect();
+        let batch_norm = match norms.as_slice() {
+            [] => "-",
+            list if list.contains(&Statistics::Updated) => "updated",
+            _ => "frozen",
+        };
+        let name = format!("{}{}", block.name, if block.head { " (head)" } else { "" });
+        text.push_str(&format!(
+            "  {name:<width$}  {:>10}  {state:<8}  {lr:>9}  {batch_norm:<10}  {:>10}\n",
+            grouped(values as u64),
+            millions(block.macs)
+        ));
+    }
+    text
+}
+
+fn cut_line(width: usize) -> String {
+    let line = "─".repeat(width + 56);
+    let middle = line.chars().count() / 2 - 3;
+    format!("{} cut {}", "─".repeat(middle), "─".repeat(width + 56 - middle - 5))
+}
+
+fn totals(estimate: &Estimate) -> String {
+    let share = 100.0 * estimate.trained_values as f64 / estimate.total_values.max(1) as f64;
+    format!(
+        "\ntrains {} of {} parameters ({share:.1} %)\nmemory about {:.0} MiB; forward {} MACs an image in the trunk, {} above the cut\n",
+        grouped(estimate.trained_values),
+        grouped(estimate.total_values),
+        estimate.memory_bytes as f64 / f64::from(1 << 20),
+        millions(estimate.trunk_macs),
+        millions(estimate.rest_macs),
+    )
+}
+
+fn rounded(value: f64) -> String {
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn millions(value: u64) -> String {
+    format!("{:.1} M", value as f64 / 1e6)
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

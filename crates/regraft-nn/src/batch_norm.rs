@@ -1,0 +1,69 @@
+//! Batch normalisation with three separate ideas kept apart: whether scale and shift train (their `Param` says), and
+//! whether running statistics are used as they are or replaced by the batch's and updated ([`BatchNormStatistics`]).
+
+use burn::tensor::{Tensor, module};
+
+use crate::activation::Activation;
+
+/// What a batch normalisation normalises by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchNormStatistics {
+    /// Running statistics, which stay as they are: inference, and fine-tuning on little data.
+    Frozen,
+    /// The batch's own, which also update the running ones.
+    Updated,
+}
+
+/// A normalisation's parameters and running statistics, each `[C]`.
+pub(crate) struct Norm {
+    pub scale: Tensor<1>,
+    pub shift: Tensor<1>,
+    pub mean: Tensor<1>,
+    pub variance: Tensor<1>,
+}
+
+/// Normalises by the running statistics: one product and one sum a value.
+pub(crate) fn frozen(input: Activation, norm: Norm, epsilon: f64) -> Option<Activation> {
+    let factor = norm.scale * norm.variance.add_scalar(epsilon).sqrt().recip();
+    let offset = norm.shift - norm.mean * factor.clone();
+    match input {
+        Activation::R4(tensor) => {
+            let channels = factor.dims()[0];
+            Some(Activation::R4(
+                tensor * factor.reshape([1, channels, 1, 1]) + offset.reshape([1, channels, 1, 1]),
+            ))
+        }
+        Activation::R2(tensor) => Some(Activation::R2(tensor * factor.unsqueeze() + offset.unsqueeze())),
+        _ => None,
+    }
+}
+
+/// Normalises by the batch and returns the updated running mean and variance, cut off from autodiff.
+///
+/// `running = momentum * running + (1 - momentum) * batch` with ONNX's momentum and, as PyTorch does, the unbiased
+/// batch variance.
+pub(crate) fn updated(
+    input: Activation,
+    norm: Norm,
+    epsilon: f64,
+    momentum: f64,
+) -> Option<(Activation, Tensor<1>, Tensor<1>)> {
+    let dims = input.dims();
+    let count: usize = dims.iter().product::<usize>() / dims.get(1).copied().unwrap_or(1).max(1);
+    let (output, mean, variance) = match input {
+        Activation::R4(tensor) => {
+            let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
+            (Activation::R4(result.output), result.mean, result.variance)
+        }
+        Activation::R2(tensor) => {
+            let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
+            (Activation::R2(result.output), result.mean, result.variance)
+        }
+        _ => return None,
+    };
+    let unbiased = if count > 1 { count as f64 / (count - 1) as f64 } else { 1.0 };
+    let blend = |running: Tensor<1>, batch: Tensor<1>| {
+        running.without_autodiff().mul_scalar(momentum) + batch.without_autodiff().mul_scalar(1.0 - momentum)
+    };
+    Some((output, blend(norm.mean, mean), blend(norm.variance, variance.mul_scalar(unbiased))))
+}

@@ -1,0 +1,422 @@
+//! A network under a freeze plan: the trunk below the cut, the trainable rest above it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use regraft_freeze::{Phase, Statistics};
+use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
+
+use crate::activation::Activation;
+use crate::batch_norm::BatchNormStatistics;
+use crate::error::Error;
+use crate::operators;
+use crate::outline::norm_name;
+use crate::trunk::{Trunk, take};
+use crate::weights::Weights;
+
+/// Dropout on a value during training (Srivastava 2014): the ONNX file has no node for it, since serving needs none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dropout {
+    /// The value it is applied to, by its name in the graph.
+    pub value: String,
+    /// Share of values set to zero, 0 to 1 (exclusive).
+    pub probability: f64,
+}
+
+/// A network being trained.
+pub struct Network {
+    graph: Arc<Graph>,
+    device: Device,
+    trunk: Trunk,
+    /// First node above the cut.
+    start: usize,
+    /// Parameters above the cut, in the order of `weights`.
+    parameters: Vec<ParameterId>,
+    /// Position in `parameters` by the graph's numbering.
+    slot: HashMap<ParameterId, usize>,
+    weights: Weights,
+    trained: HashSet<String>,
+    /// What each batch norm above the cut normalises by in training, by node.
+    statistics: HashMap<usize, BatchNormStatistics>,
+    /// Updated running statistics, by parameter.
+    running: HashMap<ParameterId, Tensor<1>>,
+    dropout: Vec<(ValueId, f64)>,
+}
+
+impl Network {
+    /// Builds the network as `phase` has it, on `device`.
+    ///
+    /// # Errors
+    /// When the phase belongs to another network or a parameter's rank is not supported.
+    pub fn new(graph: Arc<Graph>, phase: &Phase, dropout: &[Dropout], device: &Device) -> Result<Self, Error> {
+        let start = match phase.frozen_blocks {
+            0 => 0,
+            blocks => graph
+                .blocks
+                .get(blocks - 1)
+                .map(|block| block.nodes.end)
+                .ok_or_else(|| Error::PlanMismatch { name: format!("block {blocks}") })?,
+        };
+        let known: HashSet<&str> = graph.parameters.iter().map(|p| p.name.as_str()).collect();
+        if let Some(stranger) = phase.parameters.iter().find(|p| !known.contains(p.name.as_str())) {
+            return Err(Error::PlanMismatch { name: stranger.name.clone() });
+        }
+        let trained: HashSet<String> =
+            phase.parameters.iter().filter(|p| p.trained).map(|p| p.name.clone()).collect();
+        let mut parameters = Vec::new();
+        let mut slot = HashMap::new();
+        for input in graph.nodes[start..].iter().flat_map(|node| &node.inputs) {
+            if let Input::Parameter(id) = input {
+                slot.entry(*id).or_insert_with(|| {
+                    parameters.push(*id);
+                    parameters.len() - 1
+                });
+            }
+        }
+        let device = device.clone().without_autodiff();
+        let weights = Weights::new(
+            parameters.iter().map(|id| {
+                let p = graph.parameter(*id);
+                (p.name.as_str(), p.data.clone(), p.shape.as_slice(), trained.contains(&p.name))
+            }),
+            &device.clone().autodiff(),
+        )?;
+        let planned: HashMap<&str, Statistics> =
+            phase.norms.iter().map(|norm| (norm.name.as_str(), norm.statistics)).collect();
+        let mut statistics = HashMap::new();
+        for (index, node) in graph.nodes.iter().enumerate().skip(start) {
+            if matches!(node.op, Op::BatchNorm(_)) {
+                let name = norm_name(&graph, index);
+                let plan = planned.get(name.as_str()).ok_or(Error::PlanMismatch { name })?;
+                let mode = match plan {
+                    Statistics::Frozen => BatchNormStatistics::Frozen,
+                    Statistics::Updated => BatchNormStatistics::Updated,
+                };
+                statistics.insert(index, mode);
+            }
+        }
+        let dropout = dropout
+            .iter()
+            .filter(|dropout| dropout.probability > 0.0)
+            .map(|dropout| {
+                let producer = graph.nodes.iter().find(|node| graph.value(node.output).name == dropout.value);
+                producer
+                    .map(|node| (node.output, dropout.probability))
+                    .ok_or_else(|| Error::PlanMismatch { name: dropout.value.clone() })
+            })
+            .collect::<Result<_, _>>()?;
+        let trunk = Trunk::new(&graph, start, &device)?;
+        Ok(Self {
+            graph,
+            device,
+            trunk,
+            start,
+            parameters,
+            slot,
+            weights,
+            trained,
+            statistics,
+            running: HashMap::new(),
+            dropout,
+        })
+    }
+
+    /// The graph it runs.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The plain device it runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Extents of one image's activation at the cut, without the batch.
+    pub fn feature_shape(&self) -> Vec<usize> {
+        let value = match self.start {
+            0 => self.graph.input,
+            start => self.graph.nodes[start - 1].output,
+        };
+        let mut dims = self.graph.value(value).dims(1);
+        dims.remove(0);
+        dims
+    }
+
+    /// Whether any node lies below the cut.
+    pub fn has_trunk(&self) -> bool {
+        self.start > 0
+    }
+
+    /// Runs images through the trunk.
+    ///
+    /// `pixels` are `[N, C, H, W]` whatever the file's own layout; the result is the activation at the cut, on the plain
+    /// device.
+    ///
+    /// # Errors
+    /// When the images have another shape than the network takes.
+    pub fn features(&self, pixels: Vec<f32>, shape: [usize; 4]) -> Result<Activation, Error> {
+        let expected = self.graph.image_shape();
+        let [_, c, h, w] = shape;
+        if [c, h, w] != expected {
+            return Err(Error::BatchShape { expected, found: [c, h, w] });
+        }
+        let input = Activation::from_values(pixels, &shape, &self.device)?;
+        let input = match (self.graph.layout, input) {
+            (InputLayout::ChannelsLast, Activation::R4(images)) => {
+                Activation::R4(images.permute([0, 2, 3, 1]))
+            }
+            (_, input) => input,
+        };
+        self.trunk.forward(input)
+    }
+
+    /// Activations at the cut from cached values, `[N, ...]`.
+    ///
+    /// # Errors
+    /// When the values do not make up the shape.
+    pub fn cached_features(&self, values: Vec<f32>, batch: usize) -> Result<Activation, Error> {
+        let mut shape = vec![batch];
+        shape.extend(self.feature_shape());
+        Activation::from_values(values, &shape, &self.device)
+    }
+
+    /// Logits `[N, classes]` for training: tracked by autodiff, batch norm and dropout in training mode.
+    ///
+    /// `noise` decides the dropout masks. Running statistics of layers that update them take effect at once.
+    ///
+    /// # Errors
+    /// When a node cannot run on these operands.
+    pub fn train_logits(&mut self, features: Activation, noise: u64) -> Result<Tensor<2>, Error> {
+        let operands: Vec<Activation> = (0..self.parameters.len())
+            .map(|index| match self.running.get(&self.parameters[index]) {
+                Some(updated) => Activation::R1(updated.clone().autodiff()),
+                None => self.weights.value(index),
+            })
+            .collect();
+        let (logits, updates) = self.run(features.autodiff(), &operands, Some(noise))?;
+        self.running.extend(updates);
+        Ok(logits)
+    }
+
+    /// Logits `[N, classes]` as the exported model gives them: running statistics, no dropout, no autodiff.
+    ///
+    /// # Errors
+    /// When a node cannot run on these operands.
+    pub fn logits(&self, features: Activation) -> Result<Tensor<2>, Error> {
+        let operands: Vec<Activation> = (0..self.parameters.len())
+            .map(|index| match self.running.get(&self.parameters[index]) {
+                Some(updated) => Activation::R1(updated.clone()),
+                None => self.weights.value(index).without_autodiff(),
+            })
+            .collect();
+        Ok(self.run(features, &operands, None)?.0)
+    }
+
+    /// The value the file itself gives out for `features`: [`Network::logits`] and, where the file has one, the softmax
+    /// after it.
+    ///
+    /// # Errors
+    /// When a node cannot run on these operands.
+    pub fn output(&self, features: Activation) -> Result<Activation, Error> {
+        let operands: Vec<Activation> =
+            (0..self.parameters.len()).map(|index| self.weights.value(index).without_autodiff()).collect();
+        Ok(self.run_to(features, &operands, None, self.graph.output)?.0)
+    }
+
+    fn run(
+        &self,
+        features: Activation,
+        operands: &[Activation],
+        training: Option<u64>,
+    ) -> Result<(Tensor<2>, Vec<(ParameterId, Tensor<1>)>), Error> {
+        let (value, updates) = self.run_to(features, operands, training, self.graph.logits)?;
+        match value {
+            Activation::R2(logits) => Ok((logits, updates)),
+            other => {
+                let dims = other.dims();
+                let spread = dims.iter().skip(2).all(|&extent| extent == 1) && dims.len() > 2;
+                match other.reshape(&dims[..2.min(dims.len())]) {
+                    Some(Activation::R2(logits)) if spread => Ok((logits, updates)),
+                    _ => Err(Error::Node {
+                        node: self.graph.value(self.graph.logits).name.clone(),
+                        reason: format!("the logits have shape {dims:?}, expected [N, classes]"),
+                    }),
+                }
+            }
+        }
+    }
+
+    fn run_to(
+        &self,
+        features: Activation,
+        parameters: &[Activation],
+        training: Option<u64>,
+        target: ValueId,
+    ) -> Result<(Activation, Vec<(ParameterId, Tensor<1>)>), Error> {
+        let batch = features.dims().first().copied().unwrap_or(0);
+        let count = self.graph.values.len();
+        let mut uses = vec![0usize; count];
+        let nodes = &self.graph.nodes[self.start..];
+        for input in nodes.iter().flat_map(|node| &node.inputs) {
+            if let Input::Value(id) = input {
+                uses[id.index()] += 1;
+            }
+        }
+        uses[target.index()] += 1;
+        let mut values: Vec<Option<Activation>> = vec![None; count];
+        let cut = match self.start {
+            0 => self.graph.input,
+            start => self.graph.nodes[start - 1].output,
+        };
+        values[cut.index()] = Some(self.drop_out(cut, features, training)?);
+        let mut updates = Vec::new();
+        for (index, node) in self.graph.nodes.iter().enumerate().skip(self.start) {
+            if values[target.index()].is_some() {
+                break;
+            }
+            let mut operands = Vec::with_capacity(node.inputs.len());
+            for input in &node.inputs {
+                operands.push(match input {
+                    Input::Value(id) => take(&mut values, &mut uses, *id, &node.name)?,
+                    Input::Parameter(id) => parameters[self.slot[id]].clone(),
+                });
+            }
+            let shape = self.graph.value(node.output).dims(batch);
+            let statistics = match (training, self.statistics.get(&index)) {
+                (Some(_), Some(statistics)) => *statistics,
+                _ => BatchNormStatistics::Frozen,
+            };
+            let outcome = operators::compute(node, operands, &shape, statistics)?;
+            if let (Some((mean, variance)), [.., Input::Parameter(mean_id), Input::Parameter(variance_id)]) =
+                (outcome.statistics, node.inputs.as_slice())
+            {
+                updates.push((*mean_id, mean));
+                updates.push((*variance_id, variance));
+            }
+            let output = self.drop_out(node.output, outcome.output, training)?;
+            values[node.output.index()] = Some(output);
+        }
+        Ok((take(&mut values, &mut uses, target, "output")?, updates))
+    }
+
+    /// Sets a share of the values to zero and scales the others up, where dropout is set on `value` and this is training.
+    fn drop_out(&self, value: ValueId, activation: Activation, training: Option<u64>) -> Result<Activation, Error> {
+        let set = self.dropout.iter().find(|(id, _)| *id == value);
+        let (Some(noise), Some((_, probability))) = (training, set) else {
+            return Ok(activation);
+        };
+        let dims = activation.dims();
+        let mut random = ChaCha8Rng::seed_from_u64(noise ^ (value.index() as u64).rotate_left(32));
+        let scale = (1.0 / (1.0 - probability)) as f32;
+        let mask = (0..dims.iter().product::<usize>())
+            .map(|_| if random.random::<f64>() < *probability { 0.0 } else { scale })
+            .collect();
+        let mask = Activation::from_values(mask, &dims, &self.device)?.autodiff();
+        Ok(match (activation, mask) {
+            (Activation::R2(a), Activation::R2(b)) => Activation::R2(a * b),
+            (Activation::R3(a), Activation::R3(b)) => Activation::R3(a * b),
+            (Activation::R4(a), Activation::R4(b)) => Activation::R4(a * b),
+            (activation, _) => activation,
+        })
+    }
+
+    /// The rest's parameters, for an optimiser.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Lets an optimiser make new parameters from the old.
+    pub fn update(&mut self, step: impl FnOnce(Weights) -> Weights) {
+        self.weights = step(self.weights.clone());
+    }
+
+    /// Every value that training may have changed, by canonical name: trained parameters and updated running statistics.
+    ///
+    /// # Errors
+    /// When the device fails to hand them back.
+    pub fn changed(&self) -> Result<HashMap<String, Vec<f32>>, Error> {
+        let mut changed = HashMap::new();
+        for (index, id) in self.parameters.iter().enumerate() {
+            let parameter = self.graph.parameter(*id);
+            if let Some(updated) = self.running.get(id) {
+                changed.insert(parameter.name.clone(), Activation::R1(updated.clone()).into_values()?);
+            } else if self.trained.contains(&parameter.name) {
+                let value = self.weights.value(index).without_autodiff().into_values()?;
+                changed.insert(parameter.name.clone(), value);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Every parameter above the cut, by canonical name, with the shape stored in the file: for proving which stayed frozen.
+    ///
+    /// # Errors
+    /// When the device fails to hand them back.
+    pub fn rest_values(&self) -> Result<HashMap<String, Vec<f32>>, Error> {
+        let mut all = HashMap::new();
+        for (index, id) in self.parameters.iter().enumerate() {
+            let value = match self.running.get(id) {
+                Some(updated) => Activation::R1(updated.clone()),
+                None => self.weights.value(index).without_autodiff(),
+            };
+            all.insert(self.graph.parameter(*id).name.clone(), value.into_values()?);
+        }
+        Ok(all)
+    }
+
+    /// Puts saved values in place, as [`Network::changed`] gave them.
+    ///
+    /// # Errors
+    /// When a name is not above the cut or a length differs.
+    pub fn restore(&mut self, saved: &HashMap<String, Vec<f32>>) -> Result<(), Error> {
+        let by_name: HashMap<&str, ParameterId> =
+            self.parameters.iter().map(|id| (self.graph.parameter(*id).name.as_str(), *id)).collect();
+        for (name, values) in saved {
+            let id = by_name.get(name.as_str()).ok_or_else(|| Error::Weights {
+                name: name.clone(),
+                reason: "is not among the trained part's parameters".to_owned(),
+            })?;
+            let expected = self.graph.parameter(*id).data.len();
+            if values.len() != expected {
+                return Err(Error::Weights {
+                    name: name.clone(),
+                    reason: format!("{} values saved, {expected} expected", values.len()),
+                });
+            }
+        }
+        let graph = self.graph.clone();
+        for id in &self.parameters {
+            let parameter = graph.parameter(*id);
+            let running = matches!(parameter.role, Role::RunningMean | Role::RunningVariance);
+            if let Some(values) = saved.get(&parameter.name).filter(|_| running) {
+                let value = Activation::from_values(values.clone(), &parameter.shape, &self.device)?;
+                if let Activation::R1(value) = value {
+                    self.running.insert(*id, value);
+                }
+            }
+        }
+        self.weights = Weights::new(
+            self.parameters.iter().map(|id| {
+                let p = graph.parameter(*id);
+                let values = saved.get(&p.name).unwrap_or(&p.data).clone();
+                (p.name.as_str(), values, p.shape.as_slice(), self.trained.contains(&p.name))
+            }),
+            &self.device.clone().autodiff(),
+        )?;
+        Ok(())
+    }
+
+    /// Names of the parameters that train.
+    pub fn trained(&self) -> &HashSet<String> {
+        &self.trained
+    }
+
+    /// Number of trained values.
+    pub fn trained_values(&self) -> usize {
+        let parameters = self.parameters.iter().map(|id| self.graph.parameter(*id));
+        parameters.filter(|p| self.trained.contains(&p.name)).map(|p| p.data.len()).sum()
+    }
+}

@@ -1,0 +1,101 @@
+//! The frozen lower part of a network: no autodiff, batch norm folded, activations freed at their last use.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use regraft_onnx::{Graph, Input, ValueId};
+
+use crate::activation::Activation;
+use crate::batch_norm::BatchNormStatistics;
+use crate::error::Error;
+use crate::fold::{self, FoldedNode, Operand};
+use crate::operators;
+
+/// The nodes below a cut, on a plain device.
+pub struct Trunk {
+    graph: Arc<Graph>,
+    nodes: Vec<(FoldedNode, Vec<Activation>)>,
+    output: ValueId,
+}
+
+impl Trunk {
+    /// The graph's first `end` nodes, which must end at a cut (or be none).
+    ///
+    /// # Errors
+    /// When a parameter has a rank that is not supported.
+    pub fn new(graph: &Arc<Graph>, end: usize, device: &Device) -> Result<Self, Error> {
+        let device = device.clone().without_autodiff();
+        let nodes = fold::fold(graph, end)
+            .into_iter()
+            .map(|folded| {
+                let operands = folded
+                    .operands
+                    .iter()
+                    .map(|operand| match operand {
+                        Operand::Original(id) => {
+                            let parameter = graph.parameter(*id);
+                            Activation::from_values(parameter.data.clone(), &parameter.shape, &device)
+                        }
+                        Operand::Folded { values, shape } => {
+                            Activation::from_values(values.clone(), shape, &device)
+                        }
+                    })
+                    .collect::<Result<_, _>>()?;
+                Ok((folded, operands))
+            })
+            .collect::<Result<_, Error>>()?;
+        let output = match end {
+            0 => graph.input,
+            end => graph.nodes[end - 1].output,
+        };
+        Ok(Self { graph: graph.clone(), nodes, output })
+    }
+
+    /// Runs the trunk on the graph's own input (already in its layout), batch first.
+    ///
+    /// # Errors
+    /// When a node cannot run on these operands.
+    pub fn forward(&self, input: Activation) -> Result<Activation, Error> {
+        let batch = input.dims().first().copied().unwrap_or(0);
+        let mut values: Vec<Option<Activation>> = vec![None; self.graph.values.len()];
+        let mut uses = vec![0usize; self.graph.values.len()];
+        for value in self.nodes.iter().flat_map(|(folded, _)| &folded.node.inputs) {
+            if let Input::Value(id) = value {
+                uses[id.index()] += 1;
+            }
+        }
+        uses[self.output.index()] += 1;
+        values[self.graph.input.index()] = Some(input);
+        for (folded, parameters) in &self.nodes {
+            let node = &folded.node;
+            let mut parameters = parameters.iter().cloned();
+            let mut operands = Vec::with_capacity(node.inputs.len() + 1);
+            for input in &node.inputs {
+                match input {
+                    Input::Value(id) => operands.push(take(&mut values, &mut uses, *id, &node.name)?),
+                    Input::Parameter(_) => operands.extend(parameters.next()),
+                }
+            }
+            // A folded batch norm may have given the convolution a bias it did not have.
+            operands.extend(parameters);
+            let shape = self.graph.value(node.output).dims(batch);
+            let outcome = operators::compute(node, operands, &shape, BatchNormStatistics::Frozen)?;
+            values[node.output.index()] = Some(outcome.output);
+        }
+        take(&mut values, &mut uses, self.output, "trunk output")
+    }
+}
+
+/// The value, moved out at its last use so that its memory can be reused.
+pub(crate) fn take(
+    values: &mut [Option<Activation>],
+    uses: &mut [usize],
+    id: ValueId,
+    node: &str,
+) -> Result<Activation, Error> {
+    let left = &mut uses[id.index()];
+    *left = left.saturating_sub(1);
+    let slot = &mut values[id.index()];
+    let value = if *left == 0 { slot.take() } else { slot.clone() };
+    value.ok_or_else(|| Error::Node { node: node.to_owned(), reason: "reads a value below the cut".to_owned() })
+}

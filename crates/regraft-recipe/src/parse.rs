@@ -1,0 +1,550 @@
+//! From the document to the recipe: each value's type and range, and the defaults of those left out.
+
+use std::ops::RangeInclusive;
+
+use regraft_data::Augment;
+use regraft_freeze::FreezeConfig;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use toml_edit::{Item, Key, TableLike, Value};
+
+use crate::document::Document;
+use crate::error::{Error, alternatives, one_line};
+use crate::keys;
+use crate::names::Named;
+use crate::preprocess::{PartialPreprocess, PreprocessSpec};
+use crate::recipe::{
+    DataSection, DeviceSection, EarlyStopping, Head, HeadKind, ModelSection, Optimizer, Recipe,
+    Schedule, ScheduleKind, TrainSection,
+};
+
+/// Reads every section.
+pub(crate) fn recipe(document: &Document<'_>) -> Result<Recipe, Error> {
+    document.check_keys()?;
+    let root = Section {
+        document,
+        path: String::new(),
+        table: Some(&document.root),
+    };
+    let model = root.section("model")?;
+    let data = root.section("data")?;
+    let defaults = Recipe::new(
+        source(&model, "model", "resnet18-v1-7", "--model")?,
+        source(&data, "data", "data/flowers", "--data")?,
+    );
+    Ok(Recipe {
+        model: model_section(&model, defaults.model)?,
+        data: data_section(&data, defaults.data)?,
+        freeze: freeze_section(&root.section("freeze")?, defaults.freeze)?,
+        train: train_section(&root.section("train")?, defaults.train)?,
+        device: device_section(&root.section("device")?, defaults.device)?,
+    })
+}
+
+fn source(
+    table: &Section<'_>,
+    section: &'static str,
+    example: &'static str,
+    flag: &'static str,
+) -> Result<String, Error> {
+    match table.text("source")? {
+        Some(source) => Ok(source),
+        None => Err(Error::Missing {
+            origin: table.document.origin(),
+            section,
+            example,
+            flag,
+        }),
+    }
+}
+
+fn model_section(section: &Section<'_>, default: ModelSection) -> Result<ModelSection, Error> {
+    let head = head(section)?;
+    let dropout = section
+        .number("dropout", BELOW_ONE)?
+        .unwrap_or(default.dropout);
+    match section.get("dropout") {
+        Some(entry) if head.kind == HeadKind::Keep && dropout > 0.0 => {
+            Err(entry.value_error("0, as the model keeps its own head"))
+        }
+        _ => Ok(ModelSection {
+            source: default.source,
+            head,
+            dropout,
+        }),
+    }
+}
+
+fn head(section: &Section<'_>) -> Result<Head, Error> {
+    let Some((kind, table)) = section.kind_and_table("head", "kind", HeadKind::default())? else {
+        return Ok(Head::default());
+    };
+    match kind {
+        HeadKind::Linear => table.allow_only(&kind, &["kind", "at"])?,
+        HeadKind::Mlp { .. } => table.allow_only(&kind, &["kind", "at", "hidden", "dropout"])?,
+        HeadKind::Keep => table.allow_only(&kind, &["kind"])?,
+    }
+    let kind = match kind {
+        HeadKind::Mlp { hidden, dropout } => HeadKind::Mlp {
+            hidden: table.count("hidden", 1)?.unwrap_or(hidden),
+            dropout: table.number("dropout", BELOW_ONE)?.unwrap_or(dropout),
+        },
+        HeadKind::Linear | HeadKind::Keep => kind,
+    };
+    Ok(Head {
+        kind,
+        at: table.text("at")?,
+    })
+}
+
+fn data_section(section: &Section<'_>, default: DataSection) -> Result<DataSection, Error> {
+    Ok(DataSection {
+        source: default.source,
+        validation: section
+            .number("validation", BELOW_ONE)?
+            .unwrap_or(default.validation),
+        preprocess: preprocess(section)?,
+        augment: section
+            .foreign::<Augment>("augment")?
+            .unwrap_or(default.augment),
+        sampler: section.choice("sampler")?.unwrap_or(default.sampler),
+        on_bad_image: section
+            .choice("on_bad_image")?
+            .unwrap_or(default.on_bad_image),
+    })
+}
+
+fn preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
+    let Some(entry) = section.get("preprocess") else {
+        return Ok(PreprocessSpec::Auto);
+    };
+    if entry.item.as_str() == Some("auto") {
+        return Ok(PreprocessSpec::Auto);
+    }
+    let table = entry.table("\"auto\" or a table")?;
+    let size = table.pixels("size", 1)?;
+    let mean = table.per_channel("mean", ANY)?;
+    let std = table.per_channel("std", ABOVE_ZERO)?;
+    if let (Some(mean), Some(std), Some(entry)) = (&mean, &std, table.get("std"))
+        && mean.len() != std.len()
+    {
+        return Err(entry.value_error(format!("as many numbers as `mean` has, {}", mean.len())));
+    }
+    Ok(PreprocessSpec::Partial(PartialPreprocess {
+        size,
+        resize: table.pixels("resize", size.unwrap_or(1))?,
+        crop: table.choice("crop")?,
+        interpolation: table.choice("interpolation")?,
+        channels: table.choice("channels")?,
+        scale: table.single("scale", ABOVE_ZERO)?,
+        mean,
+        std,
+    }))
+}
+
+fn freeze_section(section: &Section<'_>, default: FreezeConfig) -> Result<FreezeConfig, Error> {
+    Ok(FreezeConfig {
+        policy: section.foreign("policy")?.unwrap_or(default.policy),
+        batch_norm: section.foreign("batch_norm")?.unwrap_or(default.batch_norm),
+    })
+}
+
+fn train_section(section: &Section<'_>, default: TrainSection) -> Result<TrainSection, Error> {
+    let epochs = section.count("epochs", 1)?.unwrap_or(default.epochs);
+    Ok(TrainSection {
+        epochs,
+        batch_size: section
+            .count("batch_size", 1)?
+            .unwrap_or(default.batch_size),
+        optimizer: optimizer(section, default.optimizer)?,
+        lr: section.number("lr", ABOVE_ZERO)?.unwrap_or(default.lr),
+        schedule: schedule(section, default.schedule.kind, epochs)?,
+        mixup: section
+            .number("mixup", NOT_NEGATIVE)?
+            .unwrap_or(default.mixup),
+        label_smoothing: section
+            .number("label_smoothing", BELOW_ONE)?
+            .unwrap_or(default.label_smoothing),
+        ema: section.number("ema", BELOW_ONE)?.unwrap_or(default.ema),
+        grad_clip: section
+            .number("grad_clip", NOT_NEGATIVE)?
+            .unwrap_or(default.grad_clip),
+        class_weights: section
+            .choice("class_weights")?
+            .unwrap_or(default.class_weights),
+        early_stopping: early_stopping(section)?,
+        seed: section
+            .whole("seed", 0..=i64::MAX)?
+            .map_or(default.seed, i64::unsigned_abs),
+        shuffle: section.flag("shuffle")?.unwrap_or(default.shuffle),
+        feature_cache: section
+            .choice("feature_cache")?
+            .unwrap_or(default.feature_cache),
+        checkpoint_every: section
+            .count("checkpoint_every", 1)?
+            .unwrap_or(default.checkpoint_every),
+    })
+}
+
+fn optimizer(section: &Section<'_>, default: Optimizer) -> Result<Optimizer, Error> {
+    let Some((kind, table)) = section.kind_and_table("optimizer", "name", default)? else {
+        return Ok(default);
+    };
+    match kind {
+        Optimizer::Sgd {
+            momentum,
+            weight_decay,
+            nesterov,
+        } => {
+            table.allow_only(&kind, &["name", "momentum", "nesterov", "weight_decay"])?;
+            Ok(Optimizer::Sgd {
+                momentum: table.number("momentum", BELOW_ONE)?.unwrap_or(momentum),
+                weight_decay: table
+                    .number("weight_decay", NOT_NEGATIVE)?
+                    .unwrap_or(weight_decay),
+                nesterov: table.flag("nesterov")?.unwrap_or(nesterov),
+            })
+        }
+        Optimizer::Adamw {
+            betas,
+            epsilon,
+            weight_decay,
+        } => {
+            table.allow_only(&kind, &["name", "betas", "epsilon", "weight_decay"])?;
+            Ok(Optimizer::Adamw {
+                betas: table.betas("betas")?.unwrap_or(betas),
+                epsilon: table.number("epsilon", ABOVE_ZERO)?.unwrap_or(epsilon),
+                weight_decay: table
+                    .number("weight_decay", NOT_NEGATIVE)?
+                    .unwrap_or(weight_decay),
+            })
+        }
+    }
+}
+
+fn schedule(
+    section: &Section<'_>,
+    default: ScheduleKind,
+    epochs: usize,
+) -> Result<Schedule, Error> {
+    let Some((kind, table)) = section.kind_and_table("schedule", "name", default)? else {
+        return Ok(Schedule::new(default, epochs));
+    };
+    let Some(entry) = table.get("warmup_epochs") else {
+        return Ok(Schedule::new(kind, epochs));
+    };
+    match entry.as_number() {
+        Some(warmup_epochs) if (0.0..epochs as f64).contains(&warmup_epochs) => Ok(Schedule {
+            kind,
+            warmup_epochs,
+        }),
+        _ => Err(entry.value_error(format!("a number from 0 to below `train.epochs`, {epochs}"))),
+    }
+}
+
+fn early_stopping(section: &Section<'_>) -> Result<Option<EarlyStopping>, Error> {
+    let Some(entry) = section.get("early_stopping") else {
+        return Ok(None);
+    };
+    if entry.item.as_str() == Some("none") {
+        return Ok(None);
+    }
+    let table = entry.table("\"none\" or a table such as `{ patience = 5 }`")?;
+    let default = EarlyStopping::default();
+    Ok(Some(EarlyStopping {
+        patience: table.count("patience", 1)?.unwrap_or(default.patience),
+        metric: table.choice("metric")?.unwrap_or(default.metric),
+    }))
+}
+
+fn device_section(section: &Section<'_>, default: DeviceSection) -> Result<DeviceSection, Error> {
+    Ok(DeviceSection {
+        name: section.text("name")?.unwrap_or(default.name),
+        threads: section.count("threads", 0)?.unwrap_or(default.threads),
+    })
+}
+
+/// The numbers that a key takes, none of them infinite or NaN.
+#[derive(Clone, Copy)]
+struct Range {
+    contains: fn(f64) -> bool,
+    /// As in "expected …".
+    words: &'static str,
+}
+
+const ANY: Range = Range {
+    contains: |_| true,
+    words: "a finite number",
+};
+const ABOVE_ZERO: Range = Range {
+    contains: |x| x > 0.0,
+    words: "a number above 0",
+};
+const NOT_NEGATIVE: Range = Range {
+    contains: |x| x >= 0.0,
+    words: "a number of at least 0",
+};
+const BELOW_ONE: Range = Range {
+    contains: |x| (0.0..1.0).contains(&x),
+    words: "a number from 0 to below 1",
+};
+
+/// A table of the document; one that was left out has no keys.
+struct Section<'a> {
+    document: &'a Document<'a>,
+    path: String,
+    table: Option<&'a dyn TableLike>,
+}
+
+impl<'a> Section<'a> {
+    fn get(&self, key: &str) -> Option<Entry<'a>> {
+        let table = self.table?;
+        let item = table.get(key)?;
+        Some(Entry {
+            document: self.document,
+            path: keys::join(&self.path, key),
+            key: table.key(key),
+            item,
+        })
+    }
+
+    fn section(&self, key: &str) -> Result<Section<'a>, Error> {
+        match self.get(key) {
+            Some(entry) => entry.table("a table"),
+            None => Ok(Section {
+                document: self.document,
+                path: keys::join(&self.path, key),
+                table: None,
+            }),
+        }
+    }
+
+    /// A choice written as a word or as a table that holds the word under `tag`, and the table with its other keys.
+    fn kind_and_table<T: Named + Copy>(
+        &self,
+        key: &str,
+        tag: &str,
+        default: T,
+    ) -> Result<Option<(T, Section<'a>)>, Error> {
+        let Some(entry) = self.get(key) else {
+            return Ok(None);
+        };
+        if entry.item.is_table_like() {
+            let table = entry.table("")?;
+            Ok(Some((table.choice(tag)?.unwrap_or(default), table)))
+        } else {
+            let no_more_keys = Section {
+                document: self.document,
+                path: entry.path.clone(),
+                table: None,
+            };
+            let words = alternatives(&T::names());
+            Ok(Some((
+                entry.choice(&format!("{words}, or a table with `{tag}`"))?,
+                no_more_keys,
+            )))
+        }
+    }
+
+    /// Refuses keys of other kinds than the one chosen.
+    fn allow_only<T: Named>(&self, kind: &T, allowed: &[&'static str]) -> Result<(), Error> {
+        for (key, _) in self.table.into_iter().flat_map(TableLike::iter) {
+            if let Some(entry) = self.get(key).filter(|_| !allowed.contains(&key)) {
+                let place = entry
+                    .document
+                    .place(&entry.path, entry.key.and_then(Key::span));
+                let allowed = allowed[1..].to_vec();
+                return Err(Error::Misplaced {
+                    place,
+                    key: entry.path,
+                    kind: kind.name().to_owned(),
+                    allowed,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, Error> {
+        self.get(key).map(|entry| entry.text()).transpose()
+    }
+
+    fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
+        let read = |entry: Entry<'_>| {
+            entry
+                .item
+                .as_bool()
+                .ok_or_else(|| entry.value_error("`true` or `false`"))
+        };
+        self.get(key).map(read).transpose()
+    }
+
+    fn choice<T: Named + Copy>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.get(key)
+            .map(|entry| entry.choice(&alternatives(&T::names())))
+            .transpose()
+    }
+
+    fn number(&self, key: &str, range: Range) -> Result<Option<f64>, Error> {
+        let read = |entry: Entry<'_>| {
+            let number = entry.as_number().filter(|&number| (range.contains)(number));
+            number.ok_or_else(|| entry.value_error(range.words))
+        };
+        self.get(key).map(read).transpose()
+    }
+
+    fn whole(&self, key: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Error> {
+        let Some(entry) = self.get(key) else {
+            return Ok(None);
+        };
+        match entry.item.as_integer() {
+            Some(number) if range.contains(&number) => Ok(Some(number)),
+            Some(number) if number > *range.end() => {
+                Err(entry.value_error(format!("a whole number of at most {}", range.end())))
+            }
+            _ => Err(entry.value_error(format!("a whole number of at least {}", range.start()))),
+        }
+    }
+
+    fn count(&self, key: &str, least: i64) -> Result<Option<usize>, Error> {
+        let most = i64::try_from(usize::MAX).unwrap_or(i64::MAX);
+        Ok(self
+            .whole(key, least..=most)?
+            .and_then(|number| usize::try_from(number).ok()))
+    }
+
+    fn pixels(&self, key: &str, least: u32) -> Result<Option<u32>, Error> {
+        let range = i64::from(least)..=i64::from(u32::MAX);
+        Ok(self
+            .whole(key, range)?
+            .and_then(|number| u32::try_from(number).ok()))
+    }
+
+    fn single(&self, key: &str, range: Range) -> Result<Option<f32>, Error> {
+        let read = |entry: Entry<'_>| {
+            let number = entry.as_number().and_then(|number| single(number, range));
+            number.ok_or_else(|| entry.value_error(range.words))
+        };
+        self.get(key).map(read).transpose()
+    }
+
+    fn per_channel(&self, key: &str, range: Range) -> Result<Option<Vec<f32>>, Error> {
+        let Some(entry) = self.get(key) else {
+            return Ok(None);
+        };
+        let numbers: Option<Vec<f32>> = entry.as_numbers().and_then(|numbers| {
+            numbers
+                .into_iter()
+                .map(|number| single(number, range))
+                .collect()
+        });
+        match numbers {
+            Some(numbers) if matches!(numbers.len(), 1 | 3) => Ok(Some(numbers)),
+            _ => Err(entry.value_error(format!(
+                "one number or three in brackets, each {}",
+                range.words
+            ))),
+        }
+    }
+
+    fn betas(&self, key: &str) -> Result<Option<(f64, f64)>, Error> {
+        let Some(entry) = self.get(key) else {
+            return Ok(None);
+        };
+        match entry.as_numbers().as_deref() {
+            Some(&[first, second])
+                if (BELOW_ONE.contains)(first) && (BELOW_ONE.contains)(second) =>
+            {
+                Ok(Some((first, second)))
+            }
+            _ => Err(entry.value_error("two numbers in brackets, each from 0 to below 1")),
+        }
+    }
+
+    /// A value whose type another crate defines, and reads.
+    fn foreign<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        let Some(entry) = self.get(key) else {
+            return Ok(None);
+        };
+        let Ok(value) = entry.item.clone().into_value() else {
+            return Ok(None);
+        };
+        T::deserialize(value.into_deserializer())
+            .map(Some)
+            .map_err(|error| {
+                let span = error.span().or(entry.item.span());
+                let place = self.document.place(&entry.path, span);
+                Error::Refused {
+                    place,
+                    key: entry.path,
+                    message: one_line(error.message()),
+                }
+            })
+    }
+}
+
+/// A value of the document and its key.
+struct Entry<'a> {
+    document: &'a Document<'a>,
+    path: String,
+    key: Option<&'a Key>,
+    item: &'a Item,
+}
+
+impl<'a> Entry<'a> {
+    fn table(self, expected: &str) -> Result<Section<'a>, Error> {
+        match self.item.as_table_like() {
+            Some(table) => Ok(Section {
+                document: self.document,
+                path: self.path,
+                table: Some(table),
+            }),
+            None => Err(self.value_error(expected)),
+        }
+    }
+
+    fn text(&self) -> Result<String, Error> {
+        match self.item.as_str() {
+            Some(text) if !text.is_empty() => Ok(text.to_owned()),
+            _ => Err(self.value_error("a string that is not empty")),
+        }
+    }
+
+    fn choice<T: Named + Copy>(&self, expected: &str) -> Result<T, Error> {
+        let chosen = self
+            .item
+            .as_str()
+            .and_then(|word| T::ALL.iter().find(|choice| choice.name() == word));
+        chosen.copied().ok_or_else(|| self.value_error(expected))
+    }
+
+    fn as_number(&self) -> Option<f64> {
+        self.item.as_value().and_then(finite)
+    }
+
+    fn as_numbers(&self) -> Option<Vec<f64>> {
+        self.item.as_array()?.iter().map(finite).collect()
+    }
+
+    fn value_error(&self, expected: impl Into<String>) -> Error {
+        Error::Value {
+            place: self.document.place(&self.path, self.item.span()),
+            key: self.path.clone(),
+            found: self.document.written(self.item),
+            expected: expected.into(),
+        }
+    }
+}
+
+/// An integer or a float, unless infinite or NaN.
+fn finite(value: &Value) -> Option<f64> {
+    let number = value
+        .as_float()
+        .or_else(|| value.as_integer().map(|whole| whole as f64))?;
+    number.is_finite().then_some(number)
+}
+
+/// The number in single precision, if it is in range there too.
+fn single(number: f64, range: Range) -> Option<f32> {
+    let number = number as f32;
+    (number.is_finite() && (range.contains)(f64::from(number))).then_some(number)
+}

@@ -1,0 +1,356 @@
+//! What a recipe says once every default is applied: plain data, a struct a section.
+
+use std::path::Path;
+
+use regraft_data::{Augment, OnBadImage};
+use regraft_freeze::FreezeConfig;
+
+use crate::error::Error;
+use crate::preprocess::PreprocessSpec;
+use crate::{read, write};
+
+/// A whole recipe. [`Recipe::parse`] and [`read`] keep every value in the range its field states.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// The network to start from, and its new head.
+    pub model: ModelSection,
+    /// The images, and what happens to them on the way to the network.
+    pub data: DataSection,
+    /// Which layers stay as they are.
+    pub freeze: FreezeConfig,
+    /// How the rest is trained.
+    pub train: TrainSection,
+    /// What computes.
+    pub device: DeviceSection,
+}
+
+/// `[model]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelSection {
+    /// A zoo name, a path or a run folder; not empty.
+    pub source: String,
+    /// What comes after the features.
+    pub head: Head,
+    /// Probability of dropping a feature before a new head, 0 to below 1. Default 0.
+    pub dropout: f64,
+}
+
+/// The end of the network.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Head {
+    /// What is put there. Default linear.
+    pub kind: HeadKind,
+    /// Name of the node whose output feeds a new head; none: where the model's own head begins.
+    pub at: Option<String>,
+}
+
+/// What stands after the features.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum HeadKind {
+    /// One new linear layer, features to classes.
+    #[default]
+    Linear,
+    /// Two new linear layers with a ReLU between them.
+    Mlp {
+        /// Units between the two layers, at least 1. Default 512.
+        hidden: usize,
+        /// Probability of dropping a hidden unit, 0 to below 1. Default 0.
+        dropout: f64,
+    },
+    /// The model's own head, with its own classes.
+    Keep,
+}
+
+/// `[data]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataSection {
+    /// Where the images are; not empty.
+    pub source: String,
+    /// Share of the images held out for validation, 0 to below 1; ignored where the data has its own split. 0: none.
+    /// Default 0.2.
+    pub validation: f64,
+    /// How an image becomes numbers. Default auto.
+    pub preprocess: PreprocessSpec,
+    /// Random changes to training images. Default none, so that the features under a frozen trunk can be cached.
+    pub augment: Augment,
+    /// How often each class is drawn. Default uniform.
+    pub sampler: Sampler,
+    /// What an undecodable image does. Default error.
+    pub on_bad_image: OnBadImage,
+}
+
+/// How training images are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sampler {
+    /// Every image once an epoch.
+    #[default]
+    Uniform,
+    /// Every class equally often.
+    Balanced,
+}
+
+/// `[train]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainSection {
+    /// Passes over the training images, at least 1. Default 10.
+    pub epochs: usize,
+    /// Images a step, at least 1. Default 32.
+    pub batch_size: usize,
+    /// The optimizer. Default [`Optimizer::sgd`].
+    pub optimizer: Optimizer,
+    /// Peak learning rate, above 0. Default 0.01.
+    pub lr: f64,
+    /// The learning rate over time. Default one-cycle.
+    pub schedule: Schedule,
+    /// Parameter of the Beta distribution that mixes pairs of images, at least 0. 0: off. Default 0.
+    pub mixup: f64,
+    /// Share of the target spread over all classes, 0 to below 1. Default 0.
+    pub label_smoothing: f64,
+    /// Decay per step of the running average of the weights, 0 to below 1. 0: off. Default 0.
+    pub ema: f64,
+    /// Largest norm of all gradients together, at least 0. 0: no limit. Default 0.
+    pub grad_clip: f64,
+    /// Weight of each class in the loss. Default none.
+    pub class_weights: ClassWeights,
+    /// When to stop before the last epoch. Default never.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Start of every random number, 0 to 2^63 - 1, the largest integer of TOML. Default 42.
+    pub seed: u64,
+    /// Whether the images come in a new order each epoch. Default true.
+    pub shuffle: bool,
+    /// Where the features under a frozen trunk are kept between epochs. Default auto.
+    pub feature_cache: FeatureCache,
+    /// Epochs between checkpoints, at least 1. Default 1.
+    pub checkpoint_every: usize,
+}
+
+/// An optimizer and its numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Optimizer {
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Share of the last step kept in the next, 0 to below 1. Default 0.9.
+        momentum: f64,
+        /// Pull of the weights towards zero, at least 0, added to the gradient. Default 1e-4.
+        weight_decay: f64,
+        /// Whether the gradient is taken where momentum leads (Nesterov 1983). Default false.
+        nesterov: bool,
+    },
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+    Adamw {
+        /// Decay of the running mean of gradients and of squared gradients, each 0 to below 1. Default 0.9, 0.999.
+        betas: (f64, f64),
+        /// Added to the denominator, above 0. Default 1e-8.
+        epsilon: f64,
+        /// Share of the learning rate by which the weights shrink each step, at least 0. Default 0.01.
+        weight_decay: f64,
+    },
+}
+
+impl Optimizer {
+    /// SGD with its defaults.
+    pub const fn sgd() -> Self {
+        Self::Sgd {
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            nesterov: false,
+        }
+    }
+
+    /// AdamW with its defaults.
+    pub const fn adamw() -> Self {
+        Self::Adamw {
+            betas: (0.9, 0.999),
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+        }
+    }
+}
+
+/// The learning rate over time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// What follows the warm-up.
+    pub kind: ScheduleKind,
+    /// Epochs over which the learning rate rises to its peak, 0 to below `epochs`; fractions count. Default 0, for
+    /// one-cycle 3/10 of `epochs`.
+    pub warmup_epochs: f64,
+}
+
+impl Schedule {
+    /// The schedule with its default warm-up in a training of so many epochs.
+    pub fn new(kind: ScheduleKind, epochs: usize) -> Self {
+        let warmup_epochs = match kind {
+            ScheduleKind::OneCycle => epochs as f64 * 3.0 / 10.0,
+            ScheduleKind::Constant | ScheduleKind::Cosine | ScheduleKind::Step => 0.0,
+        };
+        Self {
+            kind,
+            warmup_epochs,
+        }
+    }
+}
+
+/// What the learning rate does after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScheduleKind {
+    /// Stays at its peak.
+    Constant,
+    /// Falls to zero along half a cosine.
+    Cosine,
+    /// Rises and falls along half cosines (Smith 2018).
+    OneCycle,
+    /// Falls by a factor every few epochs.
+    Step,
+}
+
+/// Weight of each class in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClassWeights {
+    /// All alike.
+    #[default]
+    None,
+    /// Rare classes weigh more.
+    Balanced,
+}
+
+/// When to stop before the last epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlyStopping {
+    /// Epochs without a better validation result after which training stops, at least 1. Default 5.
+    pub patience: usize,
+    /// The validation result that is watched. Default accuracy.
+    pub metric: StopMetric,
+}
+
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self {
+            patience: 5,
+            metric: StopMetric::Accuracy,
+        }
+    }
+}
+
+/// The validation result that early stopping watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMetric {
+    /// Share of images classified rightly; more is better.
+    Accuracy,
+    /// Mean loss; less is better.
+    Loss,
+}
+
+/// Where the features under a frozen trunk are kept between epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FeatureCache {
+    /// Wherever caching gives the same result and there is room.
+    #[default]
+    Auto,
+    /// Nowhere: every epoch computes them again.
+    Off,
+    /// In memory.
+    Memory,
+    /// In a file.
+    Disk,
+}
+
+/// `[device]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSection {
+    /// A backend's name, with the number of the device where there are several (`flex`, `cuda:0`); `auto`: the first
+    /// backend there is. Default auto.
+    pub name: String,
+    /// Threads to compute with. 0: all. Default 0.
+    pub threads: usize,
+}
+
+impl Recipe {
+    /// The recipe that says nothing but where model and images are.
+    pub fn new(model: impl Into<String>, data: impl Into<String>) -> Self {
+        Self {
+            model: ModelSection {
+                source: model.into(),
+                head: Head::default(),
+                dropout: 0.0,
+            },
+            data: DataSection {
+                source: data.into(),
+                validation: 0.2,
+                preprocess: PreprocessSpec::Auto,
+                augment: Augment::None,
+                sampler: Sampler::default(),
+                on_bad_image: OnBadImage::Error,
+            },
+            freeze: FreezeConfig::default(),
+            train: TrainSection::default(),
+            device: DeviceSection::default(),
+        }
+    }
+
+    /// Reads a recipe from text. `origin` names the text in errors: a file name, say.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line and column.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, Error> {
+        read(Some((origin, text)), &[])
+    }
+
+    /// Reads a recipe file.
+    ///
+    /// # Errors
+    /// As [`Recipe::parse`], and when the file cannot be read.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        Self::load_with(path, &[])
+    }
+
+    /// Reads a recipe file and lays overrides over it, as [`read`] does.
+    ///
+    /// # Errors
+    /// As [`read`], and when the file cannot be read.
+    pub fn load_with(path: &Path, overrides: &[String]) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        read(Some((&path.display().to_string(), &text)), overrides)
+    }
+
+    /// The recipe as TOML, every value spelt out, in the same order always. Reading it gives the same recipe, as
+    /// long as every value is in the range its field states.
+    pub fn to_toml(&self) -> String {
+        write::to_toml(self)
+    }
+}
+
+impl Default for TrainSection {
+    fn default() -> Self {
+        let epochs = 10;
+        Self {
+            epochs,
+            batch_size: 32,
+            optimizer: Optimizer::sgd(),
+            lr: 0.01,
+            schedule: Schedule::new(ScheduleKind::OneCycle, epochs),
+            mixup: 0.0,
+            label_smoothing: 0.0,
+            ema: 0.0,
+            grad_clip: 0.0,
+            class_weights: ClassWeights::default(),
+            early_stopping: None,
+            seed: 42,
+            shuffle: true,
+            feature_cache: FeatureCache::default(),
+            checkpoint_every: 1,
+        }
+    }
+}
+
+impl Default for DeviceSection {
+    fn default() -> Self {
+        Self {
+            name: "auto".to_owned(),
+            threads: 0,
+        }
+    }
+}

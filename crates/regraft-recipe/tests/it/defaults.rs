@@ -1,0 +1,269 @@
+//! What the values mean, and what is meant where they are left out.
+
+use regraft_data::{Augment, Channels, Crop, Interpolation, OnBadImage};
+use regraft_freeze::FreezeConfig;
+use regraft_recipe::{
+    ClassWeights, EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess,
+    PreprocessSpec, Recipe, Sampler, Schedule, ScheduleKind, StopMetric, check_available,
+};
+
+use crate::parse;
+
+/// Every key, with the values of the documentation's example.
+const EXAMPLE: &str = r#"
+[model]
+source = "resnet18-v1-7"         # a zoo name, a path, or a run folder
+head = { kind = "linear" }
+dropout = 0.0
+
+[data]
+source = "data/flowers"
+validation = 0.2
+preprocess = { size = 224, resize = 256, crop = "center", interpolation = "bilinear", channels = "rgb", scale = 0.00392156862745098, mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }
+augment = "standard"
+sampler = "uniform"
+on_bad_image = "error"
+
+[freeze]
+policy = "auto"
+batch_norm = "auto"
+
+[train]
+epochs = 10
+batch_size = 32
+optimizer = { name = "sgd", momentum = 0.9, weight_decay = 1e-4 }
+lr = 0.01
+schedule = "one-cycle"
+mixup = 0.0
+label_smoothing = 0.0
+ema = 0.0
+grad_clip = 0.0
+class_weights = "none"
+early_stopping = { patience = 5 }
+seed = 42
+shuffle = true
+feature_cache = "auto"
+
+[device]
+name = "flex"
+threads = 0
+"#;
+
+#[test]
+fn the_example_is_the_default_but_for_what_it_names() {
+    let example = Recipe::parse(EXAMPLE, "recipe.toml").unwrap();
+    let mut expected = Recipe::new("resnet18-v1-7", "data/flowers");
+    expected.data.preprocess = PreprocessSpec::Partial(PartialPreprocess {
+        size: Some(224),
+        resize: Some(256),
+        crop: Some(Crop::Center),
+        interpolation: Some(Interpolation::Bilinear),
+        channels: Some(Channels::Rgb),
+        scale: Some(1.0 / 255.0),
+        mean: Some(vec![0.485, 0.456, 0.406]),
+        std: Some(vec![0.229, 0.224, 0.225]),
+    });
+    expected.data.augment = Augment::Standard;
+    expected.train.early_stopping = Some(EarlyStopping {
+        patience: 5,
+        metric: StopMetric::Accuracy,
+    });
+    expected.device.name = "flex".to_owned();
+    expected.freeze.policy = example.freeze.policy.clone();
+    assert_eq!(example, expected);
+    check_available(&example).unwrap();
+}
+
+#[test]
+fn two_sources_are_a_recipe() {
+    let recipe = parse("").unwrap();
+    assert_eq!(recipe, Recipe::new("m", "d"));
+    check_available(&recipe).unwrap();
+
+    assert_eq!(
+        recipe.model.head,
+        Head {
+            kind: HeadKind::Linear,
+            at: None
+        }
+    );
+    assert_eq!(recipe.model.dropout, 0.0);
+    assert_eq!(recipe.data.validation, 0.2);
+    assert_eq!(recipe.data.preprocess, PreprocessSpec::Auto);
+    assert_eq!(recipe.data.augment, Augment::None);
+    assert_eq!(recipe.data.sampler, Sampler::Uniform);
+    assert_eq!(recipe.data.on_bad_image, OnBadImage::Error);
+    assert_eq!(recipe.freeze, FreezeConfig::default());
+    assert_eq!(
+        (
+            recipe.train.epochs,
+            recipe.train.batch_size,
+            recipe.train.lr
+        ),
+        (10, 32, 0.01)
+    );
+    assert_eq!(
+        recipe.train.optimizer,
+        Optimizer::Sgd {
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            nesterov: false
+        }
+    );
+    assert_eq!(
+        recipe.train.schedule,
+        Schedule {
+            kind: ScheduleKind::OneCycle,
+            warmup_epochs: 3.0
+        }
+    );
+    assert_eq!(
+        (recipe.train.mixup, recipe.train.ema, recipe.train.grad_clip),
+        (0.0, 0.0, 0.0)
+    );
+    assert_eq!(recipe.train.label_smoothing, 0.0);
+    assert_eq!(recipe.train.class_weights, ClassWeights::None);
+    assert_eq!(recipe.train.early_stopping, None);
+    assert_eq!(
+        (
+            recipe.train.seed,
+            recipe.train.shuffle,
+            recipe.train.checkpoint_every
+        ),
+        (42, true, 1)
+    );
+    assert_eq!(recipe.train.feature_cache, FeatureCache::Auto);
+    assert_eq!(
+        (recipe.device.name.as_str(), recipe.device.threads),
+        ("auto", 0)
+    );
+}
+
+#[test]
+fn each_optimizer_has_its_own_defaults() {
+    let adamw = Optimizer::Adamw {
+        betas: (0.9, 0.999),
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+    };
+    let check = |value: &str, expected: Optimizer| {
+        let recipe = parse(&format!("train.optimizer = {value}")).unwrap();
+        assert_eq!(recipe.train.optimizer, expected, "{value}");
+    };
+    check("'sgd'", Optimizer::sgd());
+    check("{}", Optimizer::sgd());
+    check(
+        "{ nesterov = true }",
+        Optimizer::Sgd {
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            nesterov: true,
+        },
+    );
+    check("'adamw'", adamw);
+    check("{ name = 'adamw' }", adamw);
+    check(
+        "{ name = 'adamw', betas = [0.8, 0.9], weight_decay = 0 }",
+        Optimizer::Adamw {
+            betas: (0.8, 0.9),
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+        },
+    );
+}
+
+#[test]
+fn one_cycle_warms_up_for_three_tenths_of_the_training() {
+    let check = |lines: &str, kind, warmup_epochs| {
+        assert_eq!(
+            parse(lines).unwrap().train.schedule,
+            Schedule {
+                kind,
+                warmup_epochs
+            },
+            "{lines}"
+        );
+    };
+    check("train.epochs = 7", ScheduleKind::OneCycle, 2.1);
+    check("train.schedule = 'one-cycle'", ScheduleKind::OneCycle, 3.0);
+    check(
+        "train.schedule = { warmup_epochs = 1 }",
+        ScheduleKind::OneCycle,
+        1.0,
+    );
+    check("train.schedule = 'constant'", ScheduleKind::Constant, 0.0);
+    check(
+        "train.schedule = { name = 'cosine', warmup_epochs = 0.5 }",
+        ScheduleKind::Cosine,
+        0.5,
+    );
+}
+
+#[test]
+fn heads() {
+    let check = |value: &str, kind, at: Option<&str>| {
+        let recipe = parse(&format!("model.head = {value}")).unwrap();
+        assert_eq!(
+            recipe.model.head,
+            Head {
+                kind,
+                at: at.map(str::to_owned)
+            },
+            "{value}"
+        );
+    };
+    check("'linear'", HeadKind::Linear, None);
+    check(
+        "{ at = '/layer3/Add' }",
+        HeadKind::Linear,
+        Some("/layer3/Add"),
+    );
+    check(
+        "'mlp'",
+        HeadKind::Mlp {
+            hidden: 512,
+            dropout: 0.0,
+        },
+        None,
+    );
+    check(
+        "{ kind = 'mlp', hidden = 64, dropout = 0.5 }",
+        HeadKind::Mlp {
+            hidden: 64,
+            dropout: 0.5,
+        },
+        None,
+    );
+    check("{ kind = 'keep' }", HeadKind::Keep, None);
+}
+
+#[test]
+fn early_stopping_is_a_table_or_none() {
+    let check = |value: &str, expected| {
+        let recipe = parse(&format!("train.early_stopping = {value}")).unwrap();
+        assert_eq!(recipe.train.early_stopping, expected, "{value}");
+    };
+    check("'none'", None);
+    check(
+        "{}",
+        Some(EarlyStopping {
+            patience: 5,
+            metric: StopMetric::Accuracy,
+        }),
+    );
+    check(
+        "{ patience = 2, metric = 'loss' }",
+        Some(EarlyStopping {
+            patience: 2,
+            metric: StopMetric::Loss,
+        }),
+    );
+}
+
+#[test]
+fn sections_may_be_headers_or_dotted_keys() {
+    let headers = "[model]\nsource = 'm'\n[data]\nsource = 'd'\n[data.preprocess]\nsize = 96\n[train.optimizer]\nname = 'adamw'";
+    let headers = Recipe::parse(headers, "recipe.toml").unwrap();
+    let dotted = parse("train.optimizer.name = 'adamw'\ndata.preprocess.size = 96").unwrap();
+    assert_eq!(headers, dotted);
+}

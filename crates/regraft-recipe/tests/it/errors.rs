@@ -1,0 +1,370 @@
+//! What a person reads when a recipe is wrong. Every case starts on line 3.
+
+use regraft_recipe::{Error, Recipe, read};
+
+use crate::parse;
+
+fn check(lines: &str, expected: &str) {
+    match parse(lines) {
+        Ok(_) => panic!("no error in\n{lines}"),
+        Err(error) => assert_eq!(error.to_string(), expected, "in\n{lines}"),
+    }
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_known_one() {
+    check(
+        "train.lrr = 1",
+        "recipe.toml:3:7: unknown key `train.lrr`; did you mean `train.lr`?",
+    );
+    check(
+        "[train]\n\n  lrr = 1",
+        "recipe.toml:5:3: unknown key `train.lrr`; did you mean `train.lr`?",
+    );
+    check(
+        "[trian]\nlr = 1",
+        "recipe.toml:3:2: unknown key `trian`; did you mean `train`?",
+    );
+    check(
+        "[train]\nbatchsize = 1",
+        "recipe.toml:4:1: unknown key `train.batchsize`; did you mean `train.batch_size`?",
+    );
+    check(
+        "train.optimizer = { nam = 'sgd' }",
+        "recipe.toml:3:21: unknown key `train.optimizer.nam`; did you mean `train.optimizer.name`?",
+    );
+    check(
+        "data.preprocess = { size = 1, sise = 1 }",
+        "recipe.toml:3:31: unknown key `data.preprocess.sise`; did you mean `data.preprocess.size`?",
+    );
+    check(
+        "model.head = { knd = 1 }",
+        "recipe.toml:3:16: unknown key `model.head.knd`; did you mean `model.head.kind`?",
+    );
+}
+
+#[test]
+fn a_key_of_another_table_or_another_tool_is_pointed_to_ours() {
+    check(
+        "lr = 1",
+        "recipe.toml:3:1: unknown key `lr`; did you mean `train.lr`?",
+    );
+    check(
+        "train.momentum = 1",
+        "recipe.toml:3:7: unknown key `train.momentum`; did you mean `train.optimizer.momentum`?",
+    );
+    check(
+        "train.learning_rate = 1",
+        "recipe.toml:3:7: unknown key `train.learning_rate`; did you mean `train.lr`?",
+    );
+}
+
+#[test]
+fn an_unknown_key_unlike_any_other_lists_the_keys_there_are() {
+    check(
+        "device.zzz = 1",
+        "recipe.toml:3:8: unknown key `device.zzz`; known here: `name`, `threads`",
+    );
+    check(
+        "'äöü' = 1",
+        "recipe.toml:3:1: unknown key `äöü`; known here: `model`, `data`, `freeze`, `train`, `device`",
+    );
+    check(
+        "device = { 'ä' = 1 }",
+        "recipe.toml:3:12: unknown key `device.ä`; known here: `name`, `threads`",
+    );
+}
+
+#[test]
+fn columns_count_characters() {
+    check(
+        "device = { name = 'ääää', thread = 1 }",
+        "recipe.toml:3:27: unknown key `device.thread`; did you mean `device.threads`?",
+    );
+    check(
+        "# ä\r\ntrain.lrr = 1",
+        "recipe.toml:4:7: unknown key `train.lrr`; did you mean `train.lr`?",
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_says_what_is_expected() {
+    let whole = "expected a whole number of at least 1";
+    check(
+        "train.epochs = -1",
+        &format!("recipe.toml:3:16: `train.epochs` = -1: {whole}"),
+    );
+    check(
+        "train.epochs = 0",
+        &format!("recipe.toml:3:16: `train.epochs` = 0: {whole}"),
+    );
+    check(
+        "train.epochs = 'ten'",
+        &format!("recipe.toml:3:16: `train.epochs` = 'ten': {whole}"),
+    );
+    check(
+        "train.epochs = 1.0",
+        &format!("recipe.toml:3:16: `train.epochs` = 1.0: {whole}"),
+    );
+    check(
+        "train.epochs = [\n1\n]",
+        &format!("recipe.toml:3:16: `train.epochs` = [ 1 ]: {whole}"),
+    );
+    check(
+        "train.epochs = { a = 1 }",
+        &format!("recipe.toml:3:16: `train.epochs` = a table: {whole}"),
+    );
+    check(
+        "train.batch_size = 0",
+        &format!("recipe.toml:3:20: `train.batch_size` = 0: {whole}"),
+    );
+    check(
+        "train.checkpoint_every = 0",
+        &format!("recipe.toml:3:26: `train.checkpoint_every` = 0: {whole}"),
+    );
+    check(
+        "train.shuffle = 1",
+        "recipe.toml:3:17: `train.shuffle` = 1: expected `true` or `false`",
+    );
+    check(
+        "train.seed = -1",
+        "recipe.toml:3:14: `train.seed` = -1: expected a whole number of at least 0",
+    );
+    check(
+        "device.threads = -1",
+        "recipe.toml:3:18: `device.threads` = -1: expected a whole number of at least 0",
+    );
+    check(
+        "device.name = ''",
+        "recipe.toml:3:15: `device.name` = '': expected a string that is not empty",
+    );
+    check(
+        "train = 1",
+        "recipe.toml:3:9: `train` = 1: expected a table",
+    );
+    check(
+        "[[train]]\nlr = 1",
+        "recipe.toml:3:1: `train` = an array of tables: expected a table",
+    );
+    check(
+        "data.preprocess.size = 4294967296",
+        "recipe.toml:3:24: `data.preprocess.size` = 4294967296: expected a whole number of at most 4294967295",
+    );
+}
+
+#[test]
+fn a_number_out_of_range_says_the_range() {
+    let below_one = "expected a number from 0 to below 1";
+    for lr in ["0", "-0.1", "nan", "inf", "-inf", "true", "'0.1'"] {
+        check(
+            &format!("train.lr = {lr}"),
+            &format!("recipe.toml:3:12: `train.lr` = {lr}: expected a number above 0"),
+        );
+    }
+    check(
+        "data.validation = 1",
+        &format!("recipe.toml:3:19: `data.validation` = 1: {below_one}"),
+    );
+    check(
+        "data.validation = -0.1",
+        &format!("recipe.toml:3:19: `data.validation` = -0.1: {below_one}"),
+    );
+    check(
+        "model.dropout = 1.0",
+        &format!("recipe.toml:3:17: `model.dropout` = 1.0: {below_one}"),
+    );
+    check(
+        "train.label_smoothing = nan",
+        &format!("recipe.toml:3:25: `train.label_smoothing` = nan: {below_one}"),
+    );
+    check(
+        "train.ema = 1",
+        &format!("recipe.toml:3:13: `train.ema` = 1: {below_one}"),
+    );
+    check(
+        "train.optimizer = { momentum = 1 }",
+        &format!("recipe.toml:3:32: `train.optimizer.momentum` = 1: {below_one}"),
+    );
+    check(
+        "train.mixup = -1",
+        "recipe.toml:3:15: `train.mixup` = -1: expected a number of at least 0",
+    );
+    check(
+        "train.grad_clip = inf",
+        "recipe.toml:3:19: `train.grad_clip` = inf: expected a number of at least 0",
+    );
+    check(
+        "train.early_stopping = { patience = 0 }",
+        "recipe.toml:3:37: `train.early_stopping.patience` = 0: expected a whole number of at least 1",
+    );
+    check(
+        "train.optimizer = { name = 'adamw', betas = [0.9, 1] }",
+        "recipe.toml:3:45: `train.optimizer.betas` = [0.9, 1]: expected two numbers in brackets, each from 0 to below 1",
+    );
+    check(
+        "train = { epochs = 2, schedule = { warmup_epochs = 2 } }",
+        "recipe.toml:3:52: `train.schedule.warmup_epochs` = 2: expected a number from 0 to below `train.epochs`, 2",
+    );
+}
+
+#[test]
+fn a_wrong_word_lists_the_right_ones() {
+    check(
+        "data.sampler = 'even'",
+        "recipe.toml:3:16: `data.sampler` = 'even': expected `uniform` or `balanced`",
+    );
+    check(
+        "data.on_bad_image = 0",
+        "recipe.toml:3:21: `data.on_bad_image` = 0: expected `error` or `skip`",
+    );
+    check(
+        "train.feature_cache = 'ram'",
+        "recipe.toml:3:23: `train.feature_cache` = 'ram': expected `auto`, `off`, `memory` or `disk`",
+    );
+    check(
+        "train.optimizer = 'adam'",
+        "recipe.toml:3:19: `train.optimizer` = 'adam': expected `sgd` or `adamw`, or a table with `name`",
+    );
+    check(
+        "train.optimizer = { name = 'adam' }",
+        "recipe.toml:3:28: `train.optimizer.name` = 'adam': expected `sgd` or `adamw`",
+    );
+    check(
+        "model.head = 'none'",
+        "recipe.toml:3:14: `model.head` = 'none': expected `linear`, `mlp` or `keep`, or a table with `kind`",
+    );
+    check(
+        "train.early_stopping = 5",
+        "recipe.toml:3:24: `train.early_stopping` = 5: expected \"none\" or a table such as `{ patience = 5 }`",
+    );
+    check(
+        "data.preprocess = 'model'",
+        "recipe.toml:3:19: `data.preprocess` = 'model': expected \"auto\" or a table",
+    );
+}
+
+#[test]
+fn preprocessing_that_contradicts_itself_is_an_error() {
+    check(
+        "data.preprocess = { size = 224, resize = 200 }",
+        "recipe.toml:3:42: `data.preprocess.resize` = 200: expected a whole number of at least 224",
+    );
+    check(
+        "data.preprocess = { mean = [0.5], std = [1, 1, 1] }",
+        "recipe.toml:3:41: `data.preprocess.std` = [1, 1, 1]: expected as many numbers as `mean` has, 1",
+    );
+    check(
+        "data.preprocess.std = [1, 0, 1]",
+        "recipe.toml:3:23: `data.preprocess.std` = [1, 0, 1]: expected one number or three in brackets, each a number above 0",
+    );
+    check(
+        "data.preprocess.mean = [1, 2]",
+        "recipe.toml:3:24: `data.preprocess.mean` = [1, 2]: expected one number or three in brackets, each a finite number",
+    );
+    check(
+        "data.preprocess.scale = 1e-99",
+        "recipe.toml:3:25: `data.preprocess.scale` = 1e-99: expected a number above 0",
+    );
+}
+
+#[test]
+fn a_key_of_another_kind_is_an_error() {
+    check(
+        "train.optimizer = { name = 'adamw', momentum = 0.9 }",
+        "recipe.toml:3:37: `train.optimizer.momentum` does not apply to `adamw`, which takes `betas`, `epsilon`, `weight_decay`",
+    );
+    check(
+        "model.head = { hidden = 9 }",
+        "recipe.toml:3:16: `model.head.hidden` does not apply to `linear`, which takes `at`",
+    );
+    check(
+        "model.head = { kind = 'keep', at = 'x' }",
+        "recipe.toml:3:31: `model.head.at` does not apply to `keep`, which takes no other keys",
+    );
+}
+
+#[test]
+fn a_kept_head_has_no_dropout_before_it() {
+    check(
+        "model.head = 'keep'\nmodel.dropout = 0.5",
+        "recipe.toml:4:17: `model.dropout` = 0.5: expected 0, as the model keeps its own head",
+    );
+}
+
+#[test]
+fn a_value_that_another_crate_reads_is_refused_where_it_stands() {
+    let check = |lines: &str, start: &str| {
+        let message = parse(lines).unwrap_err().to_string();
+        assert!(
+            message.starts_with(start) && !message.contains('\n'),
+            "{lines:?} gave {message}"
+        );
+    };
+    check(
+        "freeze.policy = 'fulll'",
+        "recipe.toml:3:17: `freeze.policy`: ",
+    );
+    check(
+        "freeze.batch_norm = 1",
+        "recipe.toml:3:21: `freeze.batch_norm`: ",
+    );
+    check(
+        "data.augment = 'much'",
+        "recipe.toml:3:16: `data.augment`: ",
+    );
+    check(
+        "[[freeze.policy]]\nx = 1",
+        "recipe.toml:3:1: `freeze.policy`: ",
+    );
+}
+
+#[test]
+fn a_missing_source_says_how_to_give_it() {
+    let check = |text: &str, expected: &str| {
+        assert_eq!(
+            Recipe::parse(text, "recipe.toml").unwrap_err().to_string(),
+            expected
+        );
+    };
+    check(
+        "",
+        "recipe.toml: `model.source` is missing; write `source = \"resnet18-v1-7\"` under `[model]`, or pass `--model`",
+    );
+    check(
+        "model.source = 'm'\n[data]",
+        "recipe.toml: `data.source` is missing; write `source = \"data/flowers\"` under `[data]`, or pass `--data`",
+    );
+    assert_eq!(
+        read(None, &[]).unwrap_err().to_string(),
+        "`model.source` is missing; pass `--model`, or write `source = \"resnet18-v1-7\"` under `[model]` in a recipe"
+    );
+    check(
+        "model.source = ''",
+        "recipe.toml:1:16: `model.source` = '': expected a string that is not empty",
+    );
+}
+
+#[test]
+fn what_is_not_toml_keeps_the_parsers_place() {
+    for (lines, start) in [
+        ("train.lr = ", "recipe.toml:3:12: "),
+        ("train.lr = 1e999", "recipe.toml:3:12: "),
+        ("[train", "recipe.toml:3:7: "),
+        ("[train]\nlr = 1\nlr = 2", "recipe.toml:5:1: duplicate key"),
+        ("[data]", "recipe.toml:3:2: duplicate key"),
+        ("x = 'ä", "recipe.toml:3:"),
+    ] {
+        let message = parse(lines).unwrap_err().to_string();
+        assert!(
+            message.starts_with(start) && !message.contains('\n'),
+            "{lines:?} gave {message}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Recipe::load("no/such/recipe.toml".as_ref()).unwrap_err();
+    assert!(matches!(error, Error::Read { .. }));
+    assert_eq!(error.to_string(), "reading recipe `no/such/recipe.toml`");
+}

@@ -1,0 +1,307 @@
+//! A recipe that is written and read again is the same recipe.
+
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use regraft_data::{Augment, Channels, Crop, Interpolation, OnBadImage};
+use regraft_freeze::{BatchNorm, FreezeConfig, Policy};
+use regraft_recipe::*;
+
+fn below_one() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), 0.0..1.0, Just(1e-300)]
+}
+
+fn positive() -> impl Strategy<Value = f64> {
+    prop_oneof![1e-12..1.0, Just(f64::MIN_POSITIVE), Just(f64::MAX)]
+}
+
+fn count() -> impl Strategy<Value = usize> {
+    1..1_000_000usize
+}
+
+fn model() -> impl Strategy<Value = ModelSection> {
+    let kind = prop_oneof![
+        Just(HeadKind::Linear),
+        (count(), below_one()).prop_map(|(hidden, dropout)| HeadKind::Mlp { hidden, dropout }),
+    ];
+    let head = (kind, option::of(".+"), below_one())
+        .prop_map(|(kind, at, dropout)| (Head { kind, at }, dropout));
+    let head = prop_oneof![
+        head,
+        Just((
+            Head {
+                kind: HeadKind::Keep,
+                at: None
+            },
+            0.0
+        ))
+    ];
+    (".+", head).prop_map(|(source, (head, dropout))| ModelSection {
+        source,
+        head,
+        dropout,
+    })
+}
+
+fn preprocess() -> impl Strategy<Value = PreprocessSpec> {
+    let number = prop_oneof![-10f32..10.0, Just(0.485f32)];
+    let positive = prop_oneof![1e-6f32..10.0, Just(1.0f32 / 255.0)];
+    let channels = select(vec![1, 3]).prop_flat_map(move |n| {
+        (
+            option::of(prop::collection::vec(number.clone(), n)),
+            option::of(prop::collection::vec(positive.clone(), n)),
+            option::of(positive.clone()),
+        )
+    });
+    let words = (
+        option::of(select(vec![Crop::Center, Crop::Squash])),
+        option::of(select(vec![
+            Interpolation::Nearest,
+            Interpolation::Bilinear,
+            Interpolation::Bicubic,
+            Interpolation::Lanczos,
+        ])),
+        option::of(select(vec![Channels::Rgb, Channels::Bgr, Channels::Grey])),
+    );
+    let table = (
+        option::of(1..500u32),
+        option::of(500..900u32),
+        words,
+        channels,
+    )
+        .prop_map(
+            |(size, resize, (crop, interpolation, channels), (mean, std, scale))| {
+                PreprocessSpec::Partial(PartialPreprocess {
+                    size,
+                    resize,
+                    crop,
+                    interpolation,
+                    channels,
+                    scale,
+                    mean,
+                    std,
+                })
+            },
+        );
+    prop_oneof![Just(PreprocessSpec::Auto), table]
+}
+
+fn data() -> impl Strategy<Value = DataSection> {
+    (
+        ".+",
+        below_one(),
+        preprocess(),
+        select(vec![
+            Augment::None,
+            Augment::Light,
+            Augment::Standard,
+            Augment::Strong,
+        ]),
+        select(vec![Sampler::Uniform, Sampler::Balanced]),
+        select(vec![OnBadImage::Error, OnBadImage::Skip]),
+    )
+        .prop_map(
+            |(source, validation, preprocess, augment, sampler, on_bad_image)| DataSection {
+                source,
+                validation,
+                preprocess,
+                augment,
+                sampler,
+                on_bad_image,
+            },
+        )
+}
+
+fn freeze() -> impl Strategy<Value = FreezeConfig> {
+    let policy = prop_oneof![
+        Just(Policy::Full),
+        Just(Policy::FeatureExtractor),
+        count().prop_map(Policy::LastBlocks),
+        "[a-z0-9.]+".prop_map(Policy::From),
+    ];
+    let batch_norm = select(vec![
+        BatchNorm::Auto,
+        BatchNorm::Frozen,
+        BatchNorm::Updated,
+        BatchNorm::AffineOnly,
+    ]);
+    (policy, batch_norm).prop_map(|(policy, batch_norm)| FreezeConfig { policy, batch_norm })
+}
+
+fn optimizer() -> impl Strategy<Value = Optimizer> {
+    prop_oneof![
+        (below_one(), positive(), any::<bool>()).prop_map(|(momentum, weight_decay, nesterov)| {
+            Optimizer::Sgd {
+                momentum,
+                weight_decay,
+                nesterov,
+            }
+        }),
+        ((below_one(), below_one()), positive(), positive()).prop_map(
+            |(betas, epsilon, weight_decay)| Optimizer::Adamw {
+                betas,
+                epsilon,
+                weight_decay
+            }
+        ),
+    ]
+}
+
+fn train() -> impl Strategy<Value = TrainSection> {
+    let kinds = vec![
+        ScheduleKind::Constant,
+        ScheduleKind::Cosine,
+        ScheduleKind::OneCycle,
+        ScheduleKind::Step,
+    ];
+    let stopping = (
+        count(),
+        select(vec![StopMetric::Accuracy, StopMetric::Loss]),
+    )
+        .prop_map(|(patience, metric)| EarlyStopping { patience, metric });
+    let time = (
+        count(),
+        select(kinds),
+        below_one(),
+        option::of(stopping),
+        count(),
+    );
+    let step = (
+        count(),
+        optimizer(),
+        positive(),
+        positive(),
+        below_one(),
+        below_one(),
+        positive(),
+    );
+    let rest = (
+        select(vec![ClassWeights::None, ClassWeights::Balanced]),
+        0..=i64::MAX as u64,
+        any::<bool>(),
+        select(vec![
+            FeatureCache::Auto,
+            FeatureCache::Off,
+            FeatureCache::Memory,
+            FeatureCache::Disk,
+        ]),
+    );
+    (time, step, rest).prop_map(
+        |(
+            (epochs, kind, share, early_stopping, checkpoint_every),
+            (batch_size, optimizer, lr, mixup, label_smoothing, ema, grad_clip),
+            (class_weights, seed, shuffle, feature_cache),
+        )| TrainSection {
+            epochs,
+            batch_size,
+            optimizer,
+            lr,
+            schedule: Schedule {
+                kind,
+                warmup_epochs: share * epochs as f64,
+            },
+            mixup,
+            label_smoothing,
+            ema,
+            grad_clip,
+            class_weights,
+            early_stopping,
+            seed,
+            shuffle,
+            feature_cache,
+            checkpoint_every,
+        },
+    )
+}
+
+fn recipe() -> impl Strategy<Value = Recipe> {
+    let device = (".+", 0..1000usize).prop_map(|(name, threads)| DeviceSection { name, threads });
+    (model(), data(), freeze(), train(), device).prop_map(|(model, data, freeze, train, device)| {
+        Recipe {
+            model,
+            data,
+            freeze,
+            train,
+            device,
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_written_recipe_reads_as_itself(recipe in recipe()) {
+        let text = recipe.to_toml();
+        prop_assert_eq!(Recipe::parse(&text, "recipe.toml").map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?, recipe);
+    }
+
+    #[test]
+    fn any_text_is_a_recipe_or_an_error(text in ".*", value in ".*") {
+        let _ = Recipe::parse(&text, "recipe.toml");
+        let _ = read(Some(("recipe.toml", "train.lr = 1")), &[format!("train.{value}"), text]);
+    }
+
+    #[test]
+    fn any_value_under_a_known_key_is_read_or_refused(
+        (table, key) in select(TABLES.to_vec()).prop_flat_map(|(table, keys)| (Just(table), select(keys.to_vec()))),
+        value in "(-?[0-9]{1,20}(\\.[0-9])?|[a-z-]{0,8}|\\[[0-9.]{0,4}\\]|\\{[a-z]{1,4}=[0-9]\\}|nan|1979-05-27)",
+    ) {
+        let key = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+        let _ = Recipe::parse(&format!("{key} = {value}"), "recipe.toml");
+        let _ = read(None, &[format!("{key}={value}")]);
+    }
+}
+
+#[test]
+fn a_written_recipe_is_tidy() {
+    let mut recipe = Recipe::new("resnet18-v1-7", "data/flowers");
+    recipe.freeze = FreezeConfig {
+        policy: Policy::LastBlocks(2),
+        batch_norm: BatchNorm::Frozen,
+    };
+    recipe.data.preprocess = PreprocessSpec::Partial(PartialPreprocess {
+        size: Some(96),
+        scale: Some(1.0 / 255.0),
+        mean: Some(vec![0.485, 0.456, 0.406]),
+        ..Default::default()
+    });
+    recipe.train.early_stopping = Some(EarlyStopping::default());
+    let expected = r#"[model]
+source = "resnet18-v1-7"
+head = { kind = "linear" }
+dropout = 0.0
+
+[data]
+source = "data/flowers"
+validation = 0.2
+preprocess = { size = 96, scale = 0.003921569, mean = [0.485, 0.456, 0.406] }
+augment = "none"
+sampler = "uniform"
+on_bad_image = "error"
+
+[freeze]
+policy = { last-blocks = 2 }
+batch_norm = "frozen"
+
+[train]
+epochs = 10
+batch_size = 32
+optimizer = { name = "sgd", momentum = 0.9, nesterov = false, weight_decay = 0.0001 }
+lr = 0.01
+schedule = { name = "one-cycle", warmup_epochs = 3.0 }
+mixup = 0.0
+label_smoothing = 0.0
+ema = 0.0
+grad_clip = 0.0
+class_weights = "none"
+early_stopping = { patience = 5, metric = "accuracy" }
+seed = 42
+shuffle = true
+feature_cache = "auto"
+checkpoint_every = 1
+
+[device]
+name = "auto"
+threads = 0
+"#;
+    assert_eq!(recipe.to_toml(), expected);
+}
