@@ -33,6 +33,6 @@ mod table;
 pub use error::Error;
 pub use outline::{BlockOutline, NormOutline, Outline, ParameterKind, ParameterOutline};
 pub use plan::{FreezePlan, NormPlan, ParameterPlan, Phase, Statistics};
-pub use policy::{BatchNorm, FreezeConfig, Policy, Rule};
+pub use policy::{BatchNorm, FreezeConfig, Policy, PolicyPart, Rule};
 pub use resolve::{DataFacts, SMALL_BATCH, SMALL_DATA_IMAGES, resolve};
 pub use table::{Estimate, estimate, table};

@@ -22,6 +22,18 @@ pub struct FreezeConfig {
     pub batch_norm: BatchNorm,
 }
 
+/// The value of the key `policy`: a word, or a table that may combine a depth with `layer-decay` and `l2-sp`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenPolicy", into = "WrittenPolicy")]
+pub struct PolicyPart {
+    /// Which parameters train.
+    pub policy: Policy,
+    /// As in [`FreezeConfig::layer_decay`].
+    pub layer_decay: Option<f64>,
+    /// As in [`FreezeConfig::l2_sp`].
+    pub l2_sp: Option<f64>,
+}
+
 /// Which parameters train.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Policy {
@@ -199,21 +211,40 @@ impl TryFrom<Written> for FreezeConfig {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let batch_norm = written.batch_norm;
-        let (policy, layer_decay, l2_sp) = match written.policy {
-            WrittenPolicy::Word(word) => (word_policy(&word)?, None, None),
-            WrittenPolicy::Table(table) => {
-                let (layer_decay, l2_sp) = (table.layer_decay, table.l2_sp);
-                if let Some(decay) = layer_decay.filter(|decay| !(*decay > 0.0 && *decay <= 1.0)) {
-                    return Err(format!("`layer-decay = {decay}`: expected more than 0 and at most 1"));
-                }
-                if let Some(pull) = l2_sp.filter(|pull| !(*pull >= 0.0 && pull.is_finite())) {
-                    return Err(format!("`l2-sp = {pull}`: expected a number from 0"));
-                }
-                (table_policy(*table)?, layer_decay, l2_sp)
+        Ok(Self::new(PolicyPart::try_from(written.policy)?, written.batch_norm))
+    }
+}
+
+impl TryFrom<WrittenPolicy> for PolicyPart {
+    type Error = String;
+
+    fn try_from(written: WrittenPolicy) -> Result<Self, String> {
+        let table = match written {
+            WrittenPolicy::Word(word) => {
+                return Ok(Self { policy: word_policy(&word)?, layer_decay: None, l2_sp: None });
             }
+            WrittenPolicy::Table(table) => table,
         };
-        Ok(Self { policy, layer_decay, l2_sp, batch_norm })
+        let (layer_decay, l2_sp) = (table.layer_decay, table.l2_sp);
+        if let Some(decay) = layer_decay.filter(|decay| !(*decay > 0.0 && *decay <= 1.0)) {
+            return Err(format!("`layer-decay = {decay}`: expected more than 0 and at most 1"));
+        }
+        if let Some(pull) = l2_sp.filter(|pull| !(*pull >= 0.0 && pull.is_finite())) {
+            return Err(format!("`l2-sp = {pull}`: expected a number from 0"));
+        }
+        Ok(Self { policy: table_policy(*table)?, layer_decay, l2_sp })
+    }
+}
+
+impl FreezeConfig {
+    /// The section from the value of its key `policy` and of its key `batch_norm`.
+    pub fn new(part: PolicyPart, batch_norm: BatchNorm) -> Self {
+        Self { policy: part.policy, layer_decay: part.layer_decay, l2_sp: part.l2_sp, batch_norm }
+    }
+
+    /// The value of the key `policy`.
+    pub fn policy_part(&self) -> PolicyPart {
+        PolicyPart { policy: self.policy.clone(), layer_decay: self.layer_decay, l2_sp: self.l2_sp }
     }
 }
 
@@ -264,6 +295,12 @@ fn table_policy(table: Table) -> Result<Policy, String> {
 
 impl From<FreezeConfig> for Written {
     fn from(config: FreezeConfig) -> Self {
+        Self { policy: config.policy_part().into(), batch_norm: config.batch_norm }
+    }
+}
+
+impl From<PolicyPart> for WrittenPolicy {
+    fn from(config: PolicyPart) -> Self {
         let word = match &config.policy {
             Policy::FeatureExtractor => Some("feature-extractor"),
             Policy::Full => Some("full"),
@@ -274,7 +311,7 @@ impl From<FreezeConfig> for Written {
             _ => None,
         };
         let combined = config.layer_decay.is_some() || config.l2_sp.is_some();
-        let policy = match word {
+        match word {
             Some(word) if !combined => WrittenPolicy::Word(word.to_owned()),
             _ => {
                 let mut table =
@@ -297,8 +334,7 @@ impl From<FreezeConfig> for Written {
                 }
                 WrittenPolicy::Table(Box::new(table))
             }
-        };
-        Self { policy, batch_norm: config.batch_norm }
+        }
     }
 }
 

@@ -70,7 +70,7 @@ impl Activation {
             Self::R3(tensor) => tensor.into_data(),
             Self::R4(tensor) => tensor.into_data(),
         };
-        data.into_vec::<f32>().map_err(|error| Error::Device { reason: format!("{error:?}") })
+        data.try_into_vec::<f32>().map_err(|error| Error::Device { reason: format!("{error:?}") })
     }
 
     /// The same values in another shape.

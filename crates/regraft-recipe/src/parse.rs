@@ -142,10 +142,9 @@ fn preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
 }
 
 fn freeze_section(section: &Section<'_>, default: FreezeConfig) -> Result<FreezeConfig, Error> {
-    Ok(FreezeConfig {
-        policy: section.foreign("policy")?.unwrap_or(default.policy),
-        batch_norm: section.foreign("batch_norm")?.unwrap_or(default.batch_norm),
-    })
+    let batch_norm = section.foreign("batch_norm")?.unwrap_or(default.batch_norm);
+    let policy = section.foreign("policy")?.unwrap_or_else(|| default.policy_part());
+    Ok(FreezeConfig::new(policy, batch_norm))
 }
 
 fn train_section(section: &Section<'_>, default: TrainSection) -> Result<TrainSection, Error> {

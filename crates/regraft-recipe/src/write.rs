@@ -26,7 +26,7 @@ pub(crate) fn to_toml(recipe: &Recipe) -> String {
     section(
         "freeze",
         vec![
-            ("policy", foreign(&recipe.freeze.policy)),
+            ("policy", foreign(&recipe.freeze.policy_part())),
             ("batch_norm", foreign(&recipe.freeze.batch_norm)),
         ],
     );

@@ -125,7 +125,7 @@ fn freeze() -> impl Strategy<Value = FreezeConfig> {
         BatchNorm::Updated,
         BatchNorm::AffineOnly,
     ]);
-    (policy, batch_norm).prop_map(|(policy, batch_norm)| FreezeConfig { policy, batch_norm })
+    (policy, batch_norm).prop_map(|(policy, batch_norm)| FreezeConfig { policy, batch_norm, ..FreezeConfig::default() })
 }
 
 fn optimizer() -> impl Strategy<Value = Optimizer> {
@@ -257,6 +257,7 @@ fn a_written_recipe_is_tidy() {
     recipe.freeze = FreezeConfig {
         policy: Policy::LastBlocks(2),
         batch_norm: BatchNorm::Frozen,
+        ..FreezeConfig::default()
     };
     recipe.data.preprocess = PreprocessSpec::Partial(PartialPreprocess {
         size: Some(96),
