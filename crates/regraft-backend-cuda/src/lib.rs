@@ -23,7 +23,10 @@ pub fn devices() -> Vec<String> {
 pub fn open(index: usize) -> Result<Device, String> {
     match devices().len() {
         0 => Err("no NVIDIA GPU with a working driver was found".to_owned()),
-        found if index >= found => Err(format!("there are {found} GPUs; use cuda:0 to cuda:{}", found - 1)),
+        found if index >= found => Err(format!(
+            "there are {found} GPUs; use cuda:0 to cuda:{}",
+            found - 1
+        )),
         _ => Ok(Device::cuda(index)),
     }
 }

@@ -63,7 +63,10 @@ pub enum Error {
 }
 
 fn known() -> String {
-    let names: Vec<String> = PLUGINS.iter().map(|plugin| format!("`{}`", plugin.name)).collect();
+    let names: Vec<String> = PLUGINS
+        .iter()
+        .map(|plugin| format!("`{}`", plugin.name))
+        .collect();
     names.join(", ")
 }
 
@@ -78,19 +81,33 @@ pub fn open(name: &str) -> Result<Device, Error> {
         reason: "expected a device number after the colon, as in `cuda:0`".to_owned(),
     })?;
     let plugin = match backend {
-        "auto" => PLUGINS.iter().find(|plugin| plugin.built.is_some()).ok_or(Error::NoneBuilt)?,
+        "auto" => PLUGINS
+            .iter()
+            .find(|plugin| plugin.built.is_some())
+            .ok_or(Error::NoneBuilt)?,
         _ => PLUGINS
             .iter()
             .find(|plugin| plugin.name == backend)
-            .ok_or_else(|| Error::Unknown { name: backend.to_owned() })?,
+            .ok_or_else(|| Error::Unknown {
+                name: backend.to_owned(),
+            })?,
     };
-    let built = plugin.built.as_ref().ok_or(Error::NotBuilt { name: plugin.name })?;
-    (built.open)(index).map_err(|reason| Error::Device { device: name.to_owned(), reason })
+    let built = plugin
+        .built
+        .as_ref()
+        .ok_or(Error::NotBuilt { name: plugin.name })?;
+    (built.open)(index).map_err(|reason| Error::Device {
+        device: name.to_owned(),
+        reason,
+    })
 }
 
 /// Names of the backends compiled in.
 pub fn built() -> impl Iterator<Item = &'static str> {
-    PLUGINS.iter().filter(|plugin| plugin.built.is_some()).map(|plugin| plugin.name)
+    PLUGINS
+        .iter()
+        .filter(|plugin| plugin.built.is_some())
+        .map(|plugin| plugin.name)
 }
 
 #[cfg(test)]
@@ -101,13 +118,19 @@ mod tests {
     #[test]
     fn an_unknown_backend_names_the_known_ones() {
         let message = open("tpu").unwrap_err().to_string();
-        assert_eq!(message, "no backend is called `tpu`; there are `flex`, `ndarray`, `cuda`");
+        assert_eq!(
+            message,
+            "no backend is called `tpu`; there are `flex`, `ndarray`, `cuda`"
+        );
     }
 
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn a_backend_left_out_says_how_to_get_it() {
-        assert_eq!(open("cuda:0").unwrap_err().to_string(), "built without `cuda`; rebuild with `--features cuda`");
+        assert_eq!(
+            open("cuda:0").unwrap_err().to_string(),
+            "built without `cuda`; rebuild with `--features cuda`"
+        );
     }
 
     #[test]

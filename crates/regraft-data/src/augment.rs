@@ -47,8 +47,16 @@ struct Ranges {
     colour: f32,
 }
 
-const LIGHT: Ranges = Ranges { area: [0.8, 1.0], ratio: [0.9, 1.1], colour: 0.0 };
-const STANDARD: Ranges = Ranges { area: [0.35, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0], colour: 0.2 };
+const LIGHT: Ranges = Ranges {
+    area: [0.8, 1.0],
+    ratio: [0.9, 1.1],
+    colour: 0.0,
+};
+const STANDARD: Ranges = Ranges {
+    area: [0.35, 1.0],
+    ratio: [3.0 / 4.0, 4.0 / 3.0],
+    colour: 0.2,
+};
 
 impl Augment {
     /// Whether an image looks different from epoch to epoch.
@@ -66,11 +74,19 @@ impl Augment {
             Augment::Strong => "augmentation `strong`",
             Augment::Table(_) => "a table of augmentations",
         };
-        Err(Error::NotYet { what: what.to_owned(), instead: "use `none`, `light` or `standard`" })
+        Err(Error::NotYet {
+            what: what.to_owned(),
+            instead: "use `none`, `light` or `standard`",
+        })
     }
 
     /// One image as the network sees it in training: `[C, size, size]`.
-    pub(crate) fn apply(&self, image: &Decoded, preprocess: &Preprocess, random: &mut impl Rng) -> Result<Vec<f32>, Error> {
+    pub(crate) fn apply(
+        &self,
+        image: &Decoded,
+        preprocess: &Preprocess,
+        random: &mut impl Rng,
+    ) -> Result<Vec<f32>, Error> {
         let ranges = match self {
             Augment::None => return preprocess.apply(image),
             Augment::Light => LIGHT,
@@ -96,15 +112,27 @@ fn region(image: &Decoded, ranges: &Ranges, random: &mut impl Rng) -> Region {
     let (width, height) = (f64::from(image.width), f64::from(image.height));
     for _ in 0..10 {
         let area = width * height * random.random_range(ranges.area[0]..=ranges.area[1]);
-        let ratio = random.random_range(ranges.ratio[0].ln()..=ranges.ratio[1].ln()).exp();
+        let ratio = random
+            .random_range(ranges.ratio[0].ln()..=ranges.ratio[1].ln())
+            .exp();
         let (w, h) = ((area * ratio).sqrt(), (area / ratio).sqrt());
         if w >= 1.0 && h >= 1.0 && w <= width && h <= height {
             let left = random.random_range(0.0..=width - w);
             let top = random.random_range(0.0..=height - h);
-            return Region { left, top, width: w, height: h };
+            return Region {
+                left,
+                top,
+                width: w,
+                height: h,
+            };
         }
     }
-    Region { left: 0.0, top: 0.0, width, height }
+    Region {
+        left: 0.0,
+        top: 0.0,
+        width,
+        height,
+    }
 }
 
 fn mirror(rgb: &mut [u8], size: usize) {
@@ -121,7 +149,8 @@ fn mirror(rgb: &mut [u8], size: usize) {
 fn jitter(rgb: &mut [u8], strength: f32, random: &mut impl Rng) {
     let mut factor = || random.random_range(1.0 - strength..=1.0 + strength);
     let (brightness, contrast, saturation) = (factor(), factor(), factor());
-    let grey = |p: &[u8; 3]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
+    let grey =
+        |p: &[u8; 3]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
     let (pixels, _) = rgb.as_chunks_mut::<3>();
     let mean = pixels.iter().map(grey).sum::<f32>() / pixels.len().max(1) as f32 * brightness;
     for pixel in pixels {

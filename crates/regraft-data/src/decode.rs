@@ -33,7 +33,10 @@ pub struct Decoded {
 /// # Errors
 /// When the file cannot be read, is no image, is damaged, or is larger than 32768 pixels a side.
 pub fn decode(path: &Path) -> Result<Decoded, Error> {
-    let bad = |reason: String| Error::BadImage { path: path.to_owned(), reason };
+    let bad = |reason: String| Error::BadImage {
+        path: path.to_owned(),
+        reason,
+    };
     // Decoders of many formats see hostile files here; one that panics must not end the run.
     match catch_unwind(AssertUnwindSafe(|| decode_inner(path))) {
         Ok(Ok(decoded)) => Ok(decoded),
@@ -47,8 +50,9 @@ fn decode_inner(path: &Path) -> Result<Decoded, String> {
     if file.metadata().is_ok_and(|meta| meta.len() == 0) {
         return Err("the file is empty".to_owned());
     }
-    let mut reader =
-        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(|error| error.to_string())?;
+    let mut reader = ImageReader::new(BufReader::new(file))
+        .with_guessed_format()
+        .map_err(|error| error.to_string())?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
@@ -59,7 +63,11 @@ fn decode_inner(path: &Path) -> Result<Decoded, String> {
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     image.apply_orientation(orientation);
     let rgb = on_white(image);
-    Ok(Decoded { width: rgb.width(), height: rgb.height(), rgb: rgb.into_raw() })
+    Ok(Decoded {
+        width: rgb.width(),
+        height: rgb.height(),
+        rgb: rgb.into_raw(),
+    })
 }
 
 fn on_white(image: DynamicImage) -> RgbImage {

@@ -15,7 +15,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The folder is not laid out as expected.
-    #[error("`{path}`: {reason}; expected one folder a class with its images in it, or train/ (and val/, test/) of those")]
+    #[error(
+        "`{path}`: {reason}; expected one folder a class with its images in it, or train/ (and val/, test/) of those"
+    )]
     Layout {
         /// The folder.
         path: PathBuf,
@@ -41,7 +43,9 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A file that cannot be decoded.
-    #[error("image `{path}` cannot be read: {reason}; replace it, remove it, or set `data.on_bad_image = \"skip\"`")]
+    #[error(
+        "image `{path}` cannot be read: {reason}; replace it, remove it, or set `data.on_bad_image = \"skip\"`"
+    )]
     BadImage {
         /// The file.
         path: PathBuf,

@@ -90,7 +90,11 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, Error> {
     }
     let train = read_set(&train_folder, None, &mut warnings)?;
     let mut named = |names: &[&str]| -> Result<Option<ImageSet>, Error> {
-        match names.iter().map(|name| path.join(name)).find(|folder| folder.is_dir()) {
+        match names
+            .iter()
+            .map(|name| path.join(name))
+            .find(|folder| folder.is_dir())
+        {
             Some(folder) => read_set(&folder, Some(&train.classes), &mut warnings).map(Some),
             None => Ok(None),
         }
@@ -108,13 +112,25 @@ fn with_validation(
     mut warnings: Vec<String>,
 ) -> Dataset {
     if validation.is_some() || options.validation <= 0.0 {
-        return Dataset { train, validation, test, warnings };
+        return Dataset {
+            train,
+            validation,
+            test,
+            warnings,
+        };
     }
     let (train, held_out, too_small) = split::stratified(train, options.validation, options.seed);
     for class in too_small {
-        warnings.push(format!("class `{class}` has a single image, which stays in training: it is not validated"));
+        warnings.push(format!(
+            "class `{class}` has a single image, which stays in training: it is not validated"
+        ));
     }
-    Dataset { train, validation: Some(held_out), test, warnings }
+    Dataset {
+        train,
+        validation: Some(held_out),
+        test,
+        warnings,
+    }
 }
 
 /// Opens one folder of class folders, against a given list of classes where there is one (a model's labels, in their
@@ -128,7 +144,12 @@ pub fn open_split(path: &Path, classes: Option<&[String]>) -> Result<ImageSet, E
 }
 
 fn check_folder(path: &Path) -> Result<(), Error> {
-    let layout = |reason: &str| Err(Error::Layout { path: path.to_owned(), reason: reason.to_owned() });
+    let layout = |reason: &str| {
+        Err(Error::Layout {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
     if path.is_file() {
         return Err(Error::NotYet {
             what: format!("reading data from the file `{}`", path.display()),
@@ -143,7 +164,10 @@ fn check_folder(path: &Path) -> Result<(), Error> {
 
 /// Entries of a folder by name, hidden ones left out.
 fn entries(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(path).map_err(io)? {
         let entry = entry.map_err(io)?;
@@ -161,15 +185,24 @@ fn is_image(path: &Path) -> bool {
         .is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
-fn read_set(path: &Path, classes: Option<&[String]>, warnings: &mut Vec<String>) -> Result<ImageSet, Error> {
-    let layout = |reason: String| Error::Layout { path: path.to_owned(), reason };
+fn read_set(
+    path: &Path,
+    classes: Option<&[String]>,
+    warnings: &mut Vec<String>,
+) -> Result<ImageSet, Error> {
+    let layout = |reason: String| Error::Layout {
+        path: path.to_owned(),
+        reason,
+    };
     let all = entries(path)?;
     let folders: Vec<&PathBuf> = all.iter().filter(|entry| entry.is_dir()).collect();
     if folders.is_empty() {
         let loose = all.iter().filter(|entry| is_image(entry)).count();
         return Err(layout(match loose {
             0 => "it holds no class folders".to_owned(),
-            n => format!("it holds {n} images but no class folders; the folder's name is what tells the class"),
+            n => format!(
+                "it holds {n} images but no class folders; the folder's name is what tells the class"
+            ),
         }));
     }
     let names = folders
@@ -177,14 +210,20 @@ fn read_set(path: &Path, classes: Option<&[String]>, warnings: &mut Vec<String>)
         .map(|folder| {
             let name = folder.file_name().unwrap_or_default();
             name.to_str().map(str::to_owned).ok_or_else(|| {
-                layout(format!("class folder `{}` has a name that is not valid UTF-8; rename it", name.to_string_lossy()))
+                layout(format!(
+                    "class folder `{}` has a name that is not valid UTF-8; rename it",
+                    name.to_string_lossy()
+                ))
             })
         })
         .collect::<Result<Vec<String>, Error>>()?;
     let known: Vec<String> = match classes {
         Some(classes) => classes.to_vec(),
         None if names.len() < 2 => {
-            return Err(layout(format!("it has one class, `{}`; a classifier needs two", names[0])));
+            return Err(layout(format!(
+                "it has one class, `{}`; a classifier needs two",
+                names[0]
+            )));
         }
         None => names.clone(),
     };
@@ -192,11 +231,14 @@ fn read_set(path: &Path, classes: Option<&[String]>, warnings: &mut Vec<String>)
     let mut samples = Vec::new();
     let mut ignored = 0;
     for (name, folder) in names.iter().zip(folders) {
-        let label = known.iter().position(|class| class == name).ok_or_else(|| Error::UnknownClass {
-            class: name.clone(),
-            path: path.to_owned(),
-            known: known.clone(),
-        })?;
+        let label = known
+            .iter()
+            .position(|class| class == name)
+            .ok_or_else(|| Error::UnknownClass {
+                class: name.clone(),
+                path: path.to_owned(),
+                known: known.clone(),
+            })?;
         let before = samples.len();
         for file in entries(folder)? {
             if file.is_file() && is_image(&file) {
@@ -206,14 +248,23 @@ fn read_set(path: &Path, classes: Option<&[String]>, warnings: &mut Vec<String>)
             }
         }
         if samples.len() == before {
-            return Err(Error::EmptyClass { class: name.clone(), path: path.to_owned() });
+            return Err(Error::EmptyClass {
+                class: name.clone(),
+                path: path.to_owned(),
+            });
         }
     }
     if ignored > 0 {
-        warnings.push(format!("{ignored} entries in `{}` are no image files and are left out", path.display()));
+        warnings.push(format!(
+            "{ignored} entries in `{}` are no image files and are left out",
+            path.display()
+        ));
     }
     samples.sort_by(|a, b| a.label.cmp(&b.label).then_with(|| a.path.cmp(&b.path)));
-    Ok(ImageSet { classes: known, samples })
+    Ok(ImageSet {
+        classes: known,
+        samples,
+    })
 }
 
 /// Classes whose names differ only by case are most likely one class.
@@ -221,7 +272,9 @@ fn warn_of_twins(names: &[String], warnings: &mut Vec<String>) {
     let mut seen: HashMap<String, &String> = HashMap::new();
     for name in names {
         if let Some(first) = seen.insert(name.to_lowercase(), name) {
-            warnings.push(format!("classes `{first}` and `{name}` differ only by case; are they one?"));
+            warnings.push(format!(
+                "classes `{first}` and `{name}` differ only by case; are they one?"
+            ));
         }
     }
 }

@@ -104,9 +104,13 @@ impl Loader {
         options.batch_size = options.batch_size.max(1);
         options.prefetch = options.prefetch.max(1);
         if options.threads == 0 {
-            options.threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            options.threads =
+                std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         }
-        Ok(Self { set: Arc::new(set), options: Arc::new(options) })
+        Ok(Self {
+            set: Arc::new(set),
+            options: Arc::new(options),
+        })
     }
 
     /// The images.
@@ -126,7 +130,12 @@ impl Loader {
 
     /// Starts loading an epoch. The batches are the same for any number of threads.
     pub fn epoch(&self, epoch: usize) -> Batches {
-        let order = order(self.set.samples.len(), self.options.seed, epoch, self.options.shuffle);
+        let order = order(
+            self.set.samples.len(),
+            self.options.seed,
+            epoch,
+            self.options.shuffle,
+        );
         let count = self.batches_per_epoch();
         let threads = self.options.threads.min(self.set.samples.len().max(1));
         // A ticket is one image; a bounded number is out at a time, so memory is bounded.
@@ -169,8 +178,13 @@ fn work(
     results: &Sender<(usize, Loaded)>,
 ) {
     for (position, index) in tickets {
-        let loaded = decode(&set.samples[index].path)
-            .and_then(|image| options.augment.apply(&image, &options.preprocess, &mut rng(options.seed, epoch, index)));
+        let loaded = decode(&set.samples[index].path).and_then(|image| {
+            options.augment.apply(
+                &image,
+                &options.preprocess,
+                &mut rng(options.seed, epoch, index),
+            )
+        });
         if results.send((position, loaded)).is_err() {
             return;
         }
@@ -198,7 +212,10 @@ impl Batches {
     fn hand_out(&mut self, done: usize) {
         let Some(tickets) = &self.tickets else { return };
         while self.next_ticket < self.order.len() && self.next_ticket < done + self.in_flight {
-            if tickets.send((self.next_ticket, self.order[self.next_ticket])).is_err() {
+            if tickets
+                .send((self.next_ticket, self.order[self.next_ticket]))
+                .is_err()
+            {
                 return;
             }
             self.next_ticket += 1;
@@ -237,8 +254,14 @@ impl Batches {
                     batch.labels.push(sample.label);
                     batch.indices.push(index);
                 }
-                Err(Error::BadImage { path, reason }) if options.on_bad_image == OnBadImage::Skip => {
-                    batch.skipped.push(Skipped { index, path, reason });
+                Err(Error::BadImage { path, reason })
+                    if options.on_bad_image == OnBadImage::Skip =>
+                {
+                    batch.skipped.push(Skipped {
+                        index,
+                        path,
+                        reason,
+                    });
                 }
                 Err(error) => return Err(error),
             }

@@ -101,7 +101,10 @@ impl Preprocess {
         let wrong = |reason: String| Err(Error::Preprocess { reason });
         let channels = self.channel_count();
         if !(1..=4096).contains(&self.size) {
-            return wrong(format!("`size` is {}, expected 1 to 4096 pixels", self.size));
+            return wrong(format!(
+                "`size` is {}, expected 1 to 4096 pixels",
+                self.size
+            ));
         }
         if self.crop == Crop::Center && (self.resize < self.size || self.resize > 16384) {
             return wrong(format!(
@@ -120,7 +123,9 @@ impl Preprocess {
             return wrong("`scale` and `mean` must be finite numbers".to_owned());
         }
         if let Some(std) = self.std.iter().find(|v| !(v.is_finite() && **v != 0.0)) {
-            return wrong(format!("`std` holds {std}, expected finite numbers other than 0"));
+            return wrong(format!(
+                "`std` holds {std}, expected finite numbers other than 0"
+            ));
         }
         Ok(())
     }
@@ -144,9 +149,14 @@ impl Preprocess {
                 // As torchvision: the shorter side to `resize`, the longer one cut to whole pixels, then the middle.
                 let (short, long) = (image.width.min(image.height), image.width.max(image.height));
                 let other = u64::from(self.resize) * u64::from(long) / u64::from(short.max(1));
-                let other = u32::try_from(other).unwrap_or(u32::MAX).clamp(self.resize, 1 << 16);
-                let [width, height] =
-                    if image.width <= image.height { [self.resize, other] } else { [other, self.resize] };
+                let other = u32::try_from(other)
+                    .unwrap_or(u32::MAX)
+                    .clamp(self.resize, 1 << 16);
+                let [width, height] = if image.width <= image.height {
+                    [self.resize, other]
+                } else {
+                    [other, self.resize]
+                };
                 let resized = self.resample(image, None, [width, height])?;
                 crop(&resized, width, height, self.size)
             }
@@ -159,10 +169,20 @@ impl Preprocess {
         self.resample(image, Some(region), [self.size, self.size])
     }
 
-    fn resample(&self, image: &Decoded, region: Option<Region>, [width, height]: [u32; 2]) -> Result<Vec<u8>, Error> {
+    fn resample(
+        &self,
+        image: &Decoded,
+        region: Option<Region>,
+        [width, height]: [u32; 2],
+    ) -> Result<Vec<u8>, Error> {
         let wrong = |reason: String| Error::Preprocess { reason };
-        let source = Image::from_vec_u8(image.width, image.height, image.rgb.clone(), PixelType::U8x3)
-            .map_err(|error| wrong(error.to_string()))?;
+        let source = Image::from_vec_u8(
+            image.width,
+            image.height,
+            image.rgb.clone(),
+            PixelType::U8x3,
+        )
+        .map_err(|error| wrong(error.to_string()))?;
         let mut target = Image::new(width, height, PixelType::U8x3);
         let algorithm = match self.interpolation {
             Interpolation::Nearest => ResizeAlg::Nearest,
@@ -184,17 +204,29 @@ impl Preprocess {
     pub(crate) fn normalise(&self, rgb: &[u8]) -> Vec<f32> {
         let plane = rgb.len() / 3;
         let mut values = Vec::with_capacity(plane * self.channel_count());
-        let scaled = |value: f32, channel: usize| (value * self.scale - self.mean[channel]) / self.std[channel];
+        let scaled = |value: f32, channel: usize| {
+            (value * self.scale - self.mean[channel]) / self.std[channel]
+        };
         match self.channels {
             Channels::Grey => values.extend(rgb.as_chunks::<3>().0.iter().map(|&[r, g, b]| {
                 // Luma of ITU-R BT.601, rounded to a byte as an image library would.
-                let luma = (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000;
+                let luma =
+                    (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000;
                 scaled(luma as f32, 0)
             })),
             Channels::Rgb | Channels::Bgr => {
                 for channel in 0..3 {
-                    let source = if self.channels == Channels::Bgr { 2 - channel } else { channel };
-                    values.extend(rgb.as_chunks::<3>().0.iter().map(|pixel| scaled(pixel[source].into(), channel)));
+                    let source = if self.channels == Channels::Bgr {
+                        2 - channel
+                    } else {
+                        channel
+                    };
+                    values.extend(
+                        rgb.as_chunks::<3>()
+                            .0
+                            .iter()
+                            .map(|pixel| scaled(pixel[source].into(), channel)),
+                    );
                 }
             }
         }
@@ -204,7 +236,8 @@ impl Preprocess {
 
 /// The middle `size` x `size` of RGB bytes.
 fn crop(rgb: &[u8], width: u32, height: u32, size: u32) -> Vec<u8> {
-    let offset = |extent: u32| (f64::from(extent.saturating_sub(size)) / 2.0).round_ties_even() as usize;
+    let offset =
+        |extent: u32| (f64::from(extent.saturating_sub(size)) / 2.0).round_ties_even() as usize;
     let (left, top) = (offset(width), offset(height));
     let (width, size) = (width as usize, size as usize);
     (0..size)
@@ -221,7 +254,11 @@ mod tests {
     use super::*;
 
     fn plain(width: u32, height: u32, colour: [u8; 3]) -> Decoded {
-        Decoded { width, height, rgb: colour.repeat((width * height) as usize) }
+        Decoded {
+            width,
+            height,
+            rgb: colour.repeat((width * height) as usize),
+        }
     }
 
     #[test]
@@ -255,17 +292,44 @@ mod tests {
             ..Preprocess::default()
         };
         assert_eq!(centre.apply(&image).unwrap(), [255.0; 12]);
-        let squash = Preprocess { crop: Crop::Squash, ..centre };
+        let squash = Preprocess {
+            crop: Crop::Squash,
+            ..centre
+        };
         assert!(squash.apply(&image).unwrap().contains(&0.0));
     }
 
     #[test]
     fn impossible_tables_name_the_key() {
         for (table, key) in [
-            (Preprocess { size: 0, ..Preprocess::default() }, "`size`"),
-            (Preprocess { resize: 100, ..Preprocess::default() }, "`resize`"),
-            (Preprocess { std: vec![1.0, 0.0, 1.0], ..Preprocess::default() }, "`std`"),
-            (Preprocess { channels: Channels::Grey, ..Preprocess::default() }, "channels"),
+            (
+                Preprocess {
+                    size: 0,
+                    ..Preprocess::default()
+                },
+                "`size`",
+            ),
+            (
+                Preprocess {
+                    resize: 100,
+                    ..Preprocess::default()
+                },
+                "`resize`",
+            ),
+            (
+                Preprocess {
+                    std: vec![1.0, 0.0, 1.0],
+                    ..Preprocess::default()
+                },
+                "`std`",
+            ),
+            (
+                Preprocess {
+                    channels: Channels::Grey,
+                    ..Preprocess::default()
+                },
+                "channels",
+            ),
         ] {
             let message = table.validate().unwrap_err().to_string();
             assert!(message.contains(key), "{message}");

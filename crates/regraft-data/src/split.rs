@@ -6,7 +6,11 @@ use crate::random::order;
 /// Takes `fraction` of every class out of `set`; the rest comes first. At least one image of each class stays for training.
 ///
 /// The third value names classes that are too small to give any.
-pub(crate) fn stratified(set: ImageSet, fraction: f64, seed: u64) -> (ImageSet, ImageSet, Vec<String>) {
+pub(crate) fn stratified(
+    set: ImageSet,
+    fraction: f64,
+    seed: u64,
+) -> (ImageSet, ImageSet, Vec<String>) {
     let ImageSet { classes, samples } = set;
     let mut by_class: Vec<Vec<Sample>> = vec![Vec::new(); classes.len()];
     for sample in samples {
@@ -21,12 +25,29 @@ pub(crate) fn stratified(set: ImageSet, fraction: f64, seed: u64) -> (ImageSet, 
         }
         // The label takes the place of an epoch: each class has its own draw.
         let mut chosen = vec![false; samples.len()];
-        for index in order(samples.len(), seed, label, true).into_iter().take(count) {
+        for index in order(samples.len(), seed, label, true)
+            .into_iter()
+            .take(count)
+        {
             chosen[index] = true;
         }
         for (sample, chosen) in samples.into_iter().zip(chosen) {
-            if chosen { held_out.push(sample) } else { train.push(sample) }
+            if chosen {
+                held_out.push(sample)
+            } else {
+                train.push(sample)
+            }
         }
     }
-    (ImageSet { classes: classes.clone(), samples: train }, ImageSet { classes, samples: held_out }, too_small)
+    (
+        ImageSet {
+            classes: classes.clone(),
+            samples: train,
+        },
+        ImageSet {
+            classes,
+            samples: held_out,
+        },
+        too_small,
+    )
 }

@@ -28,8 +28,19 @@ fn main() -> Result<(), Error> {
             .collect(),
         norms: vec![],
     };
-    let facts = DataFacts { train_images: 800, classes: 10, batch_size: 32 };
-    let config = FreezeConfig { policy: Policy::LastBlocks(1), layer_decay: Some(0.65), ..FreezeConfig::default() };
-    println!("{}", table(&outline, &resolve(&outline, &facts, &config)?, &facts));
+    let facts = DataFacts {
+        train_images: 800,
+        classes: 10,
+        batch_size: 32,
+    };
+    let config = FreezeConfig {
+        policy: Policy::LastBlocks(1),
+        layer_decay: Some(0.65),
+        ..FreezeConfig::default()
+    };
+    println!(
+        "{}",
+        table(&outline, &resolve(&outline, &facts, &config)?, &facts)
+    );
     Ok(())
 }

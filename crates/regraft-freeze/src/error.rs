@@ -21,7 +21,9 @@ pub enum Error {
         near: Vec<String>,
     },
     /// More blocks than there are.
-    #[error("`last-blocks = {asked}`: the network has {available} blocks below its head; use at most {available}, or `full`")]
+    #[error(
+        "`last-blocks = {asked}`: the network has {available} blocks below its head; use at most {available}, or `full`"
+    )]
     TooManyBlocks {
         /// What was asked for.
         asked: usize,
@@ -67,8 +69,14 @@ fn suggest(near: &[String]) -> String {
 
 /// The up to five names that look most like `wanted`.
 pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut scored: Vec<(f64, &str)> = names.map(|name| (strsim::jaro_winkler(wanted, name), name)).collect();
+    let mut scored: Vec<(f64, &str)> = names
+        .map(|name| (strsim::jaro_winkler(wanted, name), name))
+        .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     scored.dedup();
-    scored.into_iter().take(5).map(|(_, name)| name.to_owned()).collect()
+    scored
+        .into_iter()
+        .take(5)
+        .map(|(_, name)| name.to_owned())
+        .collect()
 }

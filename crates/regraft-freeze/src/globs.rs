@@ -14,7 +14,10 @@ impl Pattern {
             .literal_separator(true)
             .build()
             .map(|glob| Self(glob.compile_matcher()))
-            .map_err(|error| Error::BadGlob { glob: glob.to_owned(), reason: error.kind().to_string() })
+            .map_err(|error| Error::BadGlob {
+                glob: glob.to_owned(),
+                reason: error.kind().to_string(),
+            })
     }
 
     pub fn matches(&self, name: &str) -> bool {
@@ -37,7 +40,11 @@ mod tests {
             ("**.bn*.weight", "layer1.0.bn1.weight", true),
             ("conv?.weight", "conv1.weight", true),
         ] {
-            assert_eq!(Pattern::new(glob).unwrap().matches(name), expected, "{glob} on {name}");
+            assert_eq!(
+                Pattern::new(glob).unwrap().matches(name),
+                expected,
+                "{glob} on {name}"
+            );
         }
     }
 }

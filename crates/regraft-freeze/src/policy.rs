@@ -95,7 +95,14 @@ pub enum BatchNorm {
     AffineOnly,
 }
 
-const WORDS: [&str; 6] = ["feature-extractor", "full", "norm-only", "bias-only", "surgical", "auto"];
+const WORDS: [&str; 6] = [
+    "feature-extractor",
+    "full",
+    "norm-only",
+    "bias-only",
+    "surgical",
+    "auto",
+];
 
 /// The section as it stands in a file.
 #[derive(Serialize, Deserialize)]
@@ -203,7 +210,9 @@ impl<'de> Deserialize<'de> for WrittenPolicy {
                 Ok(WrittenPolicy::Table(Box::new(table)))
             }
         }
-        deserializer.deserialize_any(WordOrTable).map_err(D::Error::custom)
+        deserializer
+            .deserialize_any(WordOrTable)
+            .map_err(D::Error::custom)
     }
 }
 
@@ -211,7 +220,10 @@ impl TryFrom<Written> for FreezeConfig {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        Ok(Self::new(PolicyPart::try_from(written.policy)?, written.batch_norm))
+        Ok(Self::new(
+            PolicyPart::try_from(written.policy)?,
+            written.batch_norm,
+        ))
     }
 }
 
@@ -221,30 +233,49 @@ impl TryFrom<WrittenPolicy> for PolicyPart {
     fn try_from(written: WrittenPolicy) -> Result<Self, String> {
         let table = match written {
             WrittenPolicy::Word(word) => {
-                return Ok(Self { policy: word_policy(&word)?, layer_decay: None, l2_sp: None });
+                return Ok(Self {
+                    policy: word_policy(&word)?,
+                    layer_decay: None,
+                    l2_sp: None,
+                });
             }
             WrittenPolicy::Table(table) => table,
         };
         let (layer_decay, l2_sp) = (table.layer_decay, table.l2_sp);
         if let Some(decay) = layer_decay.filter(|decay| !(*decay > 0.0 && *decay <= 1.0)) {
-            return Err(format!("`layer-decay = {decay}`: expected more than 0 and at most 1"));
+            return Err(format!(
+                "`layer-decay = {decay}`: expected more than 0 and at most 1"
+            ));
         }
         if let Some(pull) = l2_sp.filter(|pull| !(*pull >= 0.0 && pull.is_finite())) {
             return Err(format!("`l2-sp = {pull}`: expected a number from 0"));
         }
-        Ok(Self { policy: table_policy(*table)?, layer_decay, l2_sp })
+        Ok(Self {
+            policy: table_policy(*table)?,
+            layer_decay,
+            l2_sp,
+        })
     }
 }
 
 impl FreezeConfig {
     /// The section from the value of its key `policy` and of its key `batch_norm`.
     pub fn new(part: PolicyPart, batch_norm: BatchNorm) -> Self {
-        Self { policy: part.policy, layer_decay: part.layer_decay, l2_sp: part.l2_sp, batch_norm }
+        Self {
+            policy: part.policy,
+            layer_decay: part.layer_decay,
+            l2_sp: part.l2_sp,
+            batch_norm,
+        }
     }
 
     /// The value of the key `policy`.
     pub fn policy_part(&self) -> PolicyPart {
-        PolicyPart { policy: self.policy.clone(), layer_decay: self.layer_decay, l2_sp: self.l2_sp }
+        PolicyPart {
+            policy: self.policy.clone(),
+            layer_decay: self.layer_decay,
+            l2_sp: self.l2_sp,
+        }
     }
 }
 
@@ -262,18 +293,29 @@ fn word_policy(word: &str) -> Result<Policy, String> {
 
 fn table_policy(table: Table) -> Result<Policy, String> {
     let named: Vec<(&str, Policy)> = [
-        table.feature_extractor.then_some(("feature-extractor", Policy::FeatureExtractor)),
-        table.last_blocks.map(|n| ("last-blocks", Policy::LastBlocks(n))),
+        table
+            .feature_extractor
+            .then_some(("feature-extractor", Policy::FeatureExtractor)),
+        table
+            .last_blocks
+            .map(|n| ("last-blocks", Policy::LastBlocks(n))),
         table.from.map(|name| ("from", Policy::From(name))),
         table.until.map(|name| ("until", Policy::Until(name))),
         table.full.then_some(("full", Policy::Full)),
         table.rules.map(|rules| ("rules", Policy::Rules(rules))),
         table.norm_only.then_some(("norm-only", Policy::NormOnly)),
         table.bias_only.then_some(("bias-only", Policy::BiasOnly)),
-        table.gradual.map(|g| ("gradual", Policy::Gradual { every: g.every })),
         table
-            .probe_then_tune
-            .map(|p| ("probe-then-tune", Policy::ProbeThenTune { probe_epochs: p.probe_epochs })),
+            .gradual
+            .map(|g| ("gradual", Policy::Gradual { every: g.every })),
+        table.probe_then_tune.map(|p| {
+            (
+                "probe-then-tune",
+                Policy::ProbeThenTune {
+                    probe_epochs: p.probe_epochs,
+                },
+            )
+        }),
         table.surgical.then_some(("surgical", Policy::Surgical)),
         table.auto.then_some(("auto", Policy::Auto)),
     ]
@@ -281,7 +323,9 @@ fn table_policy(table: Table) -> Result<Policy, String> {
     .flatten()
     .collect();
     if let [(first, _), (second, _), ..] = named.as_slice() {
-        return Err(format!("`{first}` and `{second}` both say how deep to train; keep one"));
+        return Err(format!(
+            "`{first}` and `{second}` both say how deep to train; keep one"
+        ));
     }
     match named.into_iter().next() {
         Some((name, Policy::Gradual { every: 0 } | Policy::ProbeThenTune { probe_epochs: 0 })) => {
@@ -289,13 +333,18 @@ fn table_policy(table: Table) -> Result<Policy, String> {
         }
         Some((_, policy)) => Ok(policy),
         None if table.layer_decay.is_some() || table.l2_sp.is_some() => Ok(Policy::Full),
-        None => Err("an empty policy table; write for example { last-blocks = 2 } or \"full\"".to_owned()),
+        None => Err(
+            "an empty policy table; write for example { last-blocks = 2 } or \"full\"".to_owned(),
+        ),
     }
 }
 
 impl From<FreezeConfig> for Written {
     fn from(config: FreezeConfig) -> Self {
-        Self { policy: config.policy_part().into(), batch_norm: config.batch_norm }
+        Self {
+            policy: config.policy_part().into(),
+            batch_norm: config.batch_norm,
+        }
     }
 }
 
@@ -314,8 +363,11 @@ impl From<PolicyPart> for WrittenPolicy {
         match word {
             Some(word) if !combined => WrittenPolicy::Word(word.to_owned()),
             _ => {
-                let mut table =
-                    Table { layer_decay: config.layer_decay, l2_sp: config.l2_sp, ..Table::default() };
+                let mut table = Table {
+                    layer_decay: config.layer_decay,
+                    l2_sp: config.l2_sp,
+                    ..Table::default()
+                };
                 match config.policy {
                     Policy::FeatureExtractor => table.feature_extractor = true,
                     Policy::LastBlocks(n) => table.last_blocks = Some(n),

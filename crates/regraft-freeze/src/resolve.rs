@@ -28,9 +28,15 @@ pub struct DataFacts {
 ///
 /// # Errors
 /// When the policy names what the network lacks, leaves nothing to train, or is not available yet.
-pub fn resolve(outline: &Outline, facts: &DataFacts, config: &FreezeConfig) -> Result<FreezePlan, Error> {
+pub fn resolve(
+    outline: &Outline,
+    facts: &DataFacts,
+    config: &FreezeConfig,
+) -> Result<FreezePlan, Error> {
     if config.l2_sp.is_some() {
-        return Err(Error::NotYet { policy: "l2-sp".to_owned() });
+        return Err(Error::NotYet {
+            policy: "l2-sp".to_owned(),
+        });
     }
     let (batch_norm, why_batch_norm) = batch_norm(facts, config.batch_norm);
     let mut trained = selected(outline, &config.policy)?;
@@ -42,21 +48,29 @@ pub fn resolve(outline: &Outline, facts: &DataFacts, config: &FreezeConfig) -> R
     if !trained.contains(&true) {
         return Err(Error::NothingTrains);
     }
-    let training_blocks: HashSet<usize> =
-        outline.parameters.iter().zip(&trained).filter(|(_, trained)| **trained).map(|(p, _)| p.block).collect();
+    let training_blocks: HashSet<usize> = outline
+        .parameters
+        .iter()
+        .zip(&trained)
+        .filter(|(_, trained)| **trained)
+        .map(|(p, _)| p.block)
+        .collect();
     let norms: Vec<NormPlan> = outline
         .norms
         .iter()
         .map(|norm| NormPlan {
             name: norm.name.clone(),
-            statistics: if batch_norm == BatchNorm::Updated && training_blocks.contains(&norm.block) {
+            statistics: if batch_norm == BatchNorm::Updated && training_blocks.contains(&norm.block)
+            {
                 Statistics::Updated
             } else {
                 Statistics::Frozen
             },
         })
         .collect();
-    let frozen_blocks = (0..outline.blocks.len()).take_while(|block| !training_blocks.contains(block)).count();
+    let frozen_blocks = (0..outline.blocks.len())
+        .take_while(|block| !training_blocks.contains(block))
+        .count();
     let parameters = outline
         .parameters
         .iter()
@@ -64,7 +78,9 @@ pub fn resolve(outline: &Outline, facts: &DataFacts, config: &FreezeConfig) -> R
         .map(|(parameter, trained)| ParameterPlan {
             name: parameter.name.clone(),
             trained,
-            lr_multiplier: config.layer_decay.map_or(1.0, |decay| decay.powi(depth(outline, parameter.block))),
+            lr_multiplier: config
+                .layer_decay
+                .map_or(1.0, |decay| decay.powi(depth(outline, parameter.block))),
             weight_decay: parameter.kind == ParameterKind::Weight,
         })
         .collect();
@@ -75,24 +91,45 @@ pub fn resolve(outline: &Outline, facts: &DataFacts, config: &FreezeConfig) -> R
     Ok(FreezePlan {
         policy,
         reason: format!("{}; {why_batch_norm}", reason(&config.policy)),
-        phases: vec![Phase { name: "train".to_owned(), epochs: None, frozen_blocks, parameters, norms }],
+        phases: vec![Phase {
+            name: "train".to_owned(),
+            epochs: None,
+            frozen_blocks,
+            parameters,
+            norms,
+        }],
     })
 }
 
 /// Which parameters the policy trains, in outline order.
 fn selected(outline: &Outline, policy: &Policy) -> Result<Vec<bool>, Error> {
-    let head = outline.blocks.iter().position(|block| block.head).unwrap_or(outline.blocks.len());
+    let head = outline
+        .blocks
+        .iter()
+        .position(|block| block.head)
+        .unwrap_or(outline.blocks.len());
     let from_block = |first: usize| -> Vec<bool> {
-        outline.parameters.iter().map(|p| p.block >= first || p.fresh).collect()
+        outline
+            .parameters
+            .iter()
+            .map(|p| p.block >= first || p.fresh)
+            .collect()
     };
     Ok(match policy {
         Policy::FeatureExtractor => from_block(head),
         Policy::LastBlocks(n) if *n > head => {
-            return Err(Error::TooManyBlocks { asked: *n, available: head });
+            return Err(Error::TooManyBlocks {
+                asked: *n,
+                available: head,
+            });
         }
         Policy::LastBlocks(n) => from_block(head - n),
         Policy::From(name) => from_block(*matching(outline, name)?.first().unwrap_or(&head)),
-        Policy::Until(name) => from_block(matching(outline, name)?.last().map_or(head, |last| last + 1)),
+        Policy::Until(name) => from_block(
+            matching(outline, name)?
+                .last()
+                .map_or(head, |last| last + 1),
+        ),
         Policy::Full => from_block(0),
         Policy::Rules(rules) => by_rules(outline, rules)?,
         Policy::NormOnly => of_kind(
@@ -108,13 +145,18 @@ fn selected(outline: &Outline, policy: &Policy) -> Result<Vec<bool>, Error> {
             "the network has no biases below its head. Use `norm-only` or `last-blocks`",
         )?,
         Policy::Gradual { .. } | Policy::ProbeThenTune { .. } | Policy::Surgical | Policy::Auto => {
-            return Err(Error::NotYet { policy: policy.to_string() });
+            return Err(Error::NotYet {
+                policy: policy.to_string(),
+            });
         }
     })
 }
 
 fn is_norm(parameter: &ParameterOutline) -> bool {
-    matches!(parameter.kind, ParameterKind::NormScale | ParameterKind::NormShift)
+    matches!(
+        parameter.kind,
+        ParameterKind::NormScale | ParameterKind::NormShift
+    )
 }
 
 /// Parameters of a kind below the head, and the whole head.
@@ -124,11 +166,17 @@ fn of_kind(
     policy: &'static str,
     reason: &'static str,
 ) -> Result<Vec<bool>, Error> {
-    let in_head = |p: &ParameterOutline| p.fresh || outline.blocks.get(p.block).is_some_and(|block| block.head);
+    let in_head = |p: &ParameterOutline| {
+        p.fresh || outline.blocks.get(p.block).is_some_and(|block| block.head)
+    };
     if !outline.parameters.iter().any(|p| !in_head(p) && kind(p)) {
         return Err(Error::NothingOfThatKind { policy, reason });
     }
-    Ok(outline.parameters.iter().map(|p| in_head(p) || kind(p)).collect())
+    Ok(outline
+        .parameters
+        .iter()
+        .map(|p| in_head(p) || kind(p))
+        .collect())
 }
 
 fn by_rules(outline: &Outline, rules: &[Rule]) -> Result<Vec<bool>, Error> {
@@ -149,7 +197,10 @@ fn by_rules(outline: &Outline, rules: &[Rule]) -> Result<Vec<bool>, Error> {
         if !matched {
             let plain = glob.replace("**", "").replace('*', "");
             let near = nearest(&plain, outline.parameters.iter().map(|p| p.name.as_str()));
-            return Err(Error::NoMatch { glob: glob.clone(), near });
+            return Err(Error::NoMatch {
+                glob: glob.clone(),
+                near,
+            });
         }
     }
     Ok(trained)
@@ -167,14 +218,21 @@ fn matching(outline: &Outline, name: &str) -> Result<Vec<usize>, Error> {
         .collect();
     if found.is_empty() {
         let near = nearest(name, outline.blocks.iter().map(|block| block.name.as_str()));
-        return Err(Error::NoSuchBlock { name: name.to_owned(), near });
+        return Err(Error::NoSuchBlock {
+            name: name.to_owned(),
+            near,
+        });
     }
     Ok(found)
 }
 
 /// Steps from the head down to a block: 0 in the head, 1 just under it.
 fn depth(outline: &Outline, block: usize) -> i32 {
-    let head = outline.blocks.iter().position(|block| block.head).unwrap_or(outline.blocks.len());
+    let head = outline
+        .blocks
+        .iter()
+        .position(|block| block.head)
+        .unwrap_or(outline.blocks.len());
     i32::try_from(head.saturating_sub(block)).unwrap_or(i32::MAX)
 }
 
@@ -182,25 +240,45 @@ fn batch_norm(facts: &DataFacts, asked: BatchNorm) -> (BatchNorm, String) {
     match asked {
         BatchNorm::Auto if facts.train_images < SMALL_DATA_IMAGES => (
             BatchNorm::AffineOnly,
-            format!("batch norm keeps its statistics ({} images are fewer than {SMALL_DATA_IMAGES})", facts.train_images),
+            format!(
+                "batch norm keeps its statistics ({} images are fewer than {SMALL_DATA_IMAGES})",
+                facts.train_images
+            ),
         ),
         BatchNorm::Auto if facts.batch_size < SMALL_BATCH => (
             BatchNorm::AffineOnly,
-            format!("batch norm keeps its statistics (batches of {} are smaller than {SMALL_BATCH})", facts.batch_size),
+            format!(
+                "batch norm keeps its statistics (batches of {} are smaller than {SMALL_BATCH})",
+                facts.batch_size
+            ),
         ),
         BatchNorm::Auto => (
             BatchNorm::Updated,
-            format!("batch norm updates its statistics where blocks train ({} images)", facts.train_images),
+            format!(
+                "batch norm updates its statistics where blocks train ({} images)",
+                facts.train_images
+            ),
         ),
-        BatchNorm::Frozen => (BatchNorm::Frozen, "batch norm is frozen whole, as asked".to_owned()),
-        BatchNorm::Updated => (BatchNorm::Updated, "batch norm updates its statistics, as asked".to_owned()),
-        BatchNorm::AffineOnly => (BatchNorm::AffineOnly, "batch norm keeps its statistics, as asked".to_owned()),
+        BatchNorm::Frozen => (
+            BatchNorm::Frozen,
+            "batch norm is frozen whole, as asked".to_owned(),
+        ),
+        BatchNorm::Updated => (
+            BatchNorm::Updated,
+            "batch norm updates its statistics, as asked".to_owned(),
+        ),
+        BatchNorm::AffineOnly => (
+            BatchNorm::AffineOnly,
+            "batch norm keeps its statistics, as asked".to_owned(),
+        ),
     }
 }
 
 fn reason(policy: &Policy) -> String {
     match policy {
-        Policy::FeatureExtractor => "the pretrained network is a fixed feature extractor".to_owned(),
+        Policy::FeatureExtractor => {
+            "the pretrained network is a fixed feature extractor".to_owned()
+        }
         Policy::LastBlocks(1) => "the head and the last block train".to_owned(),
         Policy::LastBlocks(n) => format!("the head and the last {n} blocks train"),
         Policy::From(name) => format!("everything from `{name}` on trains"),

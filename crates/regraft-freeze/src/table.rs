@@ -27,13 +27,19 @@ pub fn estimate(outline: &Outline, phase: &Phase, facts: &DataFacts) -> Estimate
     let values = |index: usize| outline.parameters[index].shape.iter().product::<usize>() as u64;
     let count = outline.parameters.len().min(phase.parameters.len());
     let total_values: u64 = (0..count).map(values).sum();
-    let trained_values: u64 = (0..count).filter(|&index| phase.parameters[index].trained).map(values).sum();
-    let (trunk, rest) = outline.blocks.split_at(phase.frozen_blocks.min(outline.blocks.len()));
+    let trained_values: u64 = (0..count)
+        .filter(|&index| phase.parameters[index].trained)
+        .map(values)
+        .sum();
+    let (trunk, rest) = outline
+        .blocks
+        .split_at(phase.frozen_blocks.min(outline.blocks.len()));
     let activations: u64 = rest.iter().map(|block| block.activations).sum();
     Estimate {
         trained_values,
         total_values,
-        memory_bytes: 4 * (total_values + 2 * trained_values + facts.batch_size as u64 * activations),
+        memory_bytes: 4
+            * (total_values + 2 * trained_values + facts.batch_size as u64 * activations),
         trunk_macs: trunk.iter().map(|block| block.macs).sum(),
         rest_macs: rest.iter().map(|block| block.macs).sum(),
     }
@@ -54,7 +60,13 @@ pub fn table(outline: &Outline, plan: &FreezePlan, facts: &DataFacts) -> String 
 }
 
 fn phase_table(outline: &Outline, phase: &Phase) -> String {
-    let width = outline.blocks.iter().map(|block| block.name.chars().count() + 7 * usize::from(block.head)).max().unwrap_or(0).max(5);
+    let width = outline
+        .blocks
+        .iter()
+        .map(|block| block.name.chars().count() + 7 * usize::from(block.head))
+        .max()
+        .unwrap_or(0)
+        .max(5);
     let mut text = format!(
         "  {:<width$}  {:>10}  {:<8}  {:>9}  {:<10}  {:>10}\n",
         "block", "parameters", "state", "lr", "batch norm", "MACs"
@@ -63,9 +75,13 @@ fn phase_table(outline: &Outline, phase: &Phase) -> String {
         if index == phase.frozen_blocks && index > 0 {
             text.push_str(&format!("  {}\n", cut_line(width)));
         }
-        let members: Vec<usize> =
-            (0..outline.parameters.len()).filter(|&p| outline.parameters[p].block == index).collect();
-        let values: usize = members.iter().map(|&p| outline.parameters[p].shape.iter().product::<usize>()).sum();
+        let members: Vec<usize> = (0..outline.parameters.len())
+            .filter(|&p| outline.parameters[p].block == index)
+            .collect();
+        let values: usize = members
+            .iter()
+            .map(|&p| outline.parameters[p].shape.iter().product::<usize>())
+            .sum();
         let trained: Vec<f64> = members
             .iter()
             .map(|&p| &phase.parameters[p])
@@ -112,7 +128,11 @@ fn phase_table(outline: &Outline, phase: &Phase) -> String {
 fn cut_line(width: usize) -> String {
     let line = "─".repeat(width + 56);
     let middle = line.chars().count() / 2 - 3;
-    format!("{} cut {}", "─".repeat(middle), "─".repeat(width + 56 - middle - 5))
+    format!(
+        "{} cut {}",
+        "─".repeat(middle),
+        "─".repeat(width + 56 - middle - 5)
+    )
 }
 
 fn totals(estimate: &Estimate) -> String {

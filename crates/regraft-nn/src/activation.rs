@@ -21,10 +21,18 @@ pub enum Activation {
 macro_rules! each_rank {
     ($activation:expr, $tensor:ident => $body:expr) => {
         match $activation {
-            $crate::activation::Activation::R1($tensor) => $crate::activation::Activation::R1($body),
-            $crate::activation::Activation::R2($tensor) => $crate::activation::Activation::R2($body),
-            $crate::activation::Activation::R3($tensor) => $crate::activation::Activation::R3($body),
-            $crate::activation::Activation::R4($tensor) => $crate::activation::Activation::R4($body),
+            $crate::activation::Activation::R1($tensor) => {
+                $crate::activation::Activation::R1($body)
+            }
+            $crate::activation::Activation::R2($tensor) => {
+                $crate::activation::Activation::R2($body)
+            }
+            $crate::activation::Activation::R3($tensor) => {
+                $crate::activation::Activation::R3($body)
+            }
+            $crate::activation::Activation::R4($tensor) => {
+                $crate::activation::Activation::R4($body)
+            }
         }
     };
 }
@@ -44,7 +52,9 @@ impl Activation {
             3 => Self::R3(Tensor::from_data(data, device)),
             4 => Self::R4(Tensor::from_data(data, device)),
             rank => {
-                return Err(Error::Device { reason: format!("tensors of {rank} dimensions are not supported") });
+                return Err(Error::Device {
+                    reason: format!("tensors of {rank} dimensions are not supported"),
+                });
             }
         })
     }
@@ -70,7 +80,9 @@ impl Activation {
             Self::R3(tensor) => tensor.into_data(),
             Self::R4(tensor) => tensor.into_data(),
         };
-        data.try_into_vec::<f32>().map_err(|error| Error::Device { reason: format!("{error:?}") })
+        data.try_into_vec::<f32>().map_err(|error| Error::Device {
+            reason: format!("{error:?}"),
+        })
     }
 
     /// The same values in another shape.

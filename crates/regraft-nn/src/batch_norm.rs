@@ -33,7 +33,9 @@ pub(crate) fn frozen(input: Activation, norm: Norm, epsilon: f64) -> Option<Acti
                 tensor * factor.reshape([1, channels, 1, 1]) + offset.reshape([1, channels, 1, 1]),
             ))
         }
-        Activation::R2(tensor) => Some(Activation::R2(tensor * factor.unsqueeze() + offset.unsqueeze())),
+        Activation::R2(tensor) => Some(Activation::R2(
+            tensor * factor.unsqueeze() + offset.unsqueeze(),
+        )),
         _ => None,
     }
 }
@@ -61,9 +63,18 @@ pub(crate) fn updated(
         }
         _ => return None,
     };
-    let unbiased = if count > 1 { count as f64 / (count - 1) as f64 } else { 1.0 };
-    let blend = |running: Tensor<1>, batch: Tensor<1>| {
-        running.without_autodiff().mul_scalar(momentum) + batch.without_autodiff().mul_scalar(1.0 - momentum)
+    let unbiased = if count > 1 {
+        count as f64 / (count - 1) as f64
+    } else {
+        1.0
     };
-    Some((output, blend(norm.mean, mean), blend(norm.variance, variance.mul_scalar(unbiased))))
+    let blend = |running: Tensor<1>, batch: Tensor<1>| {
+        running.without_autodiff().mul_scalar(momentum)
+            + batch.without_autodiff().mul_scalar(1.0 - momentum)
+    };
+    Some((
+        output,
+        blend(norm.mean, mean),
+        blend(norm.variance, variance.mul_scalar(unbiased)),
+    ))
 }

@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum Error {
     /// The plan was made for another network.
-    #[error("the freeze plan speaks of `{name}`, which the network does not have; make the plan from this network's outline")]
+    #[error(
+        "the freeze plan speaks of `{name}`, which the network does not have; make the plan from this network's outline"
+    )]
     PlanMismatch {
         /// The parameter or layer.
         name: String,

@@ -28,7 +28,10 @@ pub(crate) fn fold(graph: &Graph, end: usize) -> Vec<FoldedNode> {
             last.operands = operands;
             continue;
         }
-        folded.push(FoldedNode { node: node.clone(), operands: original_operands(node) });
+        folded.push(FoldedNode {
+            node: node.clone(),
+            operands: original_operands(node),
+        });
     }
     folded
 }
@@ -44,17 +47,37 @@ fn original_operands(node: &Node) -> Vec<Operand> {
 }
 
 /// Position of the convolution that `norm` can be folded into, with the folded weight and bias.
-fn conv_before(graph: &Graph, done: &[FoldedNode], norm: &Node, later: &[Node]) -> Option<(usize, Vec<Operand>)> {
-    let Op::BatchNorm(config) = &norm.op else { return None };
-    let [Input::Value(source), Input::Parameter(scale), Input::Parameter(shift), Input::Parameter(mean), Input::Parameter(variance)] =
-        norm.inputs[..]
+fn conv_before(
+    graph: &Graph,
+    done: &[FoldedNode],
+    norm: &Node,
+    later: &[Node],
+) -> Option<(usize, Vec<Operand>)> {
+    let Op::BatchNorm(config) = &norm.op else {
+        return None;
+    };
+    let [
+        Input::Value(source),
+        Input::Parameter(scale),
+        Input::Parameter(shift),
+        Input::Parameter(mean),
+        Input::Parameter(variance),
+    ] = norm.inputs[..]
     else {
         return None;
     };
-    let position = done.iter().rposition(|folded| folded.node.output == source)?;
+    let position = done
+        .iter()
+        .rposition(|folded| folded.node.output == source)?;
     let conv = &done[position];
-    let alone = later[1..].iter().flat_map(|node| &node.inputs).all(|input| *input != Input::Value(source))
-        && done[position + 1..].iter().flat_map(|folded| &folded.node.inputs).all(|input| *input != Input::Value(source));
+    let alone = later[1..]
+        .iter()
+        .flat_map(|node| &node.inputs)
+        .all(|input| *input != Input::Value(source))
+        && done[position + 1..]
+            .iter()
+            .flat_map(|folded| &folded.node.inputs)
+            .all(|input| *input != Input::Value(source));
     if !matches!(conv.node.op, Op::Conv(_)) || !alone {
         return None;
     }
@@ -71,11 +94,17 @@ fn conv_before(graph: &Graph, done: &[FoldedNode], norm: &Node, later: &[Node]) 
     let weight = graph.parameter(*operands.first()?);
     let channels = *weight.shape.first()?;
     let factor: Vec<f64> = (0..channels)
-        .map(|c| f64::from(values(scale)[c]) / (f64::from(values(variance)[c]) + config.epsilon).sqrt())
+        .map(|c| {
+            f64::from(values(scale)[c]) / (f64::from(values(variance)[c]) + config.epsilon).sqrt()
+        })
         .collect();
     let per_channel = weight.data.len() / channels.max(1);
-    let folded_weight =
-        weight.data.iter().enumerate().map(|(i, &w)| (f64::from(w) * factor[i / per_channel]) as f32).collect();
+    let folded_weight = weight
+        .data
+        .iter()
+        .enumerate()
+        .map(|(i, &w)| (f64::from(w) * factor[i / per_channel]) as f32)
+        .collect();
     let bias = (0..channels)
         .map(|c| {
             let before = operands.get(1).map_or(0.0, |id| f64::from(values(*id)[c]));
@@ -85,8 +114,14 @@ fn conv_before(graph: &Graph, done: &[FoldedNode], norm: &Node, later: &[Node]) 
     Some((
         position,
         vec![
-            Operand::Folded { values: folded_weight, shape: weight.shape.clone() },
-            Operand::Folded { values: bias, shape: vec![channels] },
+            Operand::Folded {
+                values: folded_weight,
+                shape: weight.shape.clone(),
+            },
+            Operand::Folded {
+                values: bias,
+                shape: vec![channels],
+            },
         ],
     ))
 }

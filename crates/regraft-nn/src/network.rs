@@ -51,21 +51,38 @@ impl Network {
     ///
     /// # Errors
     /// When the phase belongs to another network or a parameter's rank is not supported.
-    pub fn new(graph: Arc<Graph>, phase: &Phase, dropout: &[Dropout], device: &Device) -> Result<Self, Error> {
+    pub fn new(
+        graph: Arc<Graph>,
+        phase: &Phase,
+        dropout: &[Dropout],
+        device: &Device,
+    ) -> Result<Self, Error> {
         let start = match phase.frozen_blocks {
             0 => 0,
             blocks => graph
                 .blocks
                 .get(blocks - 1)
                 .map(|block| block.nodes.end)
-                .ok_or_else(|| Error::PlanMismatch { name: format!("block {blocks}") })?,
+                .ok_or_else(|| Error::PlanMismatch {
+                    name: format!("block {blocks}"),
+                })?,
         };
         let known: HashSet<&str> = graph.parameters.iter().map(|p| p.name.as_str()).collect();
-        if let Some(stranger) = phase.parameters.iter().find(|p| !known.contains(p.name.as_str())) {
-            return Err(Error::PlanMismatch { name: stranger.name.clone() });
+        if let Some(stranger) = phase
+            .parameters
+            .iter()
+            .find(|p| !known.contains(p.name.as_str()))
+        {
+            return Err(Error::PlanMismatch {
+                name: stranger.name.clone(),
+            });
         }
-        let trained: HashSet<String> =
-            phase.parameters.iter().filter(|p| p.trained).map(|p| p.name.clone()).collect();
+        let trained: HashSet<String> = phase
+            .parameters
+            .iter()
+            .filter(|p| p.trained)
+            .map(|p| p.name.clone())
+            .collect();
         let mut parameters = Vec::new();
         let mut slot = HashMap::new();
         for input in graph.nodes[start..].iter().flat_map(|node| &node.inputs) {
@@ -80,17 +97,27 @@ impl Network {
         let weights = Weights::new(
             parameters.iter().map(|id| {
                 let p = graph.parameter(*id);
-                (p.name.as_str(), p.data.clone(), p.shape.as_slice(), trained.contains(&p.name))
+                (
+                    p.name.as_str(),
+                    p.data.clone(),
+                    p.shape.as_slice(),
+                    trained.contains(&p.name),
+                )
             }),
             &device.clone().autodiff(),
         )?;
-        let planned: HashMap<&str, Statistics> =
-            phase.norms.iter().map(|norm| (norm.name.as_str(), norm.statistics)).collect();
+        let planned: HashMap<&str, Statistics> = phase
+            .norms
+            .iter()
+            .map(|norm| (norm.name.as_str(), norm.statistics))
+            .collect();
         let mut statistics = HashMap::new();
         for (index, node) in graph.nodes.iter().enumerate().skip(start) {
             if matches!(node.op, Op::BatchNorm(_)) {
                 let name = norm_name(&graph, index);
-                let plan = planned.get(name.as_str()).ok_or(Error::PlanMismatch { name })?;
+                let plan = planned
+                    .get(name.as_str())
+                    .ok_or(Error::PlanMismatch { name })?;
                 let mode = match plan {
                     Statistics::Frozen => BatchNormStatistics::Frozen,
                     Statistics::Updated => BatchNormStatistics::Updated,
@@ -102,10 +129,15 @@ impl Network {
             .iter()
             .filter(|dropout| dropout.probability > 0.0)
             .map(|dropout| {
-                let producer = graph.nodes.iter().find(|node| graph.value(node.output).name == dropout.value);
+                let producer = graph
+                    .nodes
+                    .iter()
+                    .find(|node| graph.value(node.output).name == dropout.value);
                 producer
                     .map(|node| (node.output, dropout.probability))
-                    .ok_or_else(|| Error::PlanMismatch { name: dropout.value.clone() })
+                    .ok_or_else(|| Error::PlanMismatch {
+                        name: dropout.value.clone(),
+                    })
             })
             .collect::<Result<_, _>>()?;
         let trunk = Trunk::new(&graph, start, &device)?;
@@ -161,7 +193,10 @@ impl Network {
         let expected = self.graph.image_shape();
         let [_, c, h, w] = shape;
         if [c, h, w] != expected {
-            return Err(Error::BatchShape { expected, found: [c, h, w] });
+            return Err(Error::BatchShape {
+                expected,
+                found: [c, h, w],
+            });
         }
         let input = Activation::from_values(pixels, &shape, &self.device)?;
         let input = match (self.graph.layout, input) {
@@ -221,8 +256,9 @@ impl Network {
     /// # Errors
     /// When a node cannot run on these operands.
     pub fn output(&self, features: Activation) -> Result<Activation, Error> {
-        let operands: Vec<Activation> =
-            (0..self.parameters.len()).map(|index| self.weights.value(index).without_autodiff()).collect();
+        let operands: Vec<Activation> = (0..self.parameters.len())
+            .map(|index| self.weights.value(index).without_autodiff())
+            .collect();
         Ok(self.run_to(features, &operands, None, self.graph.output)?.0)
     }
 
@@ -290,8 +326,10 @@ impl Network {
                 _ => BatchNormStatistics::Frozen,
             };
             let outcome = operators::compute(node, operands, &shape, statistics)?;
-            if let (Some((mean, variance)), [.., Input::Parameter(mean_id), Input::Parameter(variance_id)]) =
-                (outcome.statistics, node.inputs.as_slice())
+            if let (
+                Some((mean, variance)),
+                [.., Input::Parameter(mean_id), Input::Parameter(variance_id)],
+            ) = (outcome.statistics, node.inputs.as_slice())
             {
                 updates.push((*mean_id, mean));
                 updates.push((*variance_id, variance));
@@ -303,7 +341,12 @@ impl Network {
     }
 
     /// Sets a share of the values to zero and scales the others up, where dropout is set on `value` and this is training.
-    fn drop_out(&self, value: ValueId, activation: Activation, training: Option<u64>) -> Result<Activation, Error> {
+    fn drop_out(
+        &self,
+        value: ValueId,
+        activation: Activation,
+        training: Option<u64>,
+    ) -> Result<Activation, Error> {
         let set = self.dropout.iter().find(|(id, _)| *id == value);
         let (Some(noise), Some((_, probability))) = (training, set) else {
             return Ok(activation);
@@ -312,7 +355,13 @@ impl Network {
         let mut random = ChaCha8Rng::seed_from_u64(noise ^ (value.index() as u64).rotate_left(32));
         let scale = (1.0 / (1.0 - probability)) as f32;
         let mask = (0..dims.iter().product::<usize>())
-            .map(|_| if random.random::<f64>() < *probability { 0.0 } else { scale })
+            .map(|_| {
+                if random.random::<f64>() < *probability {
+                    0.0
+                } else {
+                    scale
+                }
+            })
             .collect();
         let mask = Activation::from_values(mask, &dims, &self.device)?.autodiff();
         Ok(match (activation, mask) {
@@ -342,7 +391,10 @@ impl Network {
         for (index, id) in self.parameters.iter().enumerate() {
             let parameter = self.graph.parameter(*id);
             if let Some(updated) = self.running.get(id) {
-                changed.insert(parameter.name.clone(), Activation::R1(updated.clone()).into_values()?);
+                changed.insert(
+                    parameter.name.clone(),
+                    Activation::R1(updated.clone()).into_values()?,
+                );
             } else if self.trained.contains(&parameter.name) {
                 let value = self.weights.value(index).without_autodiff().into_values()?;
                 changed.insert(parameter.name.clone(), value);
@@ -372,8 +424,11 @@ impl Network {
     /// # Errors
     /// When a name is not above the cut or a length differs.
     pub fn restore(&mut self, saved: &HashMap<String, Vec<f32>>) -> Result<(), Error> {
-        let by_name: HashMap<&str, ParameterId> =
-            self.parameters.iter().map(|id| (self.graph.parameter(*id).name.as_str(), *id)).collect();
+        let by_name: HashMap<&str, ParameterId> = self
+            .parameters
+            .iter()
+            .map(|id| (self.graph.parameter(*id).name.as_str(), *id))
+            .collect();
         for (name, values) in saved {
             let id = by_name.get(name.as_str()).ok_or_else(|| Error::Weights {
                 name: name.clone(),
@@ -392,7 +447,8 @@ impl Network {
             let parameter = graph.parameter(*id);
             let running = matches!(parameter.role, Role::RunningMean | Role::RunningVariance);
             if let Some(values) = saved.get(&parameter.name).filter(|_| running) {
-                let value = Activation::from_values(values.clone(), &parameter.shape, &self.device)?;
+                let value =
+                    Activation::from_values(values.clone(), &parameter.shape, &self.device)?;
                 if let Activation::R1(value) = value {
                     self.running.insert(*id, value);
                 }
@@ -402,7 +458,12 @@ impl Network {
             self.parameters.iter().map(|id| {
                 let p = graph.parameter(*id);
                 let values = saved.get(&p.name).unwrap_or(&p.data).clone();
-                (p.name.as_str(), values, p.shape.as_slice(), self.trained.contains(&p.name))
+                (
+                    p.name.as_str(),
+                    values,
+                    p.shape.as_slice(),
+                    self.trained.contains(&p.name),
+                )
             }),
             &self.device.clone().autodiff(),
         )?;
@@ -417,6 +478,9 @@ impl Network {
     /// Number of trained values.
     pub fn trained_values(&self) -> usize {
         let parameters = self.parameters.iter().map(|id| self.graph.parameter(*id));
-        parameters.filter(|p| self.trained.contains(&p.name)).map(|p| p.data.len()).sum()
+        parameters
+            .filter(|p| self.trained.contains(&p.name))
+            .map(|p| p.data.len())
+            .sum()
     }
 }

@@ -26,9 +26,20 @@ pub(crate) fn compute(
     shape: &[usize],
     statistics: BatchNormStatistics,
 ) -> Result<Outcome, Error> {
-    let fault = |reason: &str| Error::Node { node: node.name.clone(), reason: reason.to_owned() };
-    let ranks: Vec<usize> = operands.iter().map(|operand| operand.dims().len()).collect();
-    let wrong = || fault(&format!("{} does not take operands of ranks {ranks:?}", node.op.name()));
+    let fault = |reason: &str| Error::Node {
+        node: node.name.clone(),
+        reason: reason.to_owned(),
+    };
+    let ranks: Vec<usize> = operands
+        .iter()
+        .map(|operand| operand.dims().len())
+        .collect();
+    let wrong = || {
+        fault(&format!(
+            "{} does not take operands of ranks {ranks:?}",
+            node.op.name()
+        ))
+    };
     let mut operands = operands.into_iter();
     let first = operands.next().ok_or_else(|| fault("has no operands"))?;
     if let Op::BatchNorm(config) = &node.op {
@@ -36,51 +47,103 @@ pub(crate) fn compute(
             Some(Activation::R1(tensor)) => Ok(tensor),
             _ => Err(fault("a batch norm operand is missing")),
         };
-        let norm = Norm { scale: vector()?, shift: vector()?, mean: vector()?, variance: vector()? };
+        let norm = Norm {
+            scale: vector()?,
+            shift: vector()?,
+            mean: vector()?,
+            variance: vector()?,
+        };
         return match statistics {
             BatchNormStatistics::Frozen => batch_norm::frozen(first, norm, config.epsilon)
-                .map(|output| Outcome { output, statistics: None })
+                .map(|output| Outcome {
+                    output,
+                    statistics: None,
+                })
                 .ok_or_else(wrong),
-            BatchNormStatistics::Updated => batch_norm::updated(first, norm, config.epsilon, config.momentum)
-                .map(|(output, mean, variance)| Outcome { output, statistics: Some((mean, variance)) })
-                .ok_or_else(wrong),
+            BatchNormStatistics::Updated => {
+                batch_norm::updated(first, norm, config.epsilon, config.momentum)
+                    .map(|(output, mean, variance)| Outcome {
+                        output,
+                        statistics: Some((mean, variance)),
+                    })
+                    .ok_or_else(wrong)
+            }
         };
     }
     let output = match &node.op {
         Op::Conv(conv) => convolution(conv, first, operands.next(), operands.next()),
-        Op::Linear(linear) => fully_connected(linear.weight_transposed, first, operands.next(), operands.next(), shape),
+        Op::Linear(linear) => fully_connected(
+            linear.weight_transposed,
+            first,
+            operands.next(),
+            operands.next(),
+            shape,
+        ),
         Op::MatMul => product(first, operands.next()),
         Op::BatchNorm(_) => None,
-        Op::Activation(activation) => Some(each_rank!(first, tensor => elementwise(*activation, tensor))),
-        Op::Binary(binary) => operands.next().and_then(|second| binary_op(*binary, first, second)),
-        Op::MaxPool(pool) => image(first).map(|x| Activation::R4(max_pool2d(x, max_pool_options(pool)))),
-        Op::AveragePool { pool, count_include_pad } => {
-            image(first).map(|x| Activation::R4(avg_pool2d(x, average_pool_options(pool, *count_include_pad))))
+        Op::Activation(activation) => {
+            Some(each_rank!(first, tensor => elementwise(*activation, tensor)))
         }
+        Op::Binary(binary) => operands
+            .next()
+            .and_then(|second| binary_op(*binary, first, second)),
+        Op::MaxPool(pool) => {
+            image(first).map(|x| Activation::R4(max_pool2d(x, max_pool_options(pool))))
+        }
+        Op::AveragePool {
+            pool,
+            count_include_pad,
+        } => image(first).map(|x| {
+            Activation::R4(avg_pool2d(
+                x,
+                average_pool_options(pool, *count_include_pad),
+            ))
+        }),
         Op::GlobalAveragePool => image(first).map(|x| Activation::R4(x.mean_dim(3).mean_dim(2))),
         Op::GlobalMaxPool => image(first).map(|x| Activation::R4(x.max_dim(3).max_dim(2))),
         Op::ReduceMean { axes, .. } => {
-            let reduced = axes.iter().fold(first, |value, &axis| each_rank!(value, t => t.mean_dim(axis)));
+            let reduced = axes.iter().fold(
+                first,
+                |value, &axis| each_rank!(value, t => t.mean_dim(axis)),
+            );
             reduced.reshape(shape)
         }
         Op::Lrn(lrn) => image(first).map(|x| Activation::R4(local_response(lrn, x))),
         Op::Concat { axis } => concat(*axis, first, operands),
-        Op::Slice { axis, start, end, step } => {
+        Op::Slice {
+            axis,
+            start,
+            end,
+            step,
+        } => {
             let slice = Slice::new(*start as isize, Some(*end as isize), *step as isize);
             Some(each_rank!(first, tensor => tensor.slice_dim(*axis, slice)))
         }
         Op::Select { axis, index } => {
             each_rank!(first, tensor => tensor.narrow(*axis, *index, 1)).reshape(shape)
         }
-        Op::Pad { pads: [top, left, bottom, right], value } => image(first).map(|x| {
-            Activation::R4(x.pad([(*top, *bottom), (*left, *right)], PadMode::Constant(*value)))
+        Op::Pad {
+            pads: [top, left, bottom, right],
+            value,
+        } => image(first).map(|x| {
+            Activation::R4(x.pad(
+                [(*top, *bottom), (*left, *right)],
+                PadMode::Constant(*value),
+            ))
         }),
         Op::Transpose { perm } => transpose(perm, first),
         Op::Reshape => first.reshape(shape),
         Op::Softmax { axis } => Some(each_rank!(first, tensor => function::softmax(tensor, *axis))),
-        Op::LogSoftmax { axis } => Some(each_rank!(first, tensor => function::log_softmax(tensor, *axis))),
+        Op::LogSoftmax { axis } => {
+            Some(each_rank!(first, tensor => function::log_softmax(tensor, *axis)))
+        }
     };
-    output.map(|output| Outcome { output, statistics: None }).ok_or_else(wrong)
+    output
+        .map(|output| Outcome {
+            output,
+            statistics: None,
+        })
+        .ok_or_else(wrong)
 }
 
 fn image(activation: Activation) -> Option<Tensor<4>> {
@@ -90,16 +153,27 @@ fn image(activation: Activation) -> Option<Tensor<4>> {
     }
 }
 
-fn convolution(conv: &Conv, input: Activation, weight: Option<Activation>, bias: Option<Activation>) -> Option<Activation> {
-    let (Activation::R4(input), Some(Activation::R4(weight))) = (input, weight) else { return None };
+fn convolution(
+    conv: &Conv,
+    input: Activation,
+    weight: Option<Activation>,
+    bias: Option<Activation>,
+) -> Option<Activation> {
+    let (Activation::R4(input), Some(Activation::R4(weight))) = (input, weight) else {
+        return None;
+    };
     let bias = match bias {
         None => None,
         Some(Activation::R1(bias)) => Some(bias),
         Some(_) => return None,
     };
     let [top, left, bottom, right] = conv.pads;
-    let options =
-        ConvOptions::new_with_padding(conv.stride, [(top, bottom), (left, right)], conv.dilation, conv.groups);
+    let options = ConvOptions::new_with_padding(
+        conv.stride,
+        [(top, bottom), (left, right)],
+        conv.dilation,
+        conv.groups,
+    );
     Some(Activation::R4(conv2d(input, weight, bias, options)))
 }
 
@@ -110,19 +184,31 @@ fn fully_connected(
     bias: Option<Activation>,
     shape: &[usize],
 ) -> Option<Activation> {
-    let Some(Activation::R2(weight)) = weight else { return None };
-    let weight = if transposed { weight.transpose() } else { weight };
+    let Some(Activation::R2(weight)) = weight else {
+        return None;
+    };
+    let weight = if transposed {
+        weight.transpose()
+    } else {
+        weight
+    };
     let dims = input.dims();
     let features = *dims.last()?;
     let rows = dims[..dims.len() - 1].iter().product();
-    let Activation::R2(input) = input.reshape(&[rows, features])? else { return None };
+    let Activation::R2(input) = input.reshape(&[rows, features])? else {
+        return None;
+    };
     let product = input.matmul(weight);
     let output = match bias {
         None => product,
         Some(Activation::R1(bias)) => product + bias.unsqueeze(),
         Some(_) => return None,
     };
-    if shape.len() == 2 { Some(Activation::R2(output)) } else { Activation::R2(output).reshape(shape) }
+    if shape.len() == 2 {
+        Some(Activation::R2(output))
+    } else {
+        Activation::R2(output).reshape(shape)
+    }
 }
 
 fn product(left: Activation, right: Option<Activation>) -> Option<Activation> {
@@ -146,7 +232,9 @@ fn elementwise<const D: usize>(activation: Function, x: Tensor<D>) -> Tensor<D> 
         Function::LeakyRelu { alpha } => function::leaky_relu(x, alpha.into()),
         Function::Elu { alpha } => function::elu(x, alpha.into()),
         Function::Sigmoid => function::sigmoid(x),
-        Function::HardSigmoid { alpha, beta } => function::hard_sigmoid(x, alpha.into(), beta.into()),
+        Function::HardSigmoid { alpha, beta } => {
+            function::hard_sigmoid(x, alpha.into(), beta.into())
+        }
         Function::HardSwish => function::hard_swish(x),
         Function::Tanh => function::tanh(x),
         Function::Softplus => function::softplus(x, 1.0),
@@ -225,15 +313,24 @@ fn local_response(lrn: &Lrn, x: Tensor<4>) -> Tensor<4> {
         .with_padding_pairs([(before, after), (0, 0)])
         .with_count_include_pad(true);
     let mean = avg_pool2d(squares, options).reshape([n, c, h, w]);
-    x / mean.mul_scalar(lrn.alpha).add_scalar(lrn.bias).powf_scalar(lrn.beta)
+    x / mean
+        .mul_scalar(lrn.alpha)
+        .add_scalar(lrn.bias)
+        .powf_scalar(lrn.beta)
 }
 
-fn concat(axis: usize, first: Activation, rest: impl Iterator<Item = Activation>) -> Option<Activation> {
+fn concat(
+    axis: usize,
+    first: Activation,
+    rest: impl Iterator<Item = Activation>,
+) -> Option<Activation> {
     match first {
         Activation::R2(first) => {
             let mut parts = vec![first];
             for part in rest {
-                let Activation::R2(part) = part else { return None };
+                let Activation::R2(part) = part else {
+                    return None;
+                };
                 parts.push(part);
             }
             Some(Activation::R2(Tensor::cat(parts, axis)))
@@ -241,7 +338,9 @@ fn concat(axis: usize, first: Activation, rest: impl Iterator<Item = Activation>
         Activation::R3(first) => {
             let mut parts = vec![first];
             for part in rest {
-                let Activation::R3(part) = part else { return None };
+                let Activation::R3(part) = part else {
+                    return None;
+                };
                 parts.push(part);
             }
             Some(Activation::R3(Tensor::cat(parts, axis)))
@@ -249,7 +348,9 @@ fn concat(axis: usize, first: Activation, rest: impl Iterator<Item = Activation>
         Activation::R4(first) => {
             let mut parts = vec![first];
             for part in rest {
-                let Activation::R4(part) = part else { return None };
+                let Activation::R4(part) = part else {
+                    return None;
+                };
                 parts.push(part);
             }
             Some(Activation::R4(Tensor::cat(parts, axis)))
@@ -262,8 +363,15 @@ fn transpose(perm: &[usize], value: Activation) -> Option<Activation> {
     let axis = |index: usize| perm[index] as isize;
     match (value, perm.len()) {
         (Activation::R2(tensor), 2) => Some(Activation::R2(tensor.permute([axis(0), axis(1)]))),
-        (Activation::R3(tensor), 3) => Some(Activation::R3(tensor.permute([axis(0), axis(1), axis(2)]))),
-        (Activation::R4(tensor), 4) => Some(Activation::R4(tensor.permute([axis(0), axis(1), axis(2), axis(3)]))),
+        (Activation::R3(tensor), 3) => {
+            Some(Activation::R3(tensor.permute([axis(0), axis(1), axis(2)])))
+        }
+        (Activation::R4(tensor), 4) => Some(Activation::R4(tensor.permute([
+            axis(0),
+            axis(1),
+            axis(2),
+            axis(3),
+        ]))),
         _ => None,
     }
 }

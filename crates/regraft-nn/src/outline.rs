@@ -16,7 +16,10 @@ pub fn outline(graph: &Graph, fresh: impl Fn(&str) -> bool) -> Outline {
                 name: block.name.clone(),
                 head: block.head,
                 macs: nodes.iter().map(|node| node.macs).sum(),
-                activations: nodes.iter().map(|node| graph.value(node.output).values_per_image()).sum(),
+                activations: nodes
+                    .iter()
+                    .map(|node| graph.value(node.output).values_per_image())
+                    .sum(),
                 output_values: graph.value(block.output).values_per_image(),
             }
         })
@@ -27,12 +30,19 @@ pub fn outline(graph: &Graph, fresh: impl Fn(&str) -> bool) -> Outline {
         let block = graph.block_of(index);
         let mut affine = Vec::new();
         for input in &node.inputs {
-            let Input::Parameter(id) = input else { continue };
+            let Input::Parameter(id) = input else {
+                continue;
+            };
             let parameter = graph.parameter(*id);
-            let Some(kind) = kind(parameter.role) else { continue };
+            let Some(kind) = kind(parameter.role) else {
+                continue;
+            };
             affine.push(parameter.name.clone());
             // A tied weight is listed once, in the lowest block that uses it.
-            if parameters.iter().all(|listed| listed.name != parameter.name) {
+            if parameters
+                .iter()
+                .all(|listed| listed.name != parameter.name)
+            {
                 parameters.push(ParameterOutline {
                     name: parameter.name.clone(),
                     kind,
@@ -43,10 +53,18 @@ pub fn outline(graph: &Graph, fresh: impl Fn(&str) -> bool) -> Outline {
             }
         }
         if matches!(node.op, Op::BatchNorm(_)) {
-            norms.push(NormOutline { name: norm_name(graph, index), block, affine });
+            norms.push(NormOutline {
+                name: norm_name(graph, index),
+                block,
+                affine,
+            });
         }
     }
-    Outline { blocks, parameters, norms }
+    Outline {
+        blocks,
+        parameters,
+        norms,
+    }
 }
 
 fn kind(role: Role) -> Option<ParameterKind> {
@@ -61,10 +79,15 @@ fn kind(role: Role) -> Option<ParameterKind> {
 
 /// A batch norm layer's name: its scale's, without the last part.
 pub(crate) fn norm_name(graph: &Graph, node: usize) -> String {
-    let scale = graph.nodes[node].inputs.iter().find_map(|input| match input {
-        Input::Parameter(id) => Some(graph.parameter(*id).name.as_str()),
-        Input::Value(_) => None,
-    });
+    let scale = graph.nodes[node]
+        .inputs
+        .iter()
+        .find_map(|input| match input {
+            Input::Parameter(id) => Some(graph.parameter(*id).name.as_str()),
+            Input::Value(_) => None,
+        });
     let name = scale.unwrap_or(&graph.nodes[node].name);
-    name.rsplit_once('.').map_or(name, |(layer, _)| layer).to_owned()
+    name.rsplit_once('.')
+        .map_or(name, |(layer, _)| layer)
+        .to_owned()
 }

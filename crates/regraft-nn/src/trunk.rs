@@ -34,7 +34,11 @@ impl Trunk {
                     .map(|operand| match operand {
                         Operand::Original(id) => {
                             let parameter = graph.parameter(*id);
-                            Activation::from_values(parameter.data.clone(), &parameter.shape, &device)
+                            Activation::from_values(
+                                parameter.data.clone(),
+                                &parameter.shape,
+                                &device,
+                            )
                         }
                         Operand::Folded { values, shape } => {
                             Activation::from_values(values.clone(), shape, &device)
@@ -48,7 +52,11 @@ impl Trunk {
             0 => graph.input,
             end => graph.nodes[end - 1].output,
         };
-        Ok(Self { graph: graph.clone(), nodes, output })
+        Ok(Self {
+            graph: graph.clone(),
+            nodes,
+            output,
+        })
     }
 
     /// Runs the trunk on the graph's own input (already in its layout), batch first.
@@ -59,7 +67,11 @@ impl Trunk {
         let batch = input.dims().first().copied().unwrap_or(0);
         let mut values: Vec<Option<Activation>> = vec![None; self.graph.values.len()];
         let mut uses = vec![0usize; self.graph.values.len()];
-        for value in self.nodes.iter().flat_map(|(folded, _)| &folded.node.inputs) {
+        for value in self
+            .nodes
+            .iter()
+            .flat_map(|(folded, _)| &folded.node.inputs)
+        {
             if let Input::Value(id) = value {
                 uses[id.index()] += 1;
             }
@@ -72,7 +84,9 @@ impl Trunk {
             let mut operands = Vec::with_capacity(node.inputs.len() + 1);
             for input in &node.inputs {
                 match input {
-                    Input::Value(id) => operands.push(take(&mut values, &mut uses, *id, &node.name)?),
+                    Input::Value(id) => {
+                        operands.push(take(&mut values, &mut uses, *id, &node.name)?)
+                    }
                     Input::Parameter(_) => operands.extend(parameters.next()),
                 }
             }
@@ -96,6 +110,13 @@ pub(crate) fn take(
     let left = &mut uses[id.index()];
     *left = left.saturating_sub(1);
     let slot = &mut values[id.index()];
-    let value = if *left == 0 { slot.take() } else { slot.clone() };
-    value.ok_or_else(|| Error::Node { node: node.to_owned(), reason: "reads a value below the cut".to_owned() })
+    let value = if *left == 0 {
+        slot.take()
+    } else {
+        slot.clone()
+    };
+    value.ok_or_else(|| Error::Node {
+        node: node.to_owned(),
+        reason: "reads a value below the cut".to_owned(),
+    })
 }

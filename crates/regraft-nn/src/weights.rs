@@ -27,9 +27,9 @@ pub struct Weights {
 
 /// The id of the parameter called `name`: FNV-1a of the name, so that it is the same in every run.
 pub fn parameter_id(name: &str) -> ParamId {
-    let hash = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     ParamId::from(hash)
 }
 
@@ -44,10 +44,18 @@ impl Weights {
                 let id = parameter_id(name);
                 let value = Activation::from_values(values, shape, device)?;
                 Ok(match value {
-                    Activation::R1(t) => Weight::R1(Param::initialized(id, t).set_require_grad(trained)),
-                    Activation::R2(t) => Weight::R2(Param::initialized(id, t).set_require_grad(trained)),
-                    Activation::R3(t) => Weight::R3(Param::initialized(id, t).set_require_grad(trained)),
-                    Activation::R4(t) => Weight::R4(Param::initialized(id, t).set_require_grad(trained)),
+                    Activation::R1(t) => {
+                        Weight::R1(Param::initialized(id, t).set_require_grad(trained))
+                    }
+                    Activation::R2(t) => {
+                        Weight::R2(Param::initialized(id, t).set_require_grad(trained))
+                    }
+                    Activation::R3(t) => {
+                        Weight::R3(Param::initialized(id, t).set_require_grad(trained))
+                    }
+                    Activation::R4(t) => {
+                        Weight::R4(Param::initialized(id, t).set_require_grad(trained))
+                    }
                 })
             })
             .collect::<Result<_, Error>>()?;

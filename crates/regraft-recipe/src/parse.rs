@@ -143,7 +143,9 @@ fn preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
 
 fn freeze_section(section: &Section<'_>, default: FreezeConfig) -> Result<FreezeConfig, Error> {
     let batch_norm = section.foreign("batch_norm")?.unwrap_or(default.batch_norm);
-    let policy = section.foreign("policy")?.unwrap_or_else(|| default.policy_part());
+    let policy = section
+        .foreign("policy")?
+        .unwrap_or_else(|| default.policy_part());
     Ok(FreezeConfig::new(policy, batch_norm))
 }
 

@@ -25,7 +25,11 @@ fn network(blocks: usize) -> Outline {
             outline.parameters.push(ParameterOutline {
                 name: format!("{name}.{part}"),
                 kind,
-                shape: if kind == ParameterKind::Weight { vec![8, 8, 3, 3] } else { vec![8] },
+                shape: if kind == ParameterKind::Weight {
+                    vec![8, 8, 3, 3]
+                } else {
+                    vec![8]
+                },
                 block: index,
                 fresh: false,
             });
@@ -36,12 +40,25 @@ fn network(blocks: usize) -> Outline {
             affine: vec![format!("{name}.bn.weight"), format!("{name}.bn.bias")],
         });
     }
-    outline.blocks.push(BlockOutline { name: "head.fc".into(), head: true, macs: 80, activations: 10, output_values: 10 });
-    for (part, kind) in [("weight", ParameterKind::Weight), ("bias", ParameterKind::Bias)] {
+    outline.blocks.push(BlockOutline {
+        name: "head.fc".into(),
+        head: true,
+        macs: 80,
+        activations: 10,
+        output_values: 10,
+    });
+    for (part, kind) in [
+        ("weight", ParameterKind::Weight),
+        ("bias", ParameterKind::Bias),
+    ] {
         outline.parameters.push(ParameterOutline {
             name: format!("head.fc.{part}"),
             kind,
-            shape: if kind == ParameterKind::Weight { vec![10, 8] } else { vec![10] },
+            shape: if kind == ParameterKind::Weight {
+                vec![10, 8]
+            } else {
+                vec![10]
+            },
             block: blocks,
             fresh: true,
         });
@@ -50,7 +67,11 @@ fn network(blocks: usize) -> Outline {
 }
 
 fn facts(train_images: usize) -> DataFacts {
-    DataFacts { train_images, classes: 10, batch_size: 32 }
+    DataFacts {
+        train_images,
+        classes: 10,
+        batch_size: 32,
+    }
 }
 
 fn config(toml: &str) -> FreezeConfig {
@@ -59,22 +80,37 @@ fn config(toml: &str) -> FreezeConfig {
 
 fn trained(outline: &Outline, toml: &str) -> Vec<String> {
     let plan = resolve(outline, &facts(5000), &config(toml)).unwrap();
-    plan.phases[0].parameters.iter().filter(|p| p.trained).map(|p| p.name.clone()).collect()
+    plan.phases[0]
+        .parameters
+        .iter()
+        .filter(|p| p.trained)
+        .map(|p| p.name.clone())
+        .collect()
 }
 
 fn refusal(outline: &Outline, toml: &str) -> String {
-    resolve(outline, &facts(5000), &config(toml)).unwrap_err().to_string()
+    resolve(outline, &facts(5000), &config(toml))
+        .unwrap_err()
+        .to_string()
 }
 
 fn unreadable(toml: &str) -> String {
-    toml::from_str::<FreezeConfig>(toml).unwrap_err().to_string()
+    toml::from_str::<FreezeConfig>(toml)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
 fn a_feature_extractor_trains_only_the_head() {
-    assert_eq!(trained(&network(6), "policy = \"feature-extractor\""), ["head.fc.weight", "head.fc.bias"]);
+    assert_eq!(
+        trained(&network(6), "policy = \"feature-extractor\""),
+        ["head.fc.weight", "head.fc.bias"]
+    );
     assert_eq!(trained(&network(6), ""), ["head.fc.weight", "head.fc.bias"]);
-    assert_eq!(trained(&network(6), "policy = { last-blocks = 0 }"), ["head.fc.weight", "head.fc.bias"]);
+    assert_eq!(
+        trained(&network(6), "policy = { last-blocks = 0 }"),
+        ["head.fc.weight", "head.fc.bias"]
+    );
 }
 
 #[test]
@@ -85,7 +121,11 @@ fn from_and_until_name_whole_stages_and_never_a_longer_name() {
     let from_eleven = trained(&outline, "policy = { from = \"layer11\" }");
     assert_eq!(from_eleven.len(), 2 * 4 + 2);
     let until_one = trained(&outline, "policy = { until = \"layer1\" }");
-    assert_eq!(until_one.len(), 20 * 4 + 2, "only layer1.0 and layer1.1 are frozen, not layer10");
+    assert_eq!(
+        until_one.len(),
+        20 * 4 + 2,
+        "only layer1.0 and layer1.1 are frozen, not layer10"
+    );
 }
 
 #[test]
@@ -112,14 +152,35 @@ fn the_last_rule_that_matches_wins() {
 fn policies_that_cannot_be_met_say_what_would_work() {
     let outline = network(4);
     for (toml, expected) in [
-        ("policy = { last-blocks = 9 }", "the network has 4 blocks below its head"),
+        (
+            "policy = { last-blocks = 9 }",
+            "the network has 4 blocks below its head",
+        ),
         ("policy = { from = \"layr2\" }", "near: `layer2.0`"),
-        ("policy = { rules = [{ train = \"layer9.**\" }] }", "rule `layer9.**` matches no parameter; near: `layer"),
-        ("policy = { rules = [{ freeze = \"**\" }] }", "leaves no parameter to train"),
-        ("policy = \"surgical\"", "freeze policy `surgical` is not available yet"),
-        ("policy = { gradual = { every = 1 } }", "freeze policy `gradual` is not available yet"),
-        ("policy = { l2-sp = 0.1 }", "freeze policy `l2-sp` is not available yet"),
-        ("policy = \"auto\"", "freeze policy `auto` is not available yet"),
+        (
+            "policy = { rules = [{ train = \"layer9.**\" }] }",
+            "rule `layer9.**` matches no parameter; near: `layer",
+        ),
+        (
+            "policy = { rules = [{ freeze = \"**\" }] }",
+            "leaves no parameter to train",
+        ),
+        (
+            "policy = \"surgical\"",
+            "freeze policy `surgical` is not available yet",
+        ),
+        (
+            "policy = { gradual = { every = 1 } }",
+            "freeze policy `gradual` is not available yet",
+        ),
+        (
+            "policy = { l2-sp = 0.1 }",
+            "freeze policy `l2-sp` is not available yet",
+        ),
+        (
+            "policy = \"auto\"",
+            "freeze policy `auto` is not available yet",
+        ),
     ] {
         let message = refusal(&outline, toml);
         assert!(message.contains(expected), "{toml}: {message}");
@@ -129,9 +190,18 @@ fn policies_that_cannot_be_met_say_what_would_work() {
 #[test]
 fn policies_that_cannot_be_read_say_what_would_work() {
     for (toml, expected) in [
-        ("policy = \"feature-extracter\"", "did you mean `feature-extractor`"),
-        ("policy = { last-blocks = 2, from = \"layer3\" }", "`last-blocks` and `from` both say"),
-        ("policy = { layer-decay = 1.5 }", "expected more than 0 and at most 1"),
+        (
+            "policy = \"feature-extracter\"",
+            "did you mean `feature-extractor`",
+        ),
+        (
+            "policy = { last-blocks = 2, from = \"layer3\" }",
+            "`last-blocks` and `from` both say",
+        ),
+        (
+            "policy = { layer-decay = 1.5 }",
+            "expected more than 0 and at most 1",
+        ),
         ("policy = { last-block = 2 }", "unknown field `last-block`"),
         ("policy = {}", "an empty policy table"),
         ("batch_norm = \"thawed\"", "unknown variant `thawed`"),
@@ -146,7 +216,9 @@ fn policies_that_cannot_be_read_say_what_would_work() {
 fn a_network_without_normalisation_refuses_norm_only_with_the_reason() {
     let mut outline = network(2);
     outline.norms.clear();
-    outline.parameters.retain(|p| !matches!(p.kind, ParameterKind::NormScale | ParameterKind::NormShift));
+    outline
+        .parameters
+        .retain(|p| !matches!(p.kind, ParameterKind::NormScale | ParameterKind::NormShift));
     let message = refusal(&outline, "policy = \"norm-only\"");
     assert!(message.contains("may have folded batch norm"), "{message}");
 }
@@ -156,22 +228,43 @@ fn batch_norm_follows_the_data_unless_told() {
     let outline = network(4);
     let statistics = |images: usize, toml: &str| {
         let plan = resolve(&outline, &facts(images), &config(toml)).unwrap();
-        plan.phases[0].norms.iter().map(|n| n.statistics == Statistics::Updated).collect::<Vec<_>>()
+        plan.phases[0]
+            .norms
+            .iter()
+            .map(|n| n.statistics == Statistics::Updated)
+            .collect::<Vec<_>>()
     };
     let half = [false, false, true, true];
     assert_eq!(statistics(5000, "policy = { last-blocks = 2 }"), half);
     assert_eq!(statistics(200, "policy = { last-blocks = 2 }"), [false; 4]);
-    assert_eq!(statistics(200, "policy = { last-blocks = 2 }\nbatch_norm = \"updated\""), half);
-    assert_eq!(statistics(5000, "policy = \"full\"\nbatch_norm = \"affine-only\""), [false; 4]);
+    assert_eq!(
+        statistics(
+            200,
+            "policy = { last-blocks = 2 }\nbatch_norm = \"updated\""
+        ),
+        half
+    );
+    assert_eq!(
+        statistics(5000, "policy = \"full\"\nbatch_norm = \"affine-only\""),
+        [false; 4]
+    );
     let frozen = trained(&outline, "policy = \"full\"\nbatch_norm = \"frozen\"");
-    assert!(frozen.iter().all(|name| !name.contains(".bn.")), "{frozen:?}");
+    assert!(
+        frozen.iter().all(|name| !name.contains(".bn.")),
+        "{frozen:?}"
+    );
 }
 
 #[test]
 fn the_plan_reads_as_a_table() {
     let outline = network(3);
     let facts = facts(5000);
-    let plan = resolve(&outline, &facts, &config("policy = { last-blocks = 1, layer-decay = 0.5 }")).unwrap();
+    let plan = resolve(
+        &outline,
+        &facts,
+        &config("policy = { last-blocks = 1, layer-decay = 0.5 }"),
+    )
+    .unwrap();
     insta::assert_snapshot!(table(&outline, &plan, &facts));
 }
 
@@ -187,7 +280,10 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         "[a-z0-9.]{1,12}".prop_map(Policy::From),
         "[a-z0-9.]{1,12}".prop_map(Policy::Until),
         prop::collection::vec(
-            prop_oneof!["[a-z.*]{1,9}".prop_map(Rule::Train), "[a-z.*]{1,9}".prop_map(Rule::Freeze)],
+            prop_oneof![
+                "[a-z.*]{1,9}".prop_map(Rule::Train),
+                "[a-z.*]{1,9}".prop_map(Rule::Freeze)
+            ],
             0..4
         )
         .prop_map(Policy::Rules),

@@ -41,23 +41,44 @@ fn check(stem: &str, folder: &str) {
     let golden = std::fs::read_to_string(here.join(format!("tests/goldens/{stem}.json"))).unwrap();
     let golden: Golden = serde_json::from_str(&golden).unwrap();
     let model = Model::open(&path).unwrap();
-    let options = ImportOptions { image_size: Some([golden.shape[2], golden.shape[3]]) };
+    let options = ImportOptions {
+        image_size: Some([golden.shape[2], golden.shape[3]]),
+    };
     let graph = Arc::new(Graph::import(&model, &options).unwrap());
     let outline = outline(&graph, |_| false);
-    let facts = DataFacts { train_images: 100, classes: 2, batch_size: 1 };
+    let facts = DataFacts {
+        train_images: 100,
+        classes: 2,
+        batch_size: 1,
+    };
     let largest = golden.logits.iter().fold(0f32, |m, v| m.max(v.abs()));
     // The whole network as the trainable part, as trunk below the head, and cut in the middle.
-    for policy in [Policy::Full, Policy::FeatureExtractor, Policy::LastBlocks(3)] {
-        let config = FreezeConfig { policy: policy.clone(), ..FreezeConfig::default() };
+    for policy in [
+        Policy::Full,
+        Policy::FeatureExtractor,
+        Policy::LastBlocks(3),
+    ] {
+        let config = FreezeConfig {
+            policy: policy.clone(),
+            ..FreezeConfig::default()
+        };
         let plan = resolve(&outline, &facts, &config).unwrap();
         let device = regraft_backend::open("flex").unwrap();
         let network = Network::new(graph.clone(), &plan.phases[0], &[], &device).unwrap();
         let features = network.features(input(&golden), golden.shape).unwrap();
-        let logits = Activation::R2(network.logits(features).unwrap()).into_values().unwrap();
+        let logits = Activation::R2(network.logits(features).unwrap())
+            .into_values()
+            .unwrap();
         assert_eq!(logits.len(), golden.logits.len());
-        let worst = logits.iter().zip(&golden.logits).fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
+        let worst = logits
+            .iter()
+            .zip(&golden.logits)
+            .fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
         println!("{stem}, {policy}: largest difference {worst:e} of {largest:e}");
-        assert!(worst <= 1e-4 * largest, "{stem}, {policy}: off by {worst}, largest logit {largest}");
+        assert!(
+            worst <= 1e-4 * largest,
+            "{stem}, {policy}: off by {worst}, largest logit {largest}"
+        );
     }
 }
 

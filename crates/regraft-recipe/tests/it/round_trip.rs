@@ -125,7 +125,11 @@ fn freeze() -> impl Strategy<Value = FreezeConfig> {
         BatchNorm::Updated,
         BatchNorm::AffineOnly,
     ]);
-    (policy, batch_norm).prop_map(|(policy, batch_norm)| FreezeConfig { policy, batch_norm, ..FreezeConfig::default() })
+    (policy, batch_norm).prop_map(|(policy, batch_norm)| FreezeConfig {
+        policy,
+        batch_norm,
+        ..FreezeConfig::default()
+    })
 }
 
 fn optimizer() -> impl Strategy<Value = Optimizer> {
