@@ -5,8 +5,11 @@ mod verify;
 use anyhow::{Result, bail};
 use xshell::Shell;
 
-/// Every command, by name.
-const COMMANDS: &[(&str, &str, fn(&Shell) -> Result<()>)] = &[(
+/// A command: its name, one line about it, and what it does.
+type Command = (&'static str, &'static str, fn(&Shell) -> Result<()>);
+
+/// Every command.
+const COMMANDS: &[Command] = &[(
     "verify",
     "everything that must hold before a change lands",
     verify::run,

@@ -132,7 +132,7 @@ fn window(
             kernel[0], kernel[1]
         )));
     };
-    if (0..4).any(|side| pads[side] >= dilation[side % 2] * (kernel[side % 2] - 1) + 1) {
+    if (0..4).any(|side| pads[side] > dilation[side % 2] * (kernel[side % 2] - 1)) {
         return Err(attributes.fault("padding is as large as the window"));
     }
     let shape = vec![
