@@ -128,6 +128,12 @@ impl Loader {
         self.set.samples.len().div_ceil(self.options.batch_size)
     }
 
+    /// Starts loading every image once, in the set's order, without augmentation.
+    pub fn in_order(&self) -> Batches {
+        let options = LoaderOptions { shuffle: false, augment: Augment::None, ..(*self.options).clone() };
+        Self { set: self.set.clone(), options: Arc::new(options) }.epoch(0)
+    }
+
     /// Starts loading an epoch. The batches are the same for any number of threads.
     pub fn epoch(&self, epoch: usize) -> Batches {
         let order = order(

@@ -62,6 +62,19 @@ impl Weights {
         Ok(Self { list })
     }
 
+    /// Every parameter's id and rank, for going through gradients.
+    pub fn ids_and_ranks(&self) -> Vec<(ParamId, usize)> {
+        self.list
+            .iter()
+            .map(|weight| match weight {
+                Weight::R1(param) => (param.id, 1),
+                Weight::R2(param) => (param.id, 2),
+                Weight::R3(param) => (param.id, 3),
+                Weight::R4(param) => (param.id, 4),
+            })
+            .collect()
+    }
+
     pub(crate) fn value(&self, index: usize) -> Activation {
         match &self.list[index] {
             Weight::R1(param) => Activation::R1(param.val()),

@@ -1,0 +1,104 @@
+//! Loss and accuracy of a network on a split, and what it said of every image.
+
+use regraft_data::Loader;
+use regraft_nn::{Activation, Network};
+use serde::{Deserialize, Serialize};
+
+use crate::cache::Source;
+use crate::error::Error;
+use crate::event::Event;
+use crate::loss;
+
+/// What a network said of one image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Position in the split's samples.
+    pub index: usize,
+    /// The true label.
+    pub label: usize,
+    /// A probability for each class.
+    pub probabilities: Vec<f32>,
+}
+
+/// A network's results on a split.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Share of images whose most probable class is the right one.
+    pub accuracy: f64,
+    /// One entry an image, in loading order.
+    pub predictions: Vec<Prediction>,
+}
+
+impl Evaluation {
+    /// Share of images whose label is among the `k` most probable classes.
+    pub fn top_k(&self, k: usize) -> f64 {
+        let hits = self
+            .predictions
+            .iter()
+            .filter(|p| {
+                let own = p.probabilities[p.label];
+                p.probabilities.iter().enumerate().filter(|(i, v)| **v > own || (**v == own && *i < p.label)).count() < k
+            })
+            .count();
+        hits as f64 / self.predictions.len().max(1) as f64
+    }
+
+    /// Images by true class (rows) and predicted class (columns).
+    pub fn confusion(&self, classes: usize) -> Vec<Vec<usize>> {
+        let mut matrix = vec![vec![0; classes]; classes];
+        for prediction in &self.predictions {
+            matrix[prediction.label][loss::argmax(&prediction.probabilities)] += 1;
+        }
+        matrix
+    }
+}
+
+/// Evaluates a network as it would be exported on all images of a loader, in their order.
+///
+/// # Errors
+/// When an image cannot be decoded (and is not to be skipped) or the network cannot run.
+pub fn evaluate(network: &Network, loader: &Loader, tell: &mut dyn FnMut(usize, usize)) -> Result<Evaluation, Error> {
+    let total = loader.set().samples.len();
+    let mut done = 0;
+    on_source(network, &Source::Images(loader.clone()), &mut |event| {
+        if let Event::Features { done: batch, .. } = event {
+            done += batch;
+            tell(done, total);
+        }
+    })
+}
+
+pub(crate) fn on_source(
+    network: &Network,
+    source: &Source,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Evaluation, Error> {
+    let mut evaluation = Evaluation::default();
+    let (mut loss_sum, mut right) = (0.0, 0usize);
+    for drawn in source.epoch(0) {
+        let drawn = drawn?;
+        for skipped in drawn.skipped() {
+            tell(Event::Skipped(skipped));
+        }
+        let (labels, indices) = (drawn.labels().to_vec(), drawn.indices().to_vec());
+        if labels.is_empty() {
+            continue;
+        }
+        let logits = network.logits(drawn.features(network)?)?;
+        let classes = logits.dims()[1];
+        let values = Activation::R2(logits).into_values()?;
+        for ((row, &label), index) in values.chunks_exact(classes).zip(&labels).zip(indices) {
+            let (loss, probabilities) = loss::row(row, label);
+            loss_sum += loss;
+            right += usize::from(loss::argmax(row) == label);
+            evaluation.predictions.push(Prediction { index, label, probabilities });
+        }
+        tell(Event::Features { done: labels.len(), total: source.loader().set().samples.len() });
+    }
+    let count = evaluation.predictions.len().max(1) as f64;
+    evaluation.loss = loss_sum / count;
+    evaluation.accuracy = right as f64 / count;
+    Ok(evaluation)
+}

@@ -1,0 +1,75 @@
+//! What a trainer tells while it works.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event<'a> {
+    /// The trunk is computing features that will be reused in every epoch.
+    Features {
+        /// Images done.
+        done: usize,
+        /// Images in all.
+        total: usize,
+    },
+    /// An epoch begins.
+    EpochStarted {
+        /// Counted from 1.
+        epoch: usize,
+        /// Epochs in all.
+        epochs: usize,
+        /// Steps in this epoch.
+        steps: usize,
+    },
+    /// A step is done.
+    Step(&'a StepReport),
+    /// An epoch is done.
+    Epoch(&'a EpochReport),
+    /// An image was left out.
+    Skipped(&'a regraft_data::Skipped),
+    /// No improvement for as many epochs as asked: training ends here.
+    StoppedEarly {
+        /// The last epoch, counted from 1.
+        epoch: usize,
+    },
+}
+
+/// One optimisation step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Counted from 1 in the epoch.
+    pub step: usize,
+    /// Mean cross-entropy of the batch, in nats.
+    pub loss: f64,
+    /// Learning rate before multipliers.
+    pub lr: f64,
+    /// Time of the step without loading data.
+    pub step_seconds: f64,
+    /// Images of the batch by `step_seconds`.
+    pub images_per_second: f64,
+}
+
+/// One epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean training loss, in nats.
+    pub train_loss: f64,
+    /// Share of training images classified right, as they were seen in training.
+    pub train_accuracy: f64,
+    /// Mean validation loss, in nats.
+    pub validation_loss: Option<f64>,
+    /// Share of validation images classified right.
+    pub validation_accuracy: Option<f64>,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Time of the epoch, loading and validation included.
+    pub seconds: f64,
+    /// Training images by the time spent on them, loading included.
+    pub images_per_second: f64,
+    /// Whether it is the best so far.
+    pub best: bool,
+}

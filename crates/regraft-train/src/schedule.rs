@@ -1,0 +1,82 @@
+//! Learning rate by step: a pure function, so that a resumed run needs no state for it.
+
+use std::f64::consts::PI;
+
+use regraft_recipe::{Schedule, ScheduleKind};
+
+/// One-cycle starts at this share of the peak (Smith and Topin 2017, with PyTorch's `div_factor`).
+const ONE_CYCLE_START: f64 = 1.0 / 25.0;
+/// One-cycle ends at this share of the peak (`div_factor * final_div_factor`).
+const ONE_CYCLE_END: f64 = 1.0 / 25e4;
+
+/// The learning rate of step `step` (from 0) of `total`, with `per_epoch` steps an epoch and peak `lr`.
+///
+/// `constant` and `cosine` warm up linearly; `one-cycle` rises and falls along half cosines, as PyTorch's `OneCycleLR`.
+pub fn learning_rate(schedule: &Schedule, lr: f64, step: usize, total: usize, per_epoch: usize) -> f64 {
+    let warmup = schedule.warmup_epochs * per_epoch as f64;
+    let step = step as f64;
+    let last = (total.max(1) - 1) as f64;
+    match schedule.kind {
+        ScheduleKind::OneCycle => {
+            let peak = (warmup - 1.0).max(0.0);
+            if step <= peak && peak > 0.0 {
+                anneal(lr * ONE_CYCLE_START, lr, step / peak)
+            } else {
+                anneal(lr, lr * ONE_CYCLE_END, (step - peak) / (last - peak).max(1.0))
+            }
+        }
+        _ if step < warmup => lr * (step + 1.0) / (warmup + 1.0),
+        ScheduleKind::Cosine => anneal(lr, 0.0, (step - warmup) / (total as f64 - warmup).max(1.0)),
+        ScheduleKind::Constant | ScheduleKind::Step => lr,
+    }
+}
+
+/// From `start` to `end` along half a cosine, `share` from 0 to 1.
+fn anneal(start: f64, end: f64, share: f64) -> f64 {
+    end + (start - end) * (1.0 + (PI * share.clamp(0.0, 1.0)).cos()) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-9 * expected.abs().max(1e-6), "{found} is not {expected}");
+    }
+
+    #[test]
+    fn one_cycle_matches_pytorch() {
+        // torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=10, pct_start=0.3), get_last_lr() of each step.
+        let reference = [
+            0.004,
+            0.05199999999999999,
+            0.1,
+            0.09504846320134738,
+            0.08117456539497631,
+            0.06112620219362893,
+            0.03887419780637108,
+            0.018825834605023693,
+            0.004951936798652619,
+            4e-07,
+        ];
+        let schedule = Schedule { kind: ScheduleKind::OneCycle, warmup_epochs: 3.0 };
+        for (step, expected) in reference.into_iter().enumerate() {
+            close(learning_rate(&schedule, 0.1, step, 10, 1), expected);
+        }
+    }
+
+    #[test]
+    fn cosine_falls_from_the_peak_to_nearly_nothing_after_its_warm_up() {
+        let schedule = Schedule { kind: ScheduleKind::Cosine, warmup_epochs: 1.0 };
+        let rates: Vec<f64> = (0..40).map(|step| learning_rate(&schedule, 1.0, step, 40, 4)).collect();
+        close(rates[0], 0.2);
+        close(rates[4], 1.0);
+        assert!(rates[4..].windows(2).all(|pair| pair[0] > pair[1]) && rates[39] < 0.01);
+    }
+
+    #[test]
+    fn constant_stays() {
+        let schedule = Schedule { kind: ScheduleKind::Constant, warmup_epochs: 0.0 };
+        close(learning_rate(&schedule, 0.3, 7, 10, 2), 0.3);
+    }
+}
