@@ -28,7 +28,7 @@ mod split;
 pub use augment::{Augment, Transforms};
 pub use decode::{Decoded, decode};
 pub use error::Error;
-pub use folder::{Dataset, ImageSet, OpenOptions, Sample, open, open_split};
+pub use folder::{Dataset, ImageSet, OpenOptions, Sample, is_image, open, open_split};
 pub use loader::{Batch, Batches, Loader, LoaderOptions, OnBadImage, Skipped, load_image};
 pub use preprocess::{Channels, Crop, Interpolation, Preprocess};
 pub use random::{order, rng};

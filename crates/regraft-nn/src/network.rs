@@ -67,6 +67,28 @@ impl Network {
                     name: format!("block {blocks}"),
                 })?,
         };
+        Self::with_cut(graph, start, phase, dropout, device)
+    }
+
+    /// The whole network for inference: everything up to the logits is trunk.
+    ///
+    /// # Errors
+    /// When a parameter's rank is not supported.
+    pub fn inference(graph: Arc<Graph>, device: &Device) -> Result<Self, Error> {
+        let logits = graph.logits;
+        let start = graph.nodes.iter().position(|node| node.output == logits).map_or(0, |position| position + 1);
+        let phase =
+            Phase { name: String::new(), epochs: None, frozen_blocks: 0, parameters: Vec::new(), norms: Vec::new() };
+        Self::with_cut(graph, start, &phase, &[], device)
+    }
+
+    fn with_cut(
+        graph: Arc<Graph>,
+        start: usize,
+        phase: &Phase,
+        dropout: &[Dropout],
+        device: &Device,
+    ) -> Result<Self, Error> {
         let known: HashSet<&str> = graph.parameters.iter().map(|p| p.name.as_str()).collect();
         if let Some(stranger) = phase
             .parameters

@@ -1,0 +1,244 @@
+//! Serving a trained model: labels, preprocessing and weights all come from its file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, OnBadImage, Preprocess, load_image};
+use regraft_nn::{Activation, Network};
+use regraft_onnx::{Graph, ImportOptions, Model, metadata};
+use regraft_train::{Evaluation, evaluate};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::prepare::{assumed_preprocess, model_preprocess};
+use crate::source::model_file;
+
+/// A model ready to classify images.
+pub struct Classifier {
+    network: Network,
+    /// The model's file.
+    pub path: PathBuf,
+    /// One name a class; numbers where the model has no labels.
+    pub labels: Vec<String>,
+    /// Whether the names come from the model.
+    pub named: bool,
+    /// How an image becomes numbers.
+    pub preprocess: Preprocess,
+}
+
+/// A label with its probability.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Top {
+    /// The class.
+    pub label: String,
+    /// 0 to 1.
+    pub probability: f32,
+}
+
+/// How well a model does on labelled images.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Images.
+    pub images: usize,
+    /// Share classified right.
+    pub accuracy: f64,
+    /// Share whose label is among the five most probable; `None` for five classes or fewer.
+    pub top_5: Option<f64>,
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// One entry a class.
+    pub classes: Vec<ClassMetrics>,
+    /// Images by true class (rows) and predicted class (columns), in the order of `classes`.
+    pub confusion: Vec<Vec<usize>>,
+}
+
+/// How well a model does on one class.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClassMetrics {
+    /// Its name.
+    pub label: String,
+    /// Images of it.
+    pub images: usize,
+    /// Of the images called so, the share that is; 0 where none is called so.
+    pub precision: f64,
+    /// Of the images that are, the share called so; 0 where there is none.
+    pub recall: f64,
+    /// Harmonic mean of both.
+    pub f1: f64,
+}
+
+impl Classifier {
+    /// Opens an ONNX file or a run folder's best model on a device.
+    ///
+    /// # Errors
+    /// When there is no such model or device, or the model cannot be imported.
+    pub fn open(name: &str, device: &str) -> Result<Self, Error> {
+        let device = regraft_backend::open(device)?;
+        let path = model_file(name)?;
+        let fault = |source| Error::Model { path: path.clone(), source };
+        let model = Model::open(&path).map_err(fault)?;
+        let preprocess = model_preprocess(&model, &path)?;
+        let image_size = preprocess.as_ref().map(|p| [p.size as usize; 2]);
+        let graph = Graph::import(&model, &ImportOptions { image_size }).map_err(fault)?;
+        let preprocess = preprocess.unwrap_or_else(|| assumed_preprocess(&graph));
+        preprocess.validate()?;
+        let classes = graph.classes();
+        let (labels, named) = match metadata::labels(&model).map_err(fault)? {
+            Some(labels) if labels.len() == classes => (labels, true),
+            _ => ((0..classes).map(|class| class.to_string()).collect(), false),
+        };
+        let network = Network::inference(Arc::new(graph), &device)?;
+        Ok(Self { network, path, labels, named, preprocess })
+    }
+
+    /// The network, for whoever wants logits.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The `k` most probable classes of each image, a batch at a time.
+    ///
+    /// # Errors
+    /// When an image cannot be decoded.
+    pub fn predict(&self, images: &[PathBuf], k: usize) -> Result<Vec<Vec<Top>>, Error> {
+        const BATCH: usize = 16;
+        let mut all = Vec::with_capacity(images.len());
+        for batch in images.chunks(BATCH) {
+            let mut pixels = Vec::new();
+            for image in batch {
+                pixels.extend(load_image(image, &self.preprocess)?);
+            }
+            let size = self.preprocess.size as usize;
+            let shape = [batch.len(), self.preprocess.channel_count(), size, size];
+            let logits = self.network.logits(self.network.features(pixels, shape)?)?;
+            let values = Activation::R2(logits).into_values()?;
+            all.extend(values.chunks_exact(self.labels.len()).map(|row| self.top(row, k)));
+        }
+        Ok(all)
+    }
+
+    fn top(&self, logits: &[f32], k: usize) -> Vec<Top> {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let exponentials: Vec<f64> = logits.iter().map(|&v| f64::from(v - largest).exp()).collect();
+        let sum: f64 = exponentials.iter().sum();
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        order
+            .into_iter()
+            .take(k)
+            .map(|class| Top {
+                label: self.labels[class].clone(),
+                probability: (exponentials[class] / sum) as f32,
+            })
+            .collect()
+    }
+
+    /// Evaluates on a folder of class folders; where it has a `test` or `val` folder of those, on that.
+    ///
+    /// # Errors
+    /// When the model has no labels, the folder has a class that it does not know, or an image cannot be decoded.
+    pub fn evaluate(
+        &self,
+        data: &Path,
+        batch_size: usize,
+        on_bad_image: OnBadImage,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Report, Error> {
+        if !self.named {
+            return Err(Error::Unfit {
+                reason: format!(
+                    "model `{}` has no labels in its metadata, so its classes cannot be matched with folders",
+                    self.path.display()
+                ),
+            });
+        }
+        let folder = ["test", "val", "valid", "validation"]
+            .iter()
+            .map(|name| data.join(name))
+            .find(|folder| folder.is_dir() && data.join("train").is_dir())
+            .unwrap_or_else(|| data.to_owned());
+        let set = regraft_data::open_split(&folder, Some(&self.labels))?;
+        let evaluation = self.evaluate_set(set, batch_size, on_bad_image, tell)?;
+        Ok(report(&self.labels, &evaluation))
+    }
+
+    fn evaluate_set(
+        &self,
+        set: ImageSet,
+        batch_size: usize,
+        on_bad_image: OnBadImage,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Evaluation, Error> {
+        let options = LoaderOptions {
+            preprocess: self.preprocess.clone(),
+            augment: Augment::None,
+            batch_size,
+            on_bad_image,
+            ..LoaderOptions::default()
+        };
+        Ok(evaluate(&self.network, &Loader::new(set, options)?, tell)?)
+    }
+}
+
+fn report(labels: &[String], evaluation: &Evaluation) -> Report {
+    let confusion = evaluation.confusion(labels.len());
+    let share = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let classes = labels
+        .iter()
+        .enumerate()
+        .map(|(class, label)| {
+            let right = confusion[class][class];
+            let images: usize = confusion[class].iter().sum();
+            let called: usize = confusion.iter().map(|row| row[class]).sum();
+            let (precision, recall) = (share(right, called), share(right, images));
+            let f1 = if right == 0 { 0.0 } else { 2.0 * precision * recall / (precision + recall) };
+            ClassMetrics { label: label.clone(), images, precision, recall, f1 }
+        })
+        .collect();
+    Report {
+        images: evaluation.predictions.len(),
+        accuracy: evaluation.accuracy,
+        top_5: (labels.len() > 5).then(|| evaluation.top_k(5)),
+        loss: evaluation.loss,
+        classes,
+        confusion,
+    }
+}
+
+/// The image files that arguments mean: files, folders (with all below them) and globs.
+///
+/// # Errors
+/// When an argument means nothing.
+pub fn images(arguments: &[String]) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for argument in arguments {
+        let path = Path::new(argument);
+        let before = found.len();
+        if path.is_dir() {
+            walk(path, &mut found)?;
+        } else if path.is_file() {
+            found.push(path.to_owned());
+        } else if let Ok(paths) = glob::glob(argument) {
+            found.extend(paths.filter_map(Result::ok).filter(|path| path.is_file()));
+        }
+        if found.len() == before {
+            return Err(Error::Unfit { reason: format!("`{argument}` is no image, folder of images or pattern that matches any") });
+        }
+    }
+    Ok(found)
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let io = |source| Error::Io { action: "reading", path: folder.to_owned(), source };
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).map_err(io)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() {
+            walk(&entry, found)?;
+        } else if regraft_data::is_image(&entry) {
+            found.push(entry);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! What a model file holds.
+
+use std::path::PathBuf;
+
+use regraft_nn::outline;
+use regraft_onnx::{Graph, ImportOptions, Model, metadata};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::source::model_file;
+
+/// A model in numbers and names.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// The file.
+    pub path: PathBuf,
+    /// Who wrote it.
+    pub producer: String,
+    /// Version of the standard operators.
+    pub opset: i64,
+    /// Channels, height, width.
+    pub image: [usize; 3],
+    /// Classes.
+    pub classes: usize,
+    /// Whether the metadata names them.
+    pub has_labels: bool,
+    /// Whether the metadata says how images are preprocessed.
+    pub has_preprocessing: bool,
+    /// Nodes after folding.
+    pub nodes: usize,
+    /// Trainable values.
+    pub parameters: usize,
+    /// Multiply-accumulates of one image.
+    pub macs: u64,
+    /// Layers with running statistics.
+    pub norms: usize,
+    /// Where a new head goes: name of the value, or why none was found.
+    pub head: Result<String, String>,
+    /// Length of the pooled features there.
+    pub features: Option<usize>,
+    /// From the input to the output.
+    pub blocks: Vec<BlockReport>,
+}
+
+/// One block.
+#[derive(Debug, Clone, Serialize)]
+pub struct BlockReport {
+    /// Its name.
+    pub name: String,
+    /// Whether it belongs to the head.
+    pub head: bool,
+    /// Nodes.
+    pub nodes: usize,
+    /// Trainable values.
+    pub parameters: usize,
+    /// Multiply-accumulates of one image.
+    pub macs: u64,
+    /// Extents of what leaves it, for one image.
+    pub output: Vec<usize>,
+    /// Layers with running statistics.
+    pub norms: usize,
+}
+
+/// Describes a model file or a run folder's best model.
+///
+/// # Errors
+/// When there is none, or it cannot be imported: the message lists every operator in the way.
+pub fn inspect(name: &str) -> Result<Inspection, Error> {
+    let path = model_file(name)?;
+    let fault = |source| Error::Model { path: path.clone(), source };
+    let model = Model::open(&path).map_err(fault)?;
+    let graph = Graph::import(&model, &ImportOptions::default()).map_err(fault)?;
+    let outline = outline(&graph, |_| false);
+    let values = |block: usize| {
+        let own = outline.parameters.iter().filter(|p| p.block == block);
+        own.map(|p| p.shape.iter().product::<usize>()).sum()
+    };
+    let blocks: Vec<BlockReport> = graph
+        .blocks
+        .iter()
+        .enumerate()
+        .map(|(index, block)| BlockReport {
+            name: block.name.clone(),
+            head: block.head,
+            nodes: block.nodes.len(),
+            parameters: values(index),
+            macs: outline.blocks[index].macs,
+            output: graph.value(block.output).dims(1)[1..].to_vec(),
+            norms: outline.norms.iter().filter(|norm| norm.block == index).count(),
+        })
+        .collect();
+    Ok(Inspection {
+        producer: model.producer(),
+        opset: model.opset(),
+        image: graph.image_shape(),
+        classes: graph.classes(),
+        has_labels: metadata::labels(&model).map_err(fault)?.is_some(),
+        has_preprocessing: metadata::get(&model, metadata::PREPROCESSING).is_some(),
+        nodes: graph.nodes.len(),
+        parameters: graph.trainable_values(),
+        macs: blocks.iter().map(|block| block.macs).sum(),
+        norms: outline.norms.len(),
+        head: graph.head.clone().map(|site| graph.value(site.feature).name.clone()),
+        features: graph.head.as_ref().ok().map(|site| site.features),
+        blocks,
+        path,
+    })
+}

@@ -1,0 +1,45 @@
+//! Transfer learning: from a pretrained ONNX network and a folder of images to a fine-tuned ONNX network.
+//!
+//! ```no_run
+//! use regraft::{Recipe, RunOptions, prepare, train};
+//!
+//! # fn main() -> Result<(), regraft::Error> {
+//! let recipe = Recipe::new("squeezenet1.1.onnx", "photos");
+//! let prepared = prepare(&recipe)?;
+//! println!("{}", prepared.table());
+//! let summary = train(&prepared, &RunOptions::default(), &mut |_| {})?;
+//! println!("{}", summary.run.join("model.onnx").display());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`prepare`] reads a recipe's model and data, grafts the head and makes the freeze plan; [`train`] and [`resume`] fill a
+//! run folder; [`Classifier`] serves what comes out. Each of the crates below is useful alone and re-exported here.
+
+mod classifier;
+mod error;
+mod inspect;
+mod prepare;
+mod raw;
+mod run_folder;
+mod source;
+mod train;
+
+pub use classifier::{ClassMetrics, Classifier, Report, Top, images};
+pub use error::Error;
+pub use inspect::{BlockReport, Inspection, inspect};
+pub use prepare::{Prepared, prepare};
+pub use raw::{RawRun, run_raw};
+pub use run_folder::RunFolder;
+pub use source::model_file;
+pub use train::{RunOptions, Score, Summary, resume, train};
+
+pub use regraft_backend as backend;
+pub use regraft_data as data;
+pub use regraft_freeze as freeze;
+pub use regraft_nn as nn;
+pub use regraft_onnx as onnx;
+pub use regraft_recipe as recipe;
+pub use regraft_recipe::Recipe;
+pub use regraft_train as training;
+pub use regraft_train::Event;

@@ -1,0 +1,120 @@
+//! One raw forward pass: a tensor in, the file's own output out, no preprocessing.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use npyz::WriterBuilder;
+use regraft_nn::Network;
+use regraft_onnx::{Graph, ImportOptions, InputLayout, Model, tensor_from_pb};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::run_folder::io;
+use crate::source::model_file;
+
+/// What a raw run gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct RawRun {
+    /// Shape of the output.
+    pub shape: Vec<usize>,
+    /// Its values, row by row.
+    #[serde(skip)]
+    pub values: Vec<f32>,
+    /// Seconds of each pass after one to warm up.
+    pub seconds: Vec<f64>,
+}
+
+/// Runs the model on a tensor in the file's own layout, read from `.npy` or ONNX TensorProto `.pb`.
+///
+/// # Errors
+/// When the tensor or the model cannot be read, or the shapes do not fit.
+pub fn run_raw(model: &str, device: &str, input: &Path, repeat: usize) -> Result<RawRun, Error> {
+    let device = regraft_backend::open(device)?;
+    let path = model_file(model)?;
+    let fault = |source| Error::Model { path: path.clone(), source };
+    let (shape, values) = read_tensor(input)?;
+    let file = Model::open(&path).map_err(fault)?;
+    let probe = Graph::import(&file, &ImportOptions::default()).map_err(fault)?;
+    let unfit = |reason: String| Error::Unfit { reason: format!("tensor `{}`: {reason}", input.display()) };
+    let &[n, a, b, c] = shape.as_slice() else {
+        return Err(unfit(format!("its shape is {shape:?}, expected four dimensions")));
+    };
+    let size = match probe.layout {
+        InputLayout::ChannelsFirst => [b, c],
+        InputLayout::ChannelsLast => [a, b],
+    };
+    let graph = Graph::import(&file, &ImportOptions { image_size: Some(size) }).map_err(fault)?;
+    let [channels, height, width] = graph.image_shape();
+    let expected = match graph.layout {
+        InputLayout::ChannelsFirst => [channels, height, width],
+        InputLayout::ChannelsLast => [height, width, channels],
+    };
+    if expected != [a, b, c] {
+        return Err(unfit(format!("its shape is {shape:?}, the model takes {expected:?} behind the batch")));
+    }
+    let pixels = match graph.layout {
+        InputLayout::ChannelsFirst => values,
+        InputLayout::ChannelsLast => channels_first(&values, n, channels, height * width),
+    };
+    let network = Network::inference(Arc::new(graph), &device)?;
+    let pass = || network.output(network.features(pixels.clone(), [n, channels, height, width])?);
+    let output = pass()?;
+    let shape = output.dims();
+    let values = output.into_values()?;
+    let mut seconds = Vec::with_capacity(repeat);
+    for _ in 0..repeat {
+        let start = Instant::now();
+        pass()?.into_values()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    Ok(RawRun { shape, values, seconds })
+}
+
+impl RawRun {
+    /// Writes the output as `.npy`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_npy(&self, path: &Path) -> Result<(), Error> {
+        let shape: Vec<u64> = self.shape.iter().map(|&extent| extent as u64).collect();
+        let mut bytes = Vec::new();
+        let written = npyz::WriteOptions::new()
+            .default_dtype()
+            .shape(&shape)
+            .writer(&mut bytes)
+            .begin_nd()
+            .and_then(|mut writer| writer.extend(self.values.iter().copied()).and_then(|()| writer.finish()));
+        written.map_err(|source| io("writing", path, source))?;
+        Ok(regraft_train::files::write_whole(path, &bytes)?)
+    }
+}
+
+fn read_tensor(path: &Path) -> Result<(Vec<usize>, Vec<f32>), Error> {
+    let unfit = |reason: String| Error::Unfit { reason: format!("tensor `{}`: {reason}", path.display()) };
+    if path.extension().is_some_and(|extension| extension == "pb") {
+        let bytes = std::fs::read(path).map_err(|source| io("reading", path, source))?;
+        return tensor_from_pb(&bytes).map_err(|error| unfit(error.to_string()));
+    }
+    let file = File::open(path).map_err(|source| io("reading", path, source))?;
+    let array = npyz::NpyFile::new(BufReader::new(file)).map_err(|error| unfit(error.to_string()))?;
+    if array.order() != npyz::Order::C {
+        return Err(unfit("it is in Fortran order; save it in C order".to_owned()));
+    }
+    let shape = array.shape().iter().map(|&extent| extent as usize).collect();
+    let values = array.into_vec::<f32>().map_err(|error| unfit(format!("{error}; expected 32-bit floats")))?;
+    Ok((shape, values))
+}
+
+/// `[N, H*W, C]` to `[N, C, H*W]`.
+fn channels_first(values: &[f32], n: usize, channels: usize, plane: usize) -> Vec<f32> {
+    let mut moved = Vec::with_capacity(values.len());
+    for image in values.chunks_exact(plane * channels).take(n) {
+        for channel in 0..channels {
+            moved.extend((0..plane).map(|position| image[position * channels + channel]));
+        }
+    }
+    moved
+}
