@@ -130,8 +130,16 @@ impl Loader {
 
     /// Starts loading every image once, in the set's order, without augmentation.
     pub fn in_order(&self) -> Batches {
-        let options = LoaderOptions { shuffle: false, augment: Augment::None, ..(*self.options).clone() };
-        Self { set: self.set.clone(), options: Arc::new(options) }.epoch(0)
+        let options = LoaderOptions {
+            shuffle: false,
+            augment: Augment::None,
+            ..(*self.options).clone()
+        };
+        Self {
+            set: self.set.clone(),
+            options: Arc::new(options),
+        }
+        .epoch(0)
     }
 
     /// Starts loading an epoch. The batches are the same for any number of threads.

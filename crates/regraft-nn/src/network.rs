@@ -76,9 +76,18 @@ impl Network {
     /// When a parameter's rank is not supported.
     pub fn inference(graph: Arc<Graph>, device: &Device) -> Result<Self, Error> {
         let logits = graph.logits;
-        let start = graph.nodes.iter().position(|node| node.output == logits).map_or(0, |position| position + 1);
-        let phase =
-            Phase { name: String::new(), epochs: None, frozen_blocks: 0, parameters: Vec::new(), norms: Vec::new() };
+        let start = graph
+            .nodes
+            .iter()
+            .position(|node| node.output == logits)
+            .map_or(0, |position| position + 1);
+        let phase = Phase {
+            name: String::new(),
+            epochs: None,
+            frozen_blocks: 0,
+            parameters: Vec::new(),
+            norms: Vec::new(),
+        };
         Self::with_cut(graph, start, &phase, &[], device)
     }
 

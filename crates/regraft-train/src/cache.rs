@@ -27,13 +27,20 @@ pub struct FeatureCache {
 /// A split to draw batches from.
 pub(crate) enum Source {
     Images(Loader),
-    Features { cache: Arc<FeatureCache>, loader: Loader },
+    Features {
+        cache: Arc<FeatureCache>,
+        loader: Loader,
+    },
 }
 
 /// A batch before it reaches the cut.
 pub(crate) enum Drawn {
     Images(Batch),
-    Features { values: Vec<f32>, labels: Vec<usize>, indices: Vec<usize> },
+    Features {
+        values: Vec<f32>,
+        labels: Vec<usize>,
+        indices: Vec<usize>,
+    },
 }
 
 impl FeatureCache {
@@ -41,13 +48,22 @@ impl FeatureCache {
     ///
     /// # Errors
     /// When an image cannot be decoded (and is not to be skipped) or the trunk cannot run.
-    pub fn compute(network: &Network, loader: &Loader, tell: &mut dyn FnMut(Event<'_>)) -> Result<Self, Error> {
+    pub fn compute(
+        network: &Network,
+        loader: &Loader,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Self, Error> {
         let total = loader.set().samples.len();
         let width = network.feature_shape().iter().product();
         let mut cache = Self {
             values: Vec::with_capacity(total * width),
             width,
-            labels: loader.set().samples.iter().map(|sample| sample.label).collect(),
+            labels: loader
+                .set()
+                .samples
+                .iter()
+                .map(|sample| sample.label)
+                .collect(),
             row: vec![None; total],
         };
         let mut done = 0;
@@ -76,15 +92,20 @@ impl FeatureCache {
     }
 
     fn draw(&self, indices: &[usize]) -> Drawn {
-        let present: Vec<(usize, usize)> =
-            indices.iter().filter_map(|&index| self.row[index].map(|row| (index, row))).collect();
+        let present: Vec<(usize, usize)> = indices
+            .iter()
+            .filter_map(|&index| self.row[index].map(|row| (index, row)))
+            .collect();
         let mut values = Vec::with_capacity(present.len() * self.width);
         for &(_, row) in &present {
             values.extend_from_slice(&self.values[row * self.width..(row + 1) * self.width]);
         }
         Drawn::Features {
             values,
-            labels: present.iter().map(|&(index, _)| self.labels[index]).collect(),
+            labels: present
+                .iter()
+                .map(|&(index, _)| self.labels[index])
+                .collect(),
             indices: present.iter().map(|&(index, _)| index).collect(),
         }
     }
@@ -119,13 +140,26 @@ impl Source {
     }
 
     /// The epoch's batches, in the same order from either kind.
-    pub(crate) fn epoch(&self, epoch: usize) -> Box<dyn Iterator<Item = Result<Drawn, Error>> + '_> {
+    pub(crate) fn epoch(
+        &self,
+        epoch: usize,
+    ) -> Box<dyn Iterator<Item = Result<Drawn, Error>> + '_> {
         match self {
-            Self::Images(loader) => Box::new(loader.epoch(epoch).map(|batch| Ok(Drawn::Images(batch?)))),
+            Self::Images(loader) => {
+                Box::new(loader.epoch(epoch).map(|batch| Ok(Drawn::Images(batch?))))
+            }
             Self::Features { cache, loader } => {
                 let options = loader.options();
-                let order = order(loader.set().samples.len(), options.seed, epoch, options.shuffle);
-                let chunks: Vec<Vec<usize>> = order.chunks(options.batch_size).map(<[usize]>::to_vec).collect();
+                let order = order(
+                    loader.set().samples.len(),
+                    options.seed,
+                    epoch,
+                    options.shuffle,
+                );
+                let chunks: Vec<Vec<usize>> = order
+                    .chunks(options.batch_size)
+                    .map(<[usize]>::to_vec)
+                    .collect();
                 Box::new(chunks.into_iter().map(|indices| Ok(cache.draw(&indices))))
             }
         }
@@ -158,7 +192,9 @@ impl Drawn {
     pub(crate) fn features(self, network: &Network) -> Result<Activation, Error> {
         Ok(match self {
             Self::Images(batch) => network.features(batch.pixels, batch.shape)?,
-            Self::Features { values, labels, .. } => network.cached_features(values, labels.len())?,
+            Self::Features { values, labels, .. } => {
+                network.cached_features(values, labels.len())?
+            }
         })
     }
 }

@@ -38,25 +38,33 @@ pub(crate) struct Checkpoint {
 }
 
 fn path(run: &Path, epochs_done: usize) -> PathBuf {
-    run.join("checkpoints").join(format!("epoch-{epochs_done:04}.safetensors"))
+    run.join("checkpoints")
+        .join(format!("epoch-{epochs_done:04}.safetensors"))
 }
 
 impl Checkpoint {
     /// Writes the checkpoint and then removes older ones.
     pub(crate) fn save(&self, run: &Path) -> Result<(), Error> {
         let target = path(run, self.state.epochs_done);
-        let fault = |reason: String| Error::Checkpoint { path: target.clone(), reason };
+        let fault = |reason: String| Error::Checkpoint {
+            path: target.clone(),
+            reason,
+        };
         let bytes: Vec<(String, usize, Vec<u8>)> = self
             .weights
             .iter()
             .map(|(name, values)| {
-                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let bytes = values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect();
                 (format!("{WEIGHT}{name}"), values.len(), bytes)
             })
             .collect();
         let mut views = Vec::with_capacity(bytes.len() + 1);
         for (name, length, bytes) in &bytes {
-            let view = TensorView::new(Dtype::F32, vec![*length], bytes).map_err(|e| fault(e.to_string()))?;
+            let view = TensorView::new(Dtype::F32, vec![*length], bytes)
+                .map_err(|e| fault(e.to_string()))?;
             views.push((name.clone(), view));
         }
         let optimizer = TensorView::new(Dtype::U8, vec![self.optimizer.len()], &self.optimizer)
@@ -64,10 +72,14 @@ impl Checkpoint {
         views.push((OPTIMIZER.to_owned(), optimizer));
         let state = serde_json::to_string(&self.state).map_err(|e| fault(e.to_string()))?;
         let metadata = HashMap::from([(STATE.to_owned(), state)]);
-        let file = safetensors::serialize(views, Some(metadata)).map_err(|e| fault(e.to_string()))?;
+        let file =
+            safetensors::serialize(views, Some(metadata)).map_err(|e| fault(e.to_string()))?;
         let folder = run.join("checkpoints");
-        std::fs::create_dir_all(&folder)
-            .map_err(|source| Error::Io { action: "writing", path: folder.clone(), source })?;
+        std::fs::create_dir_all(&folder).map_err(|source| Error::Io {
+            action: "writing",
+            path: folder.clone(),
+            source,
+        })?;
         files::write_whole(&target, &file)?;
         for older in list(run) {
             if older < target {
@@ -83,7 +95,10 @@ impl Checkpoint {
     }
 
     fn load(path: &Path) -> Result<Self, Error> {
-        let fault = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
+        let fault = |reason: String| Error::Checkpoint {
+            path: path.to_owned(),
+            reason,
+        };
         let bytes = files::read(path)?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| fault(e.to_string()))?;
         let state = header
@@ -98,23 +113,40 @@ impl Checkpoint {
         for (name, view) in tensors.tensors() {
             match name.strip_prefix(WEIGHT) {
                 Some(name) => {
-                    let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                    let values = view
+                        .data()
+                        .as_chunks::<4>()
+                        .0
+                        .iter()
+                        .map(|b| f32::from_le_bytes(*b))
+                        .collect();
                     weights.insert(name.to_owned(), values);
                 }
                 None if name == OPTIMIZER => optimizer = view.data().to_vec(),
                 None => {}
             }
         }
-        Ok(Self { state, weights, optimizer })
+        Ok(Self {
+            state,
+            weights,
+            optimizer,
+        })
     }
 }
 
 /// Complete checkpoints, oldest first.
 fn list(run: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(run.join("checkpoints"))
-        .map(|entries| entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect())
+        .map(|entries| {
+            entries
+                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                .collect()
+        })
         .unwrap_or_default();
-    found.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    found.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "safetensors")
+    });
     found.sort();
     found
 }

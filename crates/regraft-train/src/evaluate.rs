@@ -39,7 +39,12 @@ impl Evaluation {
             .iter()
             .filter(|p| {
                 let own = p.probabilities[p.label];
-                p.probabilities.iter().enumerate().filter(|(i, v)| **v > own || (**v == own && *i < p.label)).count() < k
+                p.probabilities
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, v)| **v > own || (**v == own && *i < p.label))
+                    .count()
+                    < k
             })
             .count();
         hits as f64 / self.predictions.len().max(1) as f64
@@ -59,7 +64,11 @@ impl Evaluation {
 ///
 /// # Errors
 /// When an image cannot be decoded (and is not to be skipped) or the network cannot run.
-pub fn evaluate(network: &Network, loader: &Loader, tell: &mut dyn FnMut(usize, usize)) -> Result<Evaluation, Error> {
+pub fn evaluate(
+    network: &Network,
+    loader: &Loader,
+    tell: &mut dyn FnMut(usize, usize),
+) -> Result<Evaluation, Error> {
     let total = loader.set().samples.len();
     let mut done = 0;
     on_source(network, &Source::Images(loader.clone()), &mut |event| {
@@ -93,9 +102,16 @@ pub(crate) fn on_source(
             let (loss, probabilities) = loss::row(row, label);
             loss_sum += loss;
             right += usize::from(loss::argmax(row) == label);
-            evaluation.predictions.push(Prediction { index, label, probabilities });
+            evaluation.predictions.push(Prediction {
+                index,
+                label,
+                probabilities,
+            });
         }
-        tell(Event::Features { done: labels.len(), total: source.loader().set().samples.len() });
+        tell(Event::Features {
+            done: labels.len(),
+            total: source.loader().set().samples.len(),
+        });
     }
     let count = evaluation.predictions.len().max(1) as f64;
     evaluation.loss = loss_sum / count;

@@ -11,7 +11,11 @@ use crate::error::Error;
 /// # Errors
 /// When the folder cannot be written to; what was there before is then still there.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let io = |source| Error::Io { action: "writing", path: path.to_owned(), source };
+    let io = |source| Error::Io {
+        action: "writing",
+        path: path.to_owned(),
+        source,
+    };
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     let partial = path.with_file_name(name);
@@ -34,5 +38,9 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// # Errors
 /// When it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Io { action: "reading", path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| Error::Io {
+        action: "reading",
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -32,7 +32,10 @@ impl Metrics {
         if csv_length == 0 {
             append(&mut csv, HEADER.as_bytes())?;
         }
-        Ok(Self { csv, jsonl: open(run.join("metrics.jsonl"), jsonl_length)? })
+        Ok(Self {
+            csv,
+            jsonl: open(run.join("metrics.jsonl"), jsonl_length)?,
+        })
     }
 
     pub(crate) fn step(&mut self, report: &StepReport) -> Result<(), Error> {
@@ -60,29 +63,43 @@ impl Metrics {
     /// Bytes written so far, for a checkpoint.
     pub(crate) fn lengths(&self) -> Result<[u64; 2], Error> {
         let length = |(path, file): &(PathBuf, File)| {
-            file.metadata().map(|meta| meta.len()).map_err(|source| Error::Io {
-                action: "reading",
-                path: path.clone(),
-                source,
-            })
+            file.metadata()
+                .map(|meta| meta.len())
+                .map_err(|source| Error::Io {
+                    action: "reading",
+                    path: path.clone(),
+                    source,
+                })
         };
         Ok([length(&self.csv)?, length(&self.jsonl)?])
     }
 }
 
 fn open(path: PathBuf, length: u64) -> Result<(PathBuf, File), Error> {
-    let opened = OpenOptions::new().create(true).append(true).open(&path).and_then(|file| {
-        let keep = file.metadata()?.len().min(length);
-        file.set_len(keep).map(|()| file)
-    });
+    let opened = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .and_then(|file| {
+            let keep = file.metadata()?.len().min(length);
+            file.set_len(keep).map(|()| file)
+        });
     match opened {
         Ok(file) => Ok((path, file)),
-        Err(source) => Err(Error::Io { action: "writing", path, source }),
+        Err(source) => Err(Error::Io {
+            action: "writing",
+            path,
+            source,
+        }),
     }
 }
 
 fn append((path, file): &mut (PathBuf, File), bytes: &[u8]) -> Result<(), Error> {
-    file.write_all(bytes).map_err(|source| Error::Io { action: "writing", path: path.clone(), source })
+    file.write_all(bytes).map_err(|source| Error::Io {
+        action: "writing",
+        path: path.clone(),
+        source,
+    })
 }
 
 fn json(line: &Line<'_>) -> Vec<u8> {

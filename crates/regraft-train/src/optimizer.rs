@@ -41,9 +41,16 @@ impl<O: Optimizer> Optimizer for Scaled<O> {
 /// The optimiser for a phase: parameters with the same multiplier and decay form a group, by exact ids.
 pub(crate) fn build(choice: &Choice, phase: &Phase) -> ModuleOptimizer {
     let mut groups: BTreeMap<(u64, bool), Vec<ParamId>> = BTreeMap::new();
-    for parameter in phase.parameters.iter().filter(|parameter| parameter.trained) {
+    for parameter in phase
+        .parameters
+        .iter()
+        .filter(|parameter| parameter.trained)
+    {
         let key = (parameter.lr_multiplier.to_bits(), parameter.weight_decay);
-        groups.entry(key).or_default().push(parameter_id(&parameter.name));
+        groups
+            .entry(key)
+            .or_default()
+            .push(parameter_id(&parameter.name));
     }
     let mut optimizer = match choice {
         Choice::Sgd { .. } => ModuleOptimizer::from(sgd(choice, false)),
@@ -52,12 +59,22 @@ pub(crate) fn build(choice: &Choice, phase: &Phase) -> ModuleOptimizer {
     for ((factor, decays), ids) in groups {
         let (group, factor) = (ParamGroup::from_ids(ids), f64::from_bits(factor));
         optimizer = match choice {
-            Choice::Sgd { .. } => {
-                optimizer.with_group(group, Scaled { inner: sgd(choice, decays), factor }, None)
-            }
-            Choice::Adamw { .. } => {
-                optimizer.with_group(group, Scaled { inner: adamw(choice, decays), factor }, None)
-            }
+            Choice::Sgd { .. } => optimizer.with_group(
+                group,
+                Scaled {
+                    inner: sgd(choice, decays),
+                    factor,
+                },
+                None,
+            ),
+            Choice::Adamw { .. } => optimizer.with_group(
+                group,
+                Scaled {
+                    inner: adamw(choice, decays),
+                    factor,
+                },
+                None,
+            ),
         };
     }
     optimizer
@@ -65,9 +82,16 @@ pub(crate) fn build(choice: &Choice, phase: &Phase) -> ModuleOptimizer {
 
 fn sgd(choice: &Choice, decays: bool) -> Sgd {
     let mut config = SgdConfig::new();
-    if let Choice::Sgd { momentum, weight_decay, nesterov } = choice {
+    if let Choice::Sgd {
+        momentum,
+        weight_decay,
+        nesterov,
+    } = choice
+    {
         if *momentum > 0.0 {
-            let momentum = MomentumConfig::new().with_momentum(*momentum).with_dampening(0.0);
+            let momentum = MomentumConfig::new()
+                .with_momentum(*momentum)
+                .with_dampening(0.0);
             config = config.with_momentum(Some(momentum.with_nesterov(*nesterov)));
         }
         if decays && *weight_decay > 0.0 {
@@ -79,7 +103,12 @@ fn sgd(choice: &Choice, decays: bool) -> Sgd {
 
 fn adamw(choice: &Choice, decays: bool) -> AdamW {
     let mut config = AdamWConfig::new();
-    if let Choice::Adamw { betas, epsilon, weight_decay } = choice {
+    if let Choice::Adamw {
+        betas,
+        epsilon,
+        weight_decay,
+    } = choice
+    {
         config = config
             .with_beta_1(betas.0 as f32)
             .with_beta_2(betas.1 as f32)

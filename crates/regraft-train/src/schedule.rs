@@ -12,7 +12,13 @@ const ONE_CYCLE_END: f64 = 1.0 / 25e4;
 /// The learning rate of step `step` (from 0) of `total`, with `per_epoch` steps an epoch and peak `lr`.
 ///
 /// `constant` and `cosine` warm up linearly; `one-cycle` rises and falls along half cosines, as PyTorch's `OneCycleLR`.
-pub fn learning_rate(schedule: &Schedule, lr: f64, step: usize, total: usize, per_epoch: usize) -> f64 {
+pub fn learning_rate(
+    schedule: &Schedule,
+    lr: f64,
+    step: usize,
+    total: usize,
+    per_epoch: usize,
+) -> f64 {
     let warmup = schedule.warmup_epochs * per_epoch as f64;
     let step = step as f64;
     let last = (total.max(1) - 1) as f64;
@@ -22,7 +28,11 @@ pub fn learning_rate(schedule: &Schedule, lr: f64, step: usize, total: usize, pe
             if step <= peak && peak > 0.0 {
                 anneal(lr * ONE_CYCLE_START, lr, step / peak)
             } else {
-                anneal(lr, lr * ONE_CYCLE_END, (step - peak) / (last - peak).max(1.0))
+                anneal(
+                    lr,
+                    lr * ONE_CYCLE_END,
+                    (step - peak) / (last - peak).max(1.0),
+                )
             }
         }
         _ if step < warmup => lr * (step + 1.0) / (warmup + 1.0),
@@ -41,7 +51,10 @@ mod tests {
     use super::*;
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-9 * expected.abs().max(1e-6), "{found} is not {expected}");
+        assert!(
+            (found - expected).abs() < 1e-9 * expected.abs().max(1e-6),
+            "{found} is not {expected}"
+        );
     }
 
     #[test]
@@ -59,7 +72,10 @@ mod tests {
             0.004951936798652619,
             4e-07,
         ];
-        let schedule = Schedule { kind: ScheduleKind::OneCycle, warmup_epochs: 3.0 };
+        let schedule = Schedule {
+            kind: ScheduleKind::OneCycle,
+            warmup_epochs: 3.0,
+        };
         for (step, expected) in reference.into_iter().enumerate() {
             close(learning_rate(&schedule, 0.1, step, 10, 1), expected);
         }
@@ -67,8 +83,13 @@ mod tests {
 
     #[test]
     fn cosine_falls_from_the_peak_to_nearly_nothing_after_its_warm_up() {
-        let schedule = Schedule { kind: ScheduleKind::Cosine, warmup_epochs: 1.0 };
-        let rates: Vec<f64> = (0..40).map(|step| learning_rate(&schedule, 1.0, step, 40, 4)).collect();
+        let schedule = Schedule {
+            kind: ScheduleKind::Cosine,
+            warmup_epochs: 1.0,
+        };
+        let rates: Vec<f64> = (0..40)
+            .map(|step| learning_rate(&schedule, 1.0, step, 40, 4))
+            .collect();
         close(rates[0], 0.2);
         close(rates[4], 1.0);
         assert!(rates[4..].windows(2).all(|pair| pair[0] > pair[1]) && rates[39] < 0.01);
@@ -76,7 +97,10 @@ mod tests {
 
     #[test]
     fn constant_stays() {
-        let schedule = Schedule { kind: ScheduleKind::Constant, warmup_epochs: 0.0 };
+        let schedule = Schedule {
+            kind: ScheduleKind::Constant,
+            warmup_epochs: 0.0,
+        };
         close(learning_rate(&schedule, 0.3, 7, 10, 2), 0.3);
     }
 }

@@ -81,18 +81,33 @@ impl Trainer<'_> {
         let mut optimizer = optimizer::build(&self.config.optimizer, self.phase);
         let mut state = State::default();
         let checkpoint = Checkpoint::newest(&self.run)?;
-        let lengths = checkpoint.as_ref().map(|checkpoint| checkpoint.state.metrics);
+        let lengths = checkpoint
+            .as_ref()
+            .map(|checkpoint| checkpoint.state.metrics);
         if let Some(checkpoint) = checkpoint {
             network.restore(&checkpoint.weights)?;
-            optimizer = optimizer.from_bytes(Bytes::from_bytes_vec(checkpoint.optimizer)).map_err(|error| {
-                Error::Checkpoint { path: self.run.join("checkpoints"), reason: format!("optimizer state: {error:?}") }
-            })?;
+            optimizer = optimizer
+                .from_bytes(Bytes::from_bytes_vec(checkpoint.optimizer))
+                .map_err(|error| Error::Checkpoint {
+                    path: self.run.join("checkpoints"),
+                    reason: format!("optimizer state: {error:?}"),
+                })?;
             state = checkpoint.state;
         }
         let mut metrics = Metrics::open(&self.run, lengths)?;
-        let train = Source::new(&network, self.train.clone(), self.config.feature_cache, tell)?;
+        let train = Source::new(
+            &network,
+            self.train.clone(),
+            self.config.feature_cache,
+            tell,
+        )?;
         let validation = match &self.validation {
-            Some(loader) => Some(Source::new(&network, loader.clone(), self.config.feature_cache, tell)?),
+            Some(loader) => Some(Source::new(
+                &network,
+                loader.clone(),
+                self.config.feature_cache,
+                tell,
+            )?),
             None => None,
         };
         let mut silent = |_: Event<'_>| {};
@@ -101,11 +116,24 @@ impl Trainer<'_> {
             _ => None,
         };
         while state.epochs_done < self.config.epochs && !state.finished {
-            self.epoch(&mut network, &mut optimizer, &mut state, &train, validation.as_ref(), &mut metrics, tell)?;
+            self.epoch(
+                &mut network,
+                &mut optimizer,
+                &mut state,
+                &train,
+                validation.as_ref(),
+                &mut metrics,
+                tell,
+            )?;
         }
         files::write_whole(&self.run.join("last.onnx"), &self.export(&network)?)?;
         let best_epoch = state.best.map_or(state.epochs_done, |(epoch, _)| epoch);
-        Ok(Outcome { epochs: state.epochs_done, best_epoch, network, before })
+        Ok(Outcome {
+            epochs: state.epochs_done,
+            best_epoch,
+            network,
+            before,
+        })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -122,9 +150,15 @@ impl Trainer<'_> {
         let start = Instant::now();
         let epoch = state.epochs_done + 1;
         let steps = train.loader().batches_per_epoch();
-        tell(Event::EpochStarted { epoch, epochs: self.config.epochs, steps });
+        tell(Event::EpochStarted {
+            epoch,
+            epochs: self.config.epochs,
+            steps,
+        });
         let trained = self.train_epoch(network, optimizer, epoch, train, metrics, tell)?;
-        let evaluation = validation.map(|source| evaluate::on_source(network, source, tell)).transpose()?;
+        let evaluation = validation
+            .map(|source| evaluate::on_source(network, source, tell))
+            .transpose()?;
         let score = evaluation.as_ref().map(|evaluation| self.score(evaluation));
         let best = match (score, state.best) {
             (Some(score), Some((_, best))) => score > best,
@@ -188,7 +222,9 @@ impl Trainer<'_> {
         let (mut loss_sum, mut right, mut seen, mut last_lr) = (0.0, 0usize, 0usize, 0.0);
         for (index, drawn) in source.epoch(epoch - 1).enumerate() {
             if self.stop.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted { run: self.run.clone() });
+                return Err(Error::Interrupted {
+                    run: self.run.clone(),
+                });
             }
             let drawn = drawn?;
             for skipped in drawn.skipped() {
@@ -210,7 +246,12 @@ impl Trainer<'_> {
             let (loss, hits) = self.step(network, optimizer, drawn, lr, global)?;
             let seconds = step_start.elapsed().as_secs_f64();
             if !loss.is_finite() {
-                return Err(Error::Diverged { loss, epoch, step: index + 1, lr });
+                return Err(Error::Diverged {
+                    loss,
+                    epoch,
+                    step: index + 1,
+                    lr,
+                });
             }
             let report = StepReport {
                 epoch,
@@ -249,13 +290,22 @@ impl Trainer<'_> {
     ) -> Result<(f64, usize), Error> {
         let labels = drawn.labels().to_vec();
         let features = drawn.features(network)?;
-        let noise = self.config.seed.rotate_left(17) ^ (global as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let noise =
+            self.config.seed.rotate_left(17) ^ (global as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let logits = network.train_logits(features, noise)?;
         let classes = logits.dims()[1];
-        let loss = loss::cross_entropy(logits.clone(), &labels, self.config.label_smoothing, &self.device);
+        let loss = loss::cross_entropy(
+            logits.clone(),
+            &labels,
+            self.config.label_smoothing,
+            &self.device,
+        );
         let values = Activation::R2(logits.without_autodiff()).into_values()?;
-        let hits =
-            values.chunks_exact(classes).zip(&labels).filter(|(row, label)| loss::argmax(row) == **label).count();
+        let hits = values
+            .chunks_exact(classes)
+            .zip(&labels)
+            .filter(|(row, label)| loss::argmax(row) == **label)
+            .count();
         let value = Activation::R1(loss.clone().without_autodiff()).into_values()?;
         let value = f64::from(value.first().copied().unwrap_or(f32::NAN));
         if !value.is_finite() {
@@ -263,7 +313,11 @@ impl Trainer<'_> {
         }
         let grads = loss.backward();
         let weights = network.weights();
-        let grads = optimizer::clip(GradientsParams::from_grads(grads, weights), weights, self.config.grad_clip);
+        let grads = optimizer::clip(
+            GradientsParams::from_grads(grads, weights),
+            weights,
+            self.config.grad_clip,
+        );
         network.update(|weights| optimizer.step(lr, weights, grads));
         Ok((value, hits))
     }
@@ -272,11 +326,21 @@ impl Trainer<'_> {
         Ok(write::with_weights(self.model, &self.graph, &network.changed()?)?.to_bytes()?)
     }
 
-    fn checkpoint(&self, network: &Network, optimizer: &ModuleOptimizer, state: &State) -> Result<(), Error> {
+    fn checkpoint(
+        &self,
+        network: &Network,
+        optimizer: &ModuleOptimizer,
+        state: &State,
+    ) -> Result<(), Error> {
         let record = optimizer.into_bytes().map_err(|error| Error::Checkpoint {
             path: self.run.join("checkpoints"),
             reason: format!("optimizer state: {error:?}"),
         })?;
-        Checkpoint { state: state.clone(), weights: network.changed()?, optimizer: record.to_vec() }.save(&self.run)
+        Checkpoint {
+            state: state.clone(),
+            weights: network.changed()?,
+            optimizer: record.to_vec(),
+        }
+        .save(&self.run)
     }
 }

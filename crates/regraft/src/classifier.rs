@@ -73,22 +73,42 @@ impl Classifier {
     /// # Errors
     /// When there is no such model or device, or the model cannot be imported.
     pub fn open(name: &str, device: &str) -> Result<Self, Error> {
-        let device = regraft_backend::open(device)?;
         let path = model_file(name)?;
-        let fault = |source| Error::Model { path: path.clone(), source };
-        let model = Model::open(&path).map_err(fault)?;
-        let preprocess = model_preprocess(&model, &path)?;
+        let model = Model::open(&path).map_err(|source| Error::Model {
+            path: path.clone(),
+            source,
+        })?;
+        Self::from_model(&model, path, device)
+    }
+
+    /// A model in memory; `path` is for messages.
+    ///
+    /// # Errors
+    /// When there is no such device, or the model cannot be imported.
+    pub fn from_model(model: &Model, path: PathBuf, device: &str) -> Result<Self, Error> {
+        let device = regraft_backend::open(device)?;
+        let fault = |source| Error::Model {
+            path: path.clone(),
+            source,
+        };
+        let preprocess = model_preprocess(model, &path)?;
         let image_size = preprocess.as_ref().map(|p| [p.size as usize; 2]);
-        let graph = Graph::import(&model, &ImportOptions { image_size }).map_err(fault)?;
+        let graph = Graph::import(model, &ImportOptions { image_size }).map_err(fault)?;
         let preprocess = preprocess.unwrap_or_else(|| assumed_preprocess(&graph));
         preprocess.validate()?;
         let classes = graph.classes();
-        let (labels, named) = match metadata::labels(&model).map_err(fault)? {
+        let (labels, named) = match metadata::labels(model).map_err(fault)? {
             Some(labels) if labels.len() == classes => (labels, true),
             _ => ((0..classes).map(|class| class.to_string()).collect(), false),
         };
         let network = Network::inference(Arc::new(graph), &device)?;
-        Ok(Self { network, path, labels, named, preprocess })
+        Ok(Self {
+            network,
+            path,
+            labels,
+            named,
+            preprocess,
+        })
     }
 
     /// The network, for whoever wants logits.
@@ -112,14 +132,21 @@ impl Classifier {
             let shape = [batch.len(), self.preprocess.channel_count(), size, size];
             let logits = self.network.logits(self.network.features(pixels, shape)?)?;
             let values = Activation::R2(logits).into_values()?;
-            all.extend(values.chunks_exact(self.labels.len()).map(|row| self.top(row, k)));
+            all.extend(
+                values
+                    .chunks_exact(self.labels.len())
+                    .map(|row| self.top(row, k)),
+            );
         }
         Ok(all)
     }
 
     fn top(&self, logits: &[f32], k: usize) -> Vec<Top> {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let exponentials: Vec<f64> = logits.iter().map(|&v| f64::from(v - largest).exp()).collect();
+        let exponentials: Vec<f64> = logits
+            .iter()
+            .map(|&v| f64::from(v - largest).exp())
+            .collect();
         let sum: f64 = exponentials.iter().sum();
         let mut order: Vec<usize> = (0..logits.len()).collect();
         order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
@@ -182,7 +209,13 @@ impl Classifier {
 
 fn report(labels: &[String], evaluation: &Evaluation) -> Report {
     let confusion = evaluation.confusion(labels.len());
-    let share = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let share = |part: usize, whole: usize| {
+        if whole == 0 {
+            0.0
+        } else {
+            part as f64 / whole as f64
+        }
+    };
     let classes = labels
         .iter()
         .enumerate()
@@ -191,8 +224,18 @@ fn report(labels: &[String], evaluation: &Evaluation) -> Report {
             let images: usize = confusion[class].iter().sum();
             let called: usize = confusion.iter().map(|row| row[class]).sum();
             let (precision, recall) = (share(right, called), share(right, images));
-            let f1 = if right == 0 { 0.0 } else { 2.0 * precision * recall / (precision + recall) };
-            ClassMetrics { label: label.clone(), images, precision, recall, f1 }
+            let f1 = if right == 0 {
+                0.0
+            } else {
+                2.0 * precision * recall / (precision + recall)
+            };
+            ClassMetrics {
+                label: label.clone(),
+                images,
+                precision,
+                recall,
+                f1,
+            }
         })
         .collect();
     Report {
@@ -222,16 +265,26 @@ pub fn images(arguments: &[String]) -> Result<Vec<PathBuf>, Error> {
             found.extend(paths.filter_map(Result::ok).filter(|path| path.is_file()));
         }
         if found.len() == before {
-            return Err(Error::Unfit { reason: format!("`{argument}` is no image, folder of images or pattern that matches any") });
+            return Err(Error::Unfit {
+                reason: format!(
+                    "`{argument}` is no image, folder of images or pattern that matches any"
+                ),
+            });
         }
     }
     Ok(found)
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
-    let io = |source| Error::Io { action: "reading", path: folder.to_owned(), source };
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(folder).map_err(io)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    let io = |source| Error::Io {
+        action: "reading",
+        path: folder.to_owned(),
+        source,
+    };
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(io)?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect();
     entries.sort();
     for entry in entries {
         if entry.is_dir() {

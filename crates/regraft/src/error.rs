@@ -69,7 +69,10 @@ pub enum Error {
 impl Error {
     /// Whether the words or files that a person gave are wrong, rather than something that happened on the way.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::Recipe(_) | Error::Freeze(_) | Error::NoModel { .. } | Error::Device(_))
+        matches!(
+            self,
+            Error::Recipe(_) | Error::Freeze(_) | Error::NoModel { .. } | Error::Device(_)
+        )
     }
 
     /// Whether the run was stopped on purpose and can go on.

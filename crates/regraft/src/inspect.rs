@@ -67,7 +67,10 @@ pub struct BlockReport {
 /// When there is none, or it cannot be imported: the message lists every operator in the way.
 pub fn inspect(name: &str) -> Result<Inspection, Error> {
     let path = model_file(name)?;
-    let fault = |source| Error::Model { path: path.clone(), source };
+    let fault = |source| Error::Model {
+        path: path.clone(),
+        source,
+    };
     let model = Model::open(&path).map_err(fault)?;
     let graph = Graph::import(&model, &ImportOptions::default()).map_err(fault)?;
     let outline = outline(&graph, |_| false);
@@ -86,7 +89,11 @@ pub fn inspect(name: &str) -> Result<Inspection, Error> {
             parameters: values(index),
             macs: outline.blocks[index].macs,
             output: graph.value(block.output).dims(1)[1..].to_vec(),
-            norms: outline.norms.iter().filter(|norm| norm.block == index).count(),
+            norms: outline
+                .norms
+                .iter()
+                .filter(|norm| norm.block == index)
+                .count(),
         })
         .collect();
     Ok(Inspection {
@@ -100,7 +107,10 @@ pub fn inspect(name: &str) -> Result<Inspection, Error> {
         parameters: graph.trainable_values(),
         macs: blocks.iter().map(|block| block.macs).sum(),
         norms: outline.norms.len(),
-        head: graph.head.clone().map(|site| graph.value(site.feature).name.clone()),
+        head: graph
+            .head
+            .clone()
+            .map(|site| graph.value(site.feature).name.clone()),
         features: graph.head.as_ref().ok().map(|site| site.features),
         blocks,
         path,

@@ -45,7 +45,11 @@ impl Prepared {
 
     /// What each phase costs.
     pub fn estimates(&self) -> Vec<Estimate> {
-        self.plan.phases.iter().map(|phase| estimate(&self.outline, phase, &self.facts)).collect()
+        self.plan
+            .phases
+            .iter()
+            .map(|phase| estimate(&self.outline, phase, &self.facts))
+            .collect()
     }
 }
 
@@ -57,12 +61,18 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
     check_available(recipe)?;
     recipe.data.augment.check_available()?;
     let path = model_file(&recipe.model.source)?;
-    let fault = |source| Error::Model { path: path.clone(), source };
+    let fault = |source| Error::Model {
+        path: path.clone(),
+        source,
+    };
     let pretrained = Model::open(&path).map_err(fault)?;
     let data_path = PathBuf::from(&recipe.data.source);
     let data = regraft_data::open(
         &data_path,
-        &OpenOptions { validation: recipe.data.validation, seed: recipe.train.seed },
+        &OpenOptions {
+            validation: recipe.data.validation,
+            seed: recipe.train.seed,
+        },
     )?;
     let mut warnings = data.warnings.clone();
 
@@ -92,7 +102,9 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
     }
 
     let size = [preprocess.size as usize; 2];
-    let options = ImportOptions { image_size: Some(size) };
+    let options = ImportOptions {
+        image_size: Some(size),
+    };
     let sized = pretrained.for_image_size(size).map_err(fault)?;
     let graph = Graph::import(&sized, &options).map_err(fault)?;
     let spec = HeadSpec {
@@ -106,7 +118,9 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
         seed: recipe.train.seed,
     };
     let mut model = head::replace(&sized, &graph, &spec).map_err(fault)?;
-    let json = serde_json::to_string(&preprocess).map_err(|error| Error::Unfit { reason: error.to_string() })?;
+    let json = serde_json::to_string(&preprocess).map_err(|error| Error::Unfit {
+        reason: error.to_string(),
+    })?;
     metadata::set(&mut model, metadata::PREPROCESSING, &json);
     let graph = Arc::new(Graph::import(&model, &options).map_err(fault)?);
 
@@ -114,7 +128,11 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
     let fresh: HashSet<&str> = graph
         .parameters
         .iter()
-        .filter(|p| p.initializer.as_deref().is_some_and(|name| !old.contains(name)))
+        .filter(|p| {
+            p.initializer
+                .as_deref()
+                .is_some_and(|name| !old.contains(name))
+        })
         .map(|p| p.name.as_str())
         .collect();
     let outline = outline(&graph, |name| fresh.contains(name));
@@ -130,7 +148,18 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
     resolved.model.source = absolute(&recipe.model.source);
     resolved.data.source = absolute(&recipe.data.source);
     resolved.data.preprocess = PreprocessSpec::Partial(preprocess.clone().into());
-    Ok(Prepared { recipe: resolved, model, graph, data, preprocess, outline, facts, plan, dropout, warnings })
+    Ok(Prepared {
+        recipe: resolved,
+        model,
+        graph,
+        data,
+        preprocess,
+        outline,
+        facts,
+        plan,
+        dropout,
+        warnings,
+    })
 }
 
 /// A path that means the same from any folder.
@@ -143,11 +172,21 @@ fn absolute(path: &str) -> String {
 
 /// The preprocessing in a model's metadata.
 pub(crate) fn model_preprocess(model: &Model, path: &Path) -> Result<Option<Preprocess>, Error> {
-    let fault = |source| Error::Model { path: path.to_owned(), source };
-    let Some(value) = metadata::preprocessing(model).map_err(fault)? else { return Ok(None) };
-    serde_json::from_value(value).map(Some).map_err(|error| Error::Unfit {
-        reason: format!("model `{}`: its metadata `preprocessing` cannot be used: {error}", path.display()),
-    })
+    let fault = |source| Error::Model {
+        path: path.to_owned(),
+        source,
+    };
+    let Some(value) = metadata::preprocessing(model).map_err(fault)? else {
+        return Ok(None);
+    };
+    serde_json::from_value(value)
+        .map(Some)
+        .map_err(|error| Error::Unfit {
+            reason: format!(
+                "model `{}`: its metadata `preprocessing` cannot be used: {error}",
+                path.display()
+            ),
+        })
 }
 
 /// ImageNet's numbers at the network's own size.
@@ -165,13 +204,21 @@ pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
             std: vec![0.5],
             ..base
         },
-        _ => Preprocess { size, resize, ..base },
+        _ => Preprocess {
+            size,
+            resize,
+            ..base
+        },
     }
 }
 
 /// Dropout before the head's first linear layer and, in an MLP, before its last.
 fn dropout(recipe: &Recipe, graph: &Graph) -> Vec<Dropout> {
-    let first = graph.blocks.iter().find(|block| block.head).map_or(graph.nodes.len(), |block| block.nodes.start);
+    let first = graph
+        .blocks
+        .iter()
+        .find(|block| block.head)
+        .map_or(graph.nodes.len(), |block| block.nodes.start);
     let inputs: Vec<String> = graph.nodes[first..]
         .iter()
         .filter(|node| matches!(node.op, Op::Linear(_)))
@@ -182,10 +229,23 @@ fn dropout(recipe: &Recipe, graph: &Graph) -> Vec<Dropout> {
         .collect();
     let mut dropout = Vec::new();
     if let Some(value) = inputs.first().filter(|_| recipe.model.dropout > 0.0) {
-        dropout.push(Dropout { value: value.clone(), probability: recipe.model.dropout });
+        dropout.push(Dropout {
+            value: value.clone(),
+            probability: recipe.model.dropout,
+        });
     }
-    if let (RecipeHead::Mlp { dropout: probability, .. }, Some(value)) = (recipe.model.head.kind, inputs.get(1)) {
-        dropout.push(Dropout { value: value.clone(), probability });
+    if let (
+        RecipeHead::Mlp {
+            dropout: probability,
+            ..
+        },
+        Some(value),
+    ) = (recipe.model.head.kind, inputs.get(1))
+    {
+        dropout.push(Dropout {
+            value: value.clone(),
+            probability,
+        });
     }
     dropout
 }

@@ -34,26 +34,41 @@ pub struct RawRun {
 pub fn run_raw(model: &str, device: &str, input: &Path, repeat: usize) -> Result<RawRun, Error> {
     let device = regraft_backend::open(device)?;
     let path = model_file(model)?;
-    let fault = |source| Error::Model { path: path.clone(), source };
+    let fault = |source| Error::Model {
+        path: path.clone(),
+        source,
+    };
     let (shape, values) = read_tensor(input)?;
     let file = Model::open(&path).map_err(fault)?;
     let probe = Graph::import(&file, &ImportOptions::default()).map_err(fault)?;
-    let unfit = |reason: String| Error::Unfit { reason: format!("tensor `{}`: {reason}", input.display()) };
+    let unfit = |reason: String| Error::Unfit {
+        reason: format!("tensor `{}`: {reason}", input.display()),
+    };
     let &[n, a, b, c] = shape.as_slice() else {
-        return Err(unfit(format!("its shape is {shape:?}, expected four dimensions")));
+        return Err(unfit(format!(
+            "its shape is {shape:?}, expected four dimensions"
+        )));
     };
     let size = match probe.layout {
         InputLayout::ChannelsFirst => [b, c],
         InputLayout::ChannelsLast => [a, b],
     };
-    let graph = Graph::import(&file, &ImportOptions { image_size: Some(size) }).map_err(fault)?;
+    let graph = Graph::import(
+        &file,
+        &ImportOptions {
+            image_size: Some(size),
+        },
+    )
+    .map_err(fault)?;
     let [channels, height, width] = graph.image_shape();
     let expected = match graph.layout {
         InputLayout::ChannelsFirst => [channels, height, width],
         InputLayout::ChannelsLast => [height, width, channels],
     };
     if expected != [a, b, c] {
-        return Err(unfit(format!("its shape is {shape:?}, the model takes {expected:?} behind the batch")));
+        return Err(unfit(format!(
+            "its shape is {shape:?}, the model takes {expected:?} behind the batch"
+        )));
     }
     let pixels = match graph.layout {
         InputLayout::ChannelsFirst => values,
@@ -70,7 +85,11 @@ pub fn run_raw(model: &str, device: &str, input: &Path, repeat: usize) -> Result
         pass()?.into_values()?;
         seconds.push(start.elapsed().as_secs_f64());
     }
-    Ok(RawRun { shape, values, seconds })
+    Ok(RawRun {
+        shape,
+        values,
+        seconds,
+    })
 }
 
 impl RawRun {
@@ -86,25 +105,40 @@ impl RawRun {
             .shape(&shape)
             .writer(&mut bytes)
             .begin_nd()
-            .and_then(|mut writer| writer.extend(self.values.iter().copied()).and_then(|()| writer.finish()));
+            .and_then(|mut writer| {
+                writer
+                    .extend(self.values.iter().copied())
+                    .and_then(|()| writer.finish())
+            });
         written.map_err(|source| io("writing", path, source))?;
         Ok(regraft_train::files::write_whole(path, &bytes)?)
     }
 }
 
 fn read_tensor(path: &Path) -> Result<(Vec<usize>, Vec<f32>), Error> {
-    let unfit = |reason: String| Error::Unfit { reason: format!("tensor `{}`: {reason}", path.display()) };
+    let unfit = |reason: String| Error::Unfit {
+        reason: format!("tensor `{}`: {reason}", path.display()),
+    };
     if path.extension().is_some_and(|extension| extension == "pb") {
         let bytes = std::fs::read(path).map_err(|source| io("reading", path, source))?;
         return tensor_from_pb(&bytes).map_err(|error| unfit(error.to_string()));
     }
     let file = File::open(path).map_err(|source| io("reading", path, source))?;
-    let array = npyz::NpyFile::new(BufReader::new(file)).map_err(|error| unfit(error.to_string()))?;
+    let array =
+        npyz::NpyFile::new(BufReader::new(file)).map_err(|error| unfit(error.to_string()))?;
     if array.order() != npyz::Order::C {
-        return Err(unfit("it is in Fortran order; save it in C order".to_owned()));
+        return Err(unfit(
+            "it is in Fortran order; save it in C order".to_owned(),
+        ));
     }
-    let shape = array.shape().iter().map(|&extent| extent as usize).collect();
-    let values = array.into_vec::<f32>().map_err(|error| unfit(format!("{error}; expected 32-bit floats")))?;
+    let shape = array
+        .shape()
+        .iter()
+        .map(|&extent| extent as usize)
+        .collect();
+    let values = array
+        .into_vec::<f32>()
+        .map_err(|error| unfit(format!("{error}; expected 32-bit floats")))?;
     Ok((shape, values))
 }
 

@@ -21,7 +21,8 @@ impl RunFolder {
     pub fn create(out: Option<&Path>, name: &str, overwrite: bool) -> Result<Self, Error> {
         let path = match out {
             Some(path) => {
-                let occupied = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+                let occupied =
+                    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
                 if occupied && !overwrite {
                     return Err(Error::Run {
                         path: path.to_owned(),
@@ -62,7 +63,8 @@ impl RunFolder {
             Ok(()) => Ok(Self { path, _lock: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Run {
                 path,
-                reason: "another run is working in it; wait for it, or choose another `--out`".to_owned(),
+                reason: "another run is working in it; wait for it, or choose another `--out`"
+                    .to_owned(),
             }),
             Err(TryLockError::Error(source)) => Err(io("locking", &name, source)),
         }
@@ -90,7 +92,8 @@ impl RunFolder {
         }
         let checkpoints = self.path.join("checkpoints");
         if checkpoints.exists() {
-            std::fs::remove_dir_all(&checkpoints).map_err(|source| io("removing", &checkpoints, source))?;
+            std::fs::remove_dir_all(&checkpoints)
+                .map_err(|source| io("removing", &checkpoints, source))?;
         }
         Ok(())
     }
@@ -108,9 +111,16 @@ fn next_free(name: &str) -> Result<PathBuf, Error> {
             Err(source) => return Err(io("writing", &path, source)),
         }
     }
-    Err(Error::Run { path: runs.to_owned(), reason: "no number is free".to_owned() })
+    Err(Error::Run {
+        path: runs.to_owned(),
+        reason: "no number is free".to_owned(),
+    })
 }
 
 pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
-    Error::Io { action, path: path.to_owned(), source }
+    Error::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }

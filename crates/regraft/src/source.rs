@@ -23,5 +23,7 @@ pub fn model_file(name: &str) -> Result<PathBuf, Error> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
-    Err(Error::NoModel { name: name.to_owned() })
+    Err(Error::NoModel {
+        name: name.to_owned(),
+    })
 }

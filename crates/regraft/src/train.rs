@@ -64,7 +64,11 @@ pub struct Summary {
 
 impl From<&Evaluation> for Score {
     fn from(evaluation: &Evaluation) -> Self {
-        Self { accuracy: evaluation.accuracy, loss: evaluation.loss, images: evaluation.predictions.len() }
+        Self {
+            accuracy: evaluation.accuracy,
+            loss: evaluation.loss,
+            images: evaluation.predictions.len(),
+        }
     }
 }
 
@@ -72,16 +76,35 @@ impl From<&Evaluation> for Score {
 ///
 /// # Errors
 /// When the folder cannot be had, or training fails or is stopped.
-pub fn train(prepared: &Prepared, options: &RunOptions, tell: &mut dyn FnMut(Event<'_>)) -> Result<Summary, Error> {
+pub fn train(
+    prepared: &Prepared,
+    options: &RunOptions,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Summary, Error> {
     let name = Path::new(&prepared.recipe.data.source)
         .file_name()
-        .map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned());
+        .map_or_else(
+            || "run".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
     let folder = RunFolder::create(options.out.as_deref(), &name, options.overwrite)?;
-    write_whole(&folder.path.join("recipe.toml"), prepared.recipe.to_toml().as_bytes())?;
+    write_whole(
+        &folder.path.join("recipe.toml"),
+        prepared.recipe.to_toml().as_bytes(),
+    )?;
     write_whole(&folder.path.join("plan.txt"), prepared.table().as_bytes())?;
     let json = serde_json::json!({ "plan": prepared.plan, "estimates": prepared.estimates() });
-    write_whole(&folder.path.join("plan.json"), format!("{json:#}\n").as_bytes())?;
-    let labels: String = prepared.data.train.classes.iter().map(|class| format!("{class}\n")).collect();
+    write_whole(
+        &folder.path.join("plan.json"),
+        format!("{json:#}\n").as_bytes(),
+    )?;
+    let labels: String = prepared
+        .data
+        .train
+        .classes
+        .iter()
+        .map(|class| format!("{class}\n"))
+        .collect();
     write_whole(&folder.path.join("labels.txt"), labels.as_bytes())?;
     work(prepared, &folder, options, tell)
 }
@@ -90,10 +113,22 @@ pub fn train(prepared: &Prepared, options: &RunOptions, tell: &mut dyn FnMut(Eve
 ///
 /// # Errors
 /// When the folder is no run, another process works in it, or training fails or is stopped.
-pub fn resume(run: &Path, stop: Arc<AtomicBool>, tell: &mut dyn FnMut(Event<'_>)) -> Result<Summary, Error> {
+pub fn resume(
+    run: &Path,
+    stop: Arc<AtomicBool>,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Summary, Error> {
     let folder = RunFolder::open(run)?;
     let prepared = prepare(&Recipe::load(&run.join("recipe.toml"))?)?;
-    work(&prepared, &folder, &RunOptions { stop, ..RunOptions::default() }, tell)
+    work(
+        &prepared,
+        &folder,
+        &RunOptions {
+            stop,
+            ..RunOptions::default()
+        },
+        tell,
+    )
 }
 
 fn work(
@@ -128,7 +163,11 @@ fn work(
         match set {
             Some(set) => {
                 let loader = loader(prepared, set.clone(), false)?;
-                Ok(Some(Score::from(&evaluate(best.network(), &loader, &mut |_, _| {})?)))
+                Ok(Some(Score::from(&evaluate(
+                    best.network(),
+                    &loader,
+                    &mut |_, _| {},
+                )?)))
             }
             None => Ok(None),
         }
@@ -144,8 +183,13 @@ fn work(
         trained: phase.parameters.iter().filter(|p| p.trained).count(),
         seconds: start.elapsed().as_secs_f64(),
     };
-    let json = serde_json::to_string_pretty(&summary).map_err(|e| Error::Unfit { reason: e.to_string() })?;
-    write_whole(&folder.path.join("summary.json"), format!("{json}\n").as_bytes())?;
+    let json = serde_json::to_string_pretty(&summary).map_err(|e| Error::Unfit {
+        reason: e.to_string(),
+    })?;
+    write_whole(
+        &folder.path.join("summary.json"),
+        format!("{json}\n").as_bytes(),
+    )?;
     Ok(summary)
 }
 
@@ -155,7 +199,11 @@ fn loader(prepared: &Prepared, set: ImageSet, training: bool) -> Result<Loader, 
         set,
         LoaderOptions {
             preprocess: prepared.preprocess.clone(),
-            augment: if training { recipe.data.augment.clone() } else { Augment::None },
+            augment: if training {
+                recipe.data.augment.clone()
+            } else {
+                Augment::None
+            },
             batch_size: recipe.train.batch_size,
             seed: recipe.train.seed,
             shuffle: training && recipe.train.shuffle,
@@ -169,31 +217,49 @@ fn loader(prepared: &Prepared, set: ImageSet, training: bool) -> Result<Loader, 
 /// Compares every parameter that was to stay with the grafted model's bytes, in both written files.
 fn prove_frozen(prepared: &Prepared, run: &Path) -> Result<usize, Error> {
     let phase = &prepared.plan.phases[0];
-    let trained: std::collections::HashSet<&str> =
-        phase.parameters.iter().filter(|p| p.trained).map(|p| p.name.as_str()).collect();
+    let trained: std::collections::HashSet<&str> = phase
+        .parameters
+        .iter()
+        .filter(|p| p.trained)
+        .map(|p| p.name.as_str())
+        .collect();
     let updated = |name: &str| {
         let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
-        phase.norms.iter().any(|norm| norm.statistics == Statistics::Updated && norm.name == layer)
+        phase
+            .norms
+            .iter()
+            .any(|norm| norm.statistics == Statistics::Updated && norm.name == layer)
     };
     let mut compared = 0;
     for file in ["model.onnx", "last.onnx"] {
         let path = run.join(file);
-        let fault = |source| Error::Model { path: path.clone(), source };
+        let fault = |source| Error::Model {
+            path: path.clone(),
+            source,
+        };
         let written = Model::open(&path).map_err(fault)?;
         compared = 0;
         for parameter in &prepared.graph.parameters {
-            let Some(initializer) = &parameter.initializer else { continue };
+            let Some(initializer) = &parameter.initializer else {
+                continue;
+            };
             let statistic = matches!(parameter.role, Role::RunningMean | Role::RunningVariance);
             if trained.contains(parameter.name.as_str()) || statistic && updated(&parameter.name) {
                 continue;
             }
             let now = written.weights(initializer).map_err(fault)?;
             let same = now.len() == parameter.data.len()
-                && now.iter().zip(&parameter.data).all(|(a, b)| a.to_bits() == b.to_bits());
+                && now
+                    .iter()
+                    .zip(&parameter.data)
+                    .all(|(a, b)| a.to_bits() == b.to_bits());
             if !same {
                 return Err(Error::Run {
                     path: run.to_owned(),
-                    reason: format!("frozen parameter `{}` changed in {file}; this is a defect", parameter.name),
+                    reason: format!(
+                        "frozen parameter `{}` changed in {file}; this is a defect",
+                        parameter.name
+                    ),
                 });
             }
             compared += 1;

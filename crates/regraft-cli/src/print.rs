@@ -1,0 +1,229 @@
+//! Results on standard output, for people and as JSON.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use regraft::{Inspection, RawRun, Report, Score, Summary, Top, backend};
+
+/// Pretty JSON.
+pub fn json(value: &impl serde::Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+fn millions(value: u64) -> String {
+    format!("{:.2} M", value as f64 / 1e6)
+}
+
+/// `regraft inspect`.
+pub fn inspection(i: &Inspection) -> Result<()> {
+    let [channels, height, width] = i.image;
+    println!("{}", i.path.display());
+    println!(
+        "  written by     {} (opset {})",
+        if i.producer.is_empty() {
+            "unknown"
+        } else {
+            &i.producer
+        },
+        i.opset
+    );
+    println!("  image          {channels} x {height} x {width}");
+    println!(
+        "  classes        {}{}",
+        i.classes,
+        if i.has_labels {
+            ", with labels"
+        } else {
+            ", without labels"
+        }
+    );
+    println!(
+        "  preprocessing  {}",
+        if i.has_preprocessing {
+            "in the file"
+        } else {
+            "not in the file"
+        }
+    );
+    println!("  parameters     {}", millions(i.parameters as u64));
+    println!(
+        "  computation    {} multiply-accumulates an image ({:.2} GFLOP)",
+        millions(i.macs),
+        2e-9 * i.macs as f64
+    );
+    println!(
+        "  normalisation  {} layers with running statistics",
+        i.norms
+    );
+    match (&i.head, i.features) {
+        (Ok(value), Some(features)) => {
+            println!("  head           begins after `{value}`, {features} features")
+        }
+        (Err(reason), _) => println!("  head           not found: {reason}"),
+        _ => {}
+    }
+    let name = i
+        .blocks
+        .iter()
+        .map(|block| block.name.chars().count() + 7)
+        .max()
+        .unwrap_or(5);
+    println!(
+        "\n  {:<name$}  {:>5}  {:>10}  {:>10}  {:>5}  output",
+        "block", "nodes", "parameters", "MACs", "norms"
+    );
+    for block in &i.blocks {
+        let label = format!("{}{}", block.name, if block.head { " (head)" } else { "" });
+        let output: Vec<String> = block.output.iter().map(usize::to_string).collect();
+        println!(
+            "  {label:<name$}  {:>5}  {:>10}  {:>10}  {:>5}  {}",
+            block.nodes,
+            block.parameters,
+            millions(block.macs),
+            block.norms,
+            output.join(" x ")
+        );
+    }
+    Ok(())
+}
+
+/// `regraft train` and `resume`.
+pub fn summary(s: &Summary) -> Result<()> {
+    if let (Some(before), Some(after)) = (s.validation_before, s.validation) {
+        println!(
+            "validation accuracy  {:.3} untrained, {:.3} trained ({} images)",
+            before.accuracy, after.accuracy, after.images
+        );
+    } else if let Some(after) = s.validation {
+        println!(
+            "validation accuracy  {:.3} ({} images)",
+            after.accuracy, after.images
+        );
+    }
+    if let Some(Score {
+        accuracy, images, ..
+    }) = s.test
+    {
+        println!("test accuracy        {accuracy:.3} ({images} images)");
+    }
+    println!("best epoch           {} of {}", s.best_epoch, s.epochs);
+    println!(
+        "frozen               {} parameters, each compared with the pretrained bytes: unchanged",
+        s.frozen_unchanged
+    );
+    println!("time                 {:.1} s", s.seconds);
+    println!(
+        "model                {}",
+        s.run.join("model.onnx").display()
+    );
+    Ok(())
+}
+
+/// `regraft eval`.
+pub fn report(r: &Report) -> Result<()> {
+    println!("images    {}", r.images);
+    println!("accuracy  {:.4}", r.accuracy);
+    if let Some(top) = r.top_5 {
+        println!("top 5     {top:.4}");
+    }
+    println!("loss      {:.4}\n", r.loss);
+    let shown: Vec<usize> = (0..r.classes.len())
+        .filter(|&class| {
+            r.classes[class].images > 0 || r.confusion.iter().any(|row| row[class] > 0)
+        })
+        .collect();
+    let name = shown
+        .iter()
+        .map(|&class| r.classes[class].label.chars().count())
+        .max()
+        .unwrap_or(5)
+        .max(5);
+    println!(
+        "{:<name$}  {:>6}  {:>9}  {:>6}  {:>6}",
+        "class", "images", "precision", "recall", "F1"
+    );
+    for &class in &shown {
+        let c = &r.classes[class];
+        println!(
+            "{:<name$}  {:>6}  {:>9.3}  {:>6.3}  {:>6.3}",
+            c.label, c.images, c.precision, c.recall, c.f1
+        );
+    }
+    if shown.len() <= 20 {
+        println!("\nconfusion (rows: true, columns: predicted, in the order above)");
+        for &row in &shown {
+            let cells: Vec<String> = shown
+                .iter()
+                .map(|&column| format!("{:>5}", r.confusion[row][column]))
+                .collect();
+            println!("{:<name$} {}", r.classes[row].label, cells.join(""));
+        }
+    }
+    Ok(())
+}
+
+/// `regraft predict`.
+pub fn predictions(paths: &[PathBuf], predictions: &[Vec<Top>]) -> Result<()> {
+    for (path, top) in paths.iter().zip(predictions) {
+        let list: Vec<String> = top
+            .iter()
+            .map(|t| format!("{} {:.1} %", t.label, 100.0 * t.probability))
+            .collect();
+        println!("{}: {}", path.display(), list.join(", "));
+    }
+    Ok(())
+}
+
+/// `regraft run`.
+pub fn raw(run: &RawRun, output: Option<&Path>) -> Result<()> {
+    println!("output {:?}", run.shape);
+    match output {
+        Some(path) => println!("written to {}", path.display()),
+        None => println!("{:?}", &run.values[..run.values.len().min(10)]),
+    }
+    if !run.seconds.is_empty() {
+        let mut sorted = run.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        println!(
+            "median of {} passes: {:.4} s",
+            sorted.len(),
+            sorted[sorted.len() / 2]
+        );
+    }
+    Ok(())
+}
+
+/// `regraft devices`.
+pub fn devices(as_json: bool) -> Result<()> {
+    let found: Vec<(&backend::Plugin, Option<Vec<String>>)> = backend::PLUGINS
+        .iter()
+        .map(|plugin| (plugin, plugin.built.as_ref().map(|built| (built.devices)())))
+        .collect();
+    if as_json {
+        let list: Vec<serde_json::Value> = found
+            .iter()
+            .map(|(plugin, devices)| {
+                serde_json::json!({
+                    "backend": plugin.name,
+                    "summary": plugin.summary,
+                    "built": devices.is_some(),
+                    "devices": devices.clone().unwrap_or_default(),
+                })
+            })
+            .collect();
+        return json(&list);
+    }
+    for (plugin, devices) in found {
+        let state = match devices {
+            None => format!(
+                "not in this build; rebuild with `--features {}`",
+                plugin.name
+            ),
+            Some(devices) if devices.is_empty() => "no device found".to_owned(),
+            Some(devices) => devices.join(", "),
+        };
+        println!("{:<8}  {:<28}  {state}", plugin.name, plugin.summary);
+    }
+    Ok(())
+}

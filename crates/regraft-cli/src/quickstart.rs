@@ -1,0 +1,127 @@
+//! `regraft quickstart`: the embedded network on the embedded images, through the same path as anybody's own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use include_dir::{Dir, include_dir};
+use regraft::data::OnBadImage;
+use regraft::training::files::write_whole;
+use regraft::{Classifier, Recipe, Report};
+
+use crate::arguments::Output;
+use crate::print;
+use crate::verbs::{Talk, train_recipe};
+
+static MODEL: &[u8] = include_bytes!("../../../models/squeezenet1.1-imagenet.onnx");
+static IMAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../models/emoji");
+
+/// What the quickstart changes of a recipe's defaults.
+const SETTINGS: [&str; 8] = [
+    "data.preprocess.size=128",
+    "data.preprocess.crop=squash",
+    "freeze.policy=feature-extractor",
+    "train.epochs=30",
+    "train.batch_size=16",
+    "train.optimizer=adamw",
+    "train.lr=0.003",
+    "data.validation=0.1",
+];
+
+/// Accuracies of one model on both sets.
+struct Scores {
+    test: Report,
+    shifted: Report,
+}
+
+pub fn run(output: &Output, device: &str, talk: Talk) -> Result<()> {
+    let folder = Path::new("runs").join("quickstart");
+    let images = folder.join("emoji");
+    unpack(&images)?;
+    let model = folder.join("squeezenet1.1-imagenet.onnx");
+    write_once(&model, MODEL)?;
+    let mut overrides = vec![
+        format!("model.source={}", model.display()),
+        format!("data.source={}", images.display()),
+        format!("device.name={device}"),
+    ];
+    overrides.extend(SETTINGS.iter().map(|setting| (*setting).to_owned()));
+    let recipe = regraft::recipe::read(None, &overrides).map_err(regraft::Error::from)?;
+    if talk > Talk::Quiet {
+        eprintln!(
+            "SqueezeNet 1.1, trained on ImageNet, learns to tell ten kinds of emoji apart from {} examples.\n",
+            count(&images.join("train"))
+        );
+    }
+    let untrained = regraft::prepare(&recipe)?;
+    let before = scores(
+        &Classifier::from_model(&untrained.model, model, device)?,
+        &images,
+    )?;
+    let summary = train_recipe(&recipe, output, talk)?;
+    let after = scores(
+        &Classifier::open(&summary.run.to_string_lossy(), device)?,
+        &images,
+    )?;
+    if output.json {
+        return print::json(&serde_json::json!({
+            "summary": summary,
+            "test": { "before": before.test.accuracy, "after": after.test.accuracy, "images": after.test.images },
+            "shifted": { "before": before.shifted.accuracy, "after": after.shifted.accuracy, "images": after.shifted.images },
+        }));
+    }
+    println!("accuracy            before  after");
+    println!(
+        "  test              {:>6.3} {:>6.3}   {} emoji that training never saw",
+        before.test.accuracy, after.test.accuracy, after.test.images
+    );
+    println!(
+        "  shifted           {:>6.3} {:>6.3}   the same ones, drawn in another style",
+        before.shifted.accuracy, after.shifted.accuracy
+    );
+    println!("(before: the new head untrained)\n");
+    println!("run folder  {}", summary.run.display());
+    println!("model       {}", summary.run.join("model.onnx").display());
+    println!("time        {:.1} s\n", summary.seconds);
+    println!(
+        "try it:     regraft predict {} {}",
+        summary.run.display(),
+        images.join("test/animal").display()
+    );
+    Ok(())
+}
+
+fn scores(classifier: &Classifier, images: &Path) -> Result<Scores> {
+    let score =
+        |name: &str| classifier.evaluate(&images.join(name), 32, OnBadImage::Error, &mut |_, _| {});
+    Ok(Scores {
+        test: score("test")?,
+        shifted: score("shifted")?,
+    })
+}
+
+fn unpack(target: &Path) -> Result<()> {
+    let mut folders = vec![&IMAGES];
+    while let Some(folder) = folders.pop() {
+        for file in folder.files() {
+            write_once(&target.join(file.path()), file.contents())?;
+        }
+        folders.extend(folder.dirs());
+    }
+    Ok(())
+}
+
+/// Writes a file unless it is there with the same content.
+fn write_once(path: &PathBuf, bytes: &[u8]) -> Result<()> {
+    if std::fs::read(path).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("making `{}`", parent.display()))?;
+    }
+    Ok(write_whole(path, bytes)?)
+}
+
+fn count(folder: &Path) -> usize {
+    regraft::images(&[folder.to_string_lossy().into_owned()]).map_or(0, |images| images.len())
+}
