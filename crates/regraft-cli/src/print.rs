@@ -1,9 +1,11 @@
 //! Results on standard output, for people and as JSON.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
-use regraft::{Inspection, RawRun, Report, Score, Summary, Top, backend};
+use indicatif::HumanDuration;
+use regraft::{Inspection, Pace, RawRun, Report, Score, Summary, Top, backend};
 
 /// Pretty JSON.
 pub fn json(value: &impl serde::Serialize) -> Result<()> {
@@ -85,6 +87,18 @@ pub fn inspection(i: &Inspection) -> Result<()> {
             output.join(" x ")
         );
     }
+    Ok(())
+}
+
+/// The last lines of `regraft plan`.
+pub fn pace(pace: &Pace) -> Result<()> {
+    println!(
+        "time about {}: an image takes {:.1} ms in the trunk{}, {:.1} ms above the cut in a training step (measured here)",
+        HumanDuration(Duration::from_secs_f64(pace.seconds.max(1.0))),
+        1e3 * pace.trunk_seconds,
+        if pace.cached { ", once" } else { "" },
+        1e3 * pace.rest_seconds,
+    );
     Ok(())
 }
 
@@ -173,6 +187,15 @@ pub fn predictions(paths: &[PathBuf], predictions: &[Vec<Top>]) -> Result<()> {
         println!("{}: {}", path.display(), list.join(", "));
     }
     Ok(())
+}
+
+/// `regraft predict --json`: an object an image.
+pub fn prediction_list(paths: &[PathBuf], predictions: &[Vec<Top>]) -> Vec<serde_json::Value> {
+    paths
+        .iter()
+        .zip(predictions)
+        .map(|(path, top)| serde_json::json!({ "image": path.to_string_lossy(), "top": top }))
+        .collect()
 }
 
 /// `regraft run`.

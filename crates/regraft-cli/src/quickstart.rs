@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use include_dir::{Dir, include_dir};
 use regraft::data::OnBadImage;
 use regraft::training::files::write_whole;
-use regraft::{Classifier, Recipe, Report};
+use regraft::{Classifier, Report};
 
 use crate::arguments::Output;
 use crate::print;

@@ -73,7 +73,20 @@ pub fn run(arguments: Arguments) -> Result<()> {
             top,
             device,
             json,
-        } => predict(&model, &images, top, &device, json),
+        } => {
+            let paths = regraft::images(&images)?;
+            let classifier = Classifier::open(&model, &device)?;
+            let mut progress = Progress::new(talk);
+            let predictions = classifier.predict(&paths, top.max(1), &mut |done, total| {
+                progress.images(done, total);
+            })?;
+            progress.finish();
+            if json {
+                print::json(&print::prediction_list(&paths, &predictions))
+            } else {
+                print::predictions(&paths, &predictions)
+            }
+        }
         Verb::Run {
             model,
             input,
@@ -120,19 +133,23 @@ fn read_recipe(arguments: &RecipeArguments) -> Result<Recipe> {
 }
 
 fn plan(arguments: &RecipeArguments, json: bool) -> Result<()> {
-    let prepared = regraft::prepare(&read_recipe(arguments)?)?;
+    let recipe = read_recipe(arguments)?;
+    use_threads(recipe.device.threads);
+    let prepared = regraft::prepare(&recipe)?;
+    let pace = regraft::pace(&prepared)?;
     if json {
         return print::json(&serde_json::json!({
             "plan": prepared.plan,
             "outline": prepared.outline,
             "estimates": prepared.estimates(),
+            "time": pace,
         }));
     }
     for warning in &prepared.warnings {
         eprintln!("warning: {warning}");
     }
     print!("{}", prepared.table());
-    Ok(())
+    print::pace(&pace)
 }
 
 fn train(arguments: &RecipeArguments, output: &Output, talk: Talk) -> Result<()> {
@@ -185,21 +202,6 @@ fn resume(run: &Path, json: bool, talk: Talk) -> Result<()> {
     } else {
         print::summary(&summary)
     }
-}
-
-fn predict(model: &str, images: &[String], top: usize, device: &str, json: bool) -> Result<()> {
-    let paths = regraft::images(images)?;
-    let classifier = Classifier::open(model, device)?;
-    let predictions = classifier.predict(&paths, top.max(1))?;
-    if json {
-        let list: Vec<serde_json::Value> = paths
-            .iter()
-            .zip(&predictions)
-            .map(|(path, top)| serde_json::json!({ "image": path.to_string_lossy(), "top": top }))
-            .collect();
-        return print::json(&list);
-    }
-    print::predictions(&paths, &predictions)
 }
 
 /// Limits the threads that compute; 0 leaves all.

@@ -272,13 +272,19 @@ impl Network {
     /// # Errors
     /// When a node cannot run on these operands.
     pub fn logits(&self, features: Activation) -> Result<Tensor<2>, Error> {
-        let operands: Vec<Activation> = (0..self.parameters.len())
-            .map(|index| match self.running.get(&self.parameters[index]) {
+        Ok(self.run(features, &self.plain_operands(), None)?.0)
+    }
+
+    /// The parameters above the cut as they now are, cut off from autodiff.
+    fn plain_operands(&self) -> Vec<Activation> {
+        self.parameters
+            .iter()
+            .enumerate()
+            .map(|(index, id)| match self.running.get(id) {
                 Some(updated) => Activation::R1(updated.clone()),
                 None => self.weights.value(index).without_autodiff(),
             })
-            .collect();
-        Ok(self.run(features, &operands, None)?.0)
+            .collect()
     }
 
     /// The value the file itself gives out for `features`: [`Network::logits`] and, where the file has one, the softmax
@@ -287,9 +293,7 @@ impl Network {
     /// # Errors
     /// When a node cannot run on these operands.
     pub fn output(&self, features: Activation) -> Result<Activation, Error> {
-        let operands: Vec<Activation> = (0..self.parameters.len())
-            .map(|index| self.weights.value(index).without_autodiff())
-            .collect();
+        let operands = self.plain_operands();
         Ok(self.run_to(features, &operands, None, self.graph.output)?.0)
     }
 
@@ -440,11 +444,7 @@ impl Network {
     /// When the device fails to hand them back.
     pub fn rest_values(&self) -> Result<HashMap<String, Vec<f32>>, Error> {
         let mut all = HashMap::new();
-        for (index, id) in self.parameters.iter().enumerate() {
-            let value = match self.running.get(id) {
-                Some(updated) => Activation::R1(updated.clone()),
-                None => self.weights.value(index).without_autodiff(),
-            };
+        for (id, value) in self.parameters.iter().zip(self.plain_operands()) {
             all.insert(self.graph.parameter(*id).name.clone(), value.into_values()?);
         }
         Ok(all)

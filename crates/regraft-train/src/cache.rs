@@ -8,13 +8,14 @@ use regraft_recipe::FeatureCache as Mode;
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::trainer::Stop;
 
 /// `auto` keeps features in memory up to this many bytes.
 const AUTO_LIMIT: u64 = 2 << 30;
 
 /// The activations at the cut of every image of a set, in memory.
 #[derive(Debug)]
-pub struct FeatureCache {
+pub(crate) struct FeatureCache {
     /// `[images, values]`, row by row.
     values: Vec<f32>,
     /// Values of one image.
@@ -47,10 +48,11 @@ impl FeatureCache {
     /// Runs every image of `loader`'s set through the trunk once.
     ///
     /// # Errors
-    /// When an image cannot be decoded (and is not to be skipped) or the trunk cannot run.
-    pub fn compute(
+    /// When an image cannot be decoded (and is not to be skipped), the trunk cannot run, or somebody asked to stop.
+    pub(crate) fn compute(
         network: &Network,
         loader: &Loader,
+        stop: &Stop,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<Self, Error> {
         let total = loader.set().samples.len();
@@ -68,6 +70,7 @@ impl FeatureCache {
         };
         let mut done = 0;
         for batch in loader.in_order() {
+            stop.check()?;
             let batch = batch?;
             for skipped in &batch.skipped {
                 tell(Event::Skipped(skipped));
@@ -117,8 +120,18 @@ impl Source {
         network: &Network,
         loader: Loader,
         mode: Mode,
+        stop: &Stop,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<Self, Error> {
+        if !Self::caches(network, &loader, mode) {
+            return Ok(Self::Images(loader));
+        }
+        let cache = Arc::new(FeatureCache::compute(network, &loader, stop, tell)?);
+        Ok(Self::Features { cache, loader })
+    }
+
+    /// Whether features would be kept.
+    pub(crate) fn caches(network: &Network, loader: &Loader, mode: Mode) -> bool {
         let width: usize = network.feature_shape().iter().product();
         let bytes = 4 * width as u64 * loader.set().samples.len() as u64;
         let wanted = match mode {
@@ -126,11 +139,7 @@ impl Source {
             Mode::Auto => bytes <= AUTO_LIMIT,
             Mode::Memory | Mode::Disk => true,
         };
-        if !wanted || !network.has_trunk() || loader.options().augment.is_random() {
-            return Ok(Self::Images(loader));
-        }
-        let cache = Arc::new(FeatureCache::compute(network, &loader, tell)?);
-        Ok(Self::Features { cache, loader })
+        wanted && network.has_trunk() && !loader.options().augment.is_random()
     }
 
     pub(crate) fn loader(&self) -> &Loader {

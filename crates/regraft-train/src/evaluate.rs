@@ -69,11 +69,8 @@ pub fn evaluate(
     loader: &Loader,
     tell: &mut dyn FnMut(usize, usize),
 ) -> Result<Evaluation, Error> {
-    let total = loader.set().samples.len();
-    let mut done = 0;
     on_source(network, &Source::Images(loader.clone()), &mut |event| {
-        if let Event::Features { done: batch, .. } = event {
-            done += batch;
+        if let Event::Features { done, total } = event {
             tell(done, total);
         }
     })
@@ -85,9 +82,10 @@ pub(crate) fn on_source(
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Evaluation, Error> {
     let mut evaluation = Evaluation::default();
-    let (mut loss_sum, mut right) = (0.0, 0usize);
+    let (mut loss_sum, mut right, mut done) = (0.0, 0usize, 0usize);
     for drawn in source.epoch(0) {
         let drawn = drawn?;
+        done += drawn.labels().len() + drawn.skipped().len();
         for skipped in drawn.skipped() {
             tell(Event::Skipped(skipped));
         }
@@ -109,7 +107,7 @@ pub(crate) fn on_source(
             });
         }
         tell(Event::Features {
-            done: labels.len(),
+            done,
             total: source.loader().set().samples.len(),
         });
     }

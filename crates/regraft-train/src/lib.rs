@@ -15,12 +15,13 @@ pub mod files;
 mod loss;
 mod metrics;
 mod optimizer;
+mod pace;
 mod schedule;
 mod trainer;
 
-pub use cache::FeatureCache;
 pub use error::Error;
 pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use event::{EpochReport, Event, StepReport};
+pub use pace::Pace;
 pub use schedule::learning_rate;
 pub use trainer::{Outcome, Trainer};

@@ -1,6 +1,6 @@
 //! The training loop: phases of epochs, epochs of steps, a checkpoint after every epoch.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -46,6 +46,24 @@ pub struct Trainer<'a> {
     pub run: PathBuf,
     /// Set by whoever wants the run to stop after the step in hand.
     pub stop: Arc<AtomicBool>,
+}
+
+/// Somebody's wish to stop, and the run that it is about.
+pub(crate) struct Stop<'a> {
+    flag: &'a AtomicBool,
+    run: &'a Path,
+}
+
+impl Stop<'_> {
+    /// Ends the run, resumable, where somebody asked for it.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.flag.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted {
+                run: self.run.to_owned(),
+            });
+        }
+        Ok(())
+    }
 }
 
 /// What a finished run came to.
@@ -99,6 +117,7 @@ impl Trainer<'_> {
             &network,
             self.train.clone(),
             self.config.feature_cache,
+            &self.stop(),
             tell,
         )?;
         let validation = match &self.validation {
@@ -106,6 +125,7 @@ impl Trainer<'_> {
                 &network,
                 loader.clone(),
                 self.config.feature_cache,
+                &self.stop(),
                 tell,
             )?),
             None => None,
@@ -194,7 +214,7 @@ impl Trainer<'_> {
             tell(Event::StoppedEarly { epoch });
         }
         let last = state.finished || epoch == self.config.epochs;
-        if last || epoch % self.config.checkpoint_every.max(1) == 0 {
+        if last || epoch.is_multiple_of(self.config.checkpoint_every.max(1)) {
             self.checkpoint(network, optimizer, state)?;
         }
         Ok(())
@@ -221,11 +241,7 @@ impl Trainer<'_> {
         let per_epoch = source.loader().batches_per_epoch();
         let (mut loss_sum, mut right, mut seen, mut last_lr) = (0.0, 0usize, 0usize, 0.0);
         for (index, drawn) in source.epoch(epoch - 1).enumerate() {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted {
-                    run: self.run.clone(),
-                });
-            }
+            self.stop().check()?;
             let drawn = drawn?;
             for skipped in drawn.skipped() {
                 tell(Event::Skipped(skipped));
@@ -320,6 +336,13 @@ impl Trainer<'_> {
         );
         network.update(|weights| optimizer.step(lr, weights, grads));
         Ok((value, hits))
+    }
+
+    fn stop(&self) -> Stop<'_> {
+        Stop {
+            flag: &self.stop,
+            run: &self.run,
+        }
     }
 
     fn export(&self, network: &Network) -> Result<Vec<u8>, Error> {

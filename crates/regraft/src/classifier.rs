@@ -116,11 +116,16 @@ impl Classifier {
         &self.network
     }
 
-    /// The `k` most probable classes of each image, a batch at a time.
+    /// The `k` most probable classes of each image, a batch at a time; `tell` hears of images done and images in all.
     ///
     /// # Errors
     /// When an image cannot be decoded.
-    pub fn predict(&self, images: &[PathBuf], k: usize) -> Result<Vec<Vec<Top>>, Error> {
+    pub fn predict(
+        &self,
+        images: &[PathBuf],
+        k: usize,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Vec<Top>>, Error> {
         const BATCH: usize = 16;
         let mut all = Vec::with_capacity(images.len());
         for batch in images.chunks(BATCH) {
@@ -137,6 +142,7 @@ impl Classifier {
                     .chunks_exact(self.labels.len())
                     .map(|row| self.top(row, k)),
             );
+            tell(all.len(), images.len());
         }
         Ok(all)
     }

@@ -32,7 +32,7 @@ pub use prepare::{Prepared, prepare};
 pub use raw::{RawRun, run_raw};
 pub use run_folder::RunFolder;
 pub use source::model_file;
-pub use train::{RunOptions, Score, Summary, resume, train};
+pub use train::{RunOptions, Score, Summary, pace, resume, train};
 
 pub use regraft_backend as backend;
 pub use regraft_data as data;
@@ -42,4 +42,4 @@ pub use regraft_onnx as onnx;
 pub use regraft_recipe as recipe;
 pub use regraft_recipe::Recipe;
 pub use regraft_train as training;
-pub use regraft_train::Event;
+pub use regraft_train::{Event, Pace};

@@ -9,7 +9,7 @@ use regraft_data::{Augment, ImageSet, Loader, LoaderOptions};
 use regraft_freeze::Statistics;
 use regraft_onnx::{Model, Role};
 use regraft_recipe::Recipe;
-use regraft_train::{Evaluation, Event, Trainer, evaluate, files::write_whole};
+use regraft_train::{Evaluation, Event, Pace, Trainer, evaluate, files::write_whole};
 use serde::Serialize;
 
 use crate::classifier::Classifier;
@@ -139,24 +139,7 @@ fn work(
 ) -> Result<Summary, Error> {
     let start = Instant::now();
     let recipe = &prepared.recipe;
-    let device = regraft_backend::open(&recipe.device.name)?;
-    let phase = &prepared.plan.phases[0];
-    let trainer = Trainer {
-        model: &prepared.model,
-        graph: prepared.graph.clone(),
-        phase,
-        dropout: &prepared.dropout,
-        train: loader(prepared, prepared.data.train.clone(), true)?,
-        validation: match &prepared.data.validation {
-            Some(set) => Some(loader(prepared, set.clone(), false)?),
-            None => None,
-        },
-        config: &recipe.train,
-        device: device.clone(),
-        run: folder.path.clone(),
-        stop: options.stop.clone(),
-    };
-    let outcome = trainer.run(tell)?;
+    let outcome = trainer(prepared, &folder.path, &options.stop)?.run(tell)?;
     let frozen_unchanged = prove_frozen(prepared, &folder.path)?;
     let best = Classifier::open(&folder.path.to_string_lossy(), &recipe.device.name)?;
     let score = |set: &Option<ImageSet>| -> Result<Option<Score>, Error> {
@@ -180,7 +163,11 @@ fn work(
         validation: score(&prepared.data.validation)?,
         test: score(&prepared.data.test)?,
         frozen_unchanged,
-        trained: phase.parameters.iter().filter(|p| p.trained).count(),
+        trained: prepared.plan.phases[0]
+            .parameters
+            .iter()
+            .filter(|p| p.trained)
+            .count(),
         seconds: start.elapsed().as_secs_f64(),
     };
     let json = serde_json::to_string_pretty(&summary).map_err(|e| Error::Unfit {
@@ -191,6 +178,36 @@ fn work(
         format!("{json}\n").as_bytes(),
     )?;
     Ok(summary)
+}
+
+fn trainer<'a>(
+    prepared: &'a Prepared,
+    run: &Path,
+    stop: &Arc<AtomicBool>,
+) -> Result<Trainer<'a>, Error> {
+    Ok(Trainer {
+        model: &prepared.model,
+        graph: prepared.graph.clone(),
+        phase: &prepared.plan.phases[0],
+        dropout: &prepared.dropout,
+        train: loader(prepared, prepared.data.train.clone(), true)?,
+        validation: match &prepared.data.validation {
+            Some(set) => Some(loader(prepared, set.clone(), false)?),
+            None => None,
+        },
+        config: &prepared.recipe.train,
+        device: regraft_backend::open(&prepared.recipe.device.name)?,
+        run: run.to_owned(),
+        stop: stop.clone(),
+    })
+}
+
+/// How long the run will take on the recipe's device, from one measured step; nothing is trained or written.
+///
+/// # Errors
+/// When there is no such device, or the network cannot be run.
+pub fn pace(prepared: &Prepared) -> Result<Pace, Error> {
+    Ok(trainer(prepared, Path::new(""), &Arc::default())?.pace()?)
 }
 
 fn loader(prepared: &Prepared, set: ImageSet, training: bool) -> Result<Loader, Error> {

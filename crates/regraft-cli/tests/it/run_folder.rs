@@ -1,0 +1,190 @@
+//! What a run folder guarantees: the same bytes from the same recipe, and nothing lost to a kill.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{Place, fails, json, squeezenet, stdout};
+
+/// Trains most of the network, so that every kind of state is in play.
+const DEEP: [&str; 4] = [
+    "--set",
+    "freeze.policy={ last-blocks = 2 }",
+    "--set",
+    "train.lr=0.001",
+];
+
+#[test]
+fn the_same_recipe_gives_the_same_bytes_and_so_does_the_resolved_one() {
+    let place = Place::with_images();
+    for (out, threads) in [("a", "0"), ("b", "0"), ("c", "1")] {
+        let threads = format!("device.threads={threads}");
+        place
+            .train(&[&DEEP[..], &["--out", out, "--set", &threads]].concat())
+            .assert()
+            .success();
+    }
+    assert!(place.bytes("a/last.onnx") == place.bytes("b/last.onnx"));
+    assert!(place.bytes("a/model.onnx") == place.bytes("b/model.onnx"));
+    place
+        .regraft(&["train", "a/recipe.toml", "--out", "d"])
+        .assert()
+        .success();
+    assert!(place.bytes("a/last.onnx") == place.bytes("d/last.onnx"));
+    // Another seed is another run.
+    place
+        .train(&[&DEEP[..], &["--out", "e", "--set", "train.seed=7"]].concat())
+        .assert()
+        .success();
+    assert!(place.bytes("a/last.onnx") != place.bytes("e/last.onnx"));
+}
+
+#[test]
+fn cached_and_uncached_training_agree() {
+    let place = Place::with_images();
+    for (out, cache) in [("off", "off"), ("memory", "memory")] {
+        let cache = format!("train.feature_cache={cache}");
+        place
+            .train(&[&DEEP[..], &["--out", out, "--set", &cache]].concat())
+            .assert()
+            .success();
+    }
+    let read = |name: &str| regraft::onnx::Model::open(&place.path(name)).unwrap();
+    let (cached, uncached) = (read("memory/last.onnx"), read("off/last.onnx"));
+    let mut moved = 0;
+    for name in cached.initializer_names() {
+        let (Ok(a), Ok(b)) = (cached.weights(name), uncached.weights(name)) else {
+            continue;
+        };
+        moved += 1;
+        let largest = b.iter().fold(0f32, |m, v| m.max(v.abs()));
+        for (x, y) in a.iter().zip(&b) {
+            assert!((x - y).abs() <= 1e-5 * largest, "{name}: {x} and {y}");
+        }
+    }
+    assert!(moved > 20);
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_bytes_of_the_uninterrupted_one() {
+    let place = Place::with_images();
+    let words = |out: &'static str| {
+        [
+            &DEEP[..],
+            &[
+                "--out",
+                out,
+                "--set",
+                "train.epochs=6",
+                "--set",
+                "data.augment=light",
+                "--set",
+                "train.optimizer=adamw",
+            ],
+        ]
+        .concat()
+    };
+    place.train(&words("whole")).assert().success();
+
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("regraft"))
+        .current_dir(place.path(""))
+        .args(["train", "--model", &squeezenet(), "--data", "data"])
+        .args(["--set", "data.preprocess.size=64"])
+        .args(["--set", "data.preprocess.crop=squash"])
+        .args(["--set", "train.batch_size=4"])
+        .args(words("cut"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let checkpoints = place.path("cut/checkpoints");
+    let give_up = Instant::now() + Duration::from_secs(120);
+    let saved = || {
+        std::fs::read_dir(&checkpoints).is_ok_and(|mut entries| {
+            entries.any(|e| {
+                e.unwrap()
+                    .path()
+                    .extension()
+                    .is_some_and(|x| x == "safetensors")
+            })
+        })
+    };
+    while !saved() {
+        assert!(Instant::now() < give_up, "no checkpoint appeared");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(
+        !place.path("cut/last.onnx").exists(),
+        "the run was killed before its end"
+    );
+
+    let resumed = json(&mut place.regraft(&["resume", "cut", "--json"]));
+    assert_eq!(resumed["epochs"], 6);
+    for file in ["last.onnx", "model.onnx"] {
+        assert!(
+            place.bytes(&format!("cut/{file}")) == place.bytes(&format!("whole/{file}")),
+            "{file}"
+        );
+    }
+    let epochs = |run: &str| {
+        String::from_utf8(place.bytes(&format!("{run}/metrics.csv")))
+            .unwrap()
+            .lines()
+            .map(|line| line.split(',').take(5).collect::<Vec<_>>().join(","))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(epochs("cut"), epochs("whole"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_says_how_to_go_on_and_exits_with_3() {
+    let place = Place::with_images();
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("regraft"))
+        .current_dir(place.path(""))
+        .args(["train", "--model", &squeezenet(), "--data", "data"])
+        .args(["--set", "data.preprocess.size=64"])
+        .args(["--set", "train.epochs=5000", "--out", "long"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let give_up = Instant::now() + Duration::from_secs(120);
+    while !place.path("long/model.onnx").exists() {
+        assert!(Instant::now() < give_up, "no epoch ended");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // A second run in the same folder is refused while this one works there.
+    fails(
+        &mut place.regraft(&["resume", "long"]),
+        1,
+        &["another run is working in it"],
+    );
+    Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(said.contains("regraft resume long"), "{said}");
+}
+
+#[test]
+fn an_occupied_folder_is_refused_unless_it_may_be_replaced() {
+    let place = Place::with_images();
+    place.train(&["--out", "run"]).assert().success();
+    fails(
+        &mut place.train(&["--out", "run"]),
+        1,
+        &["run folder `run`", "--overwrite"],
+    );
+    let told = stdout(&mut place.train(&["--out", "run", "--overwrite"]));
+    assert!(told.contains("run/model.onnx"), "{told}");
+    // Without --out, every run has its own folder.
+    place.train(&[]).assert().success();
+    place.train(&[]).assert().success();
+    assert!(place.path("runs/data-1/model.onnx").exists());
+    assert!(place.path("runs/data-2/model.onnx").exists());
+}

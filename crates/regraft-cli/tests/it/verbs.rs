@@ -1,0 +1,197 @@
+//! Every other verb, with what a program reads from it.
+
+use npyz::WriterBuilder;
+
+use crate::{Place, fails, json, models, squeezenet, stdout, text};
+
+#[test]
+fn inspect_shows_blocks_and_head() {
+    let place = Place::new();
+    let model = json(&mut place.regraft(&["inspect", &squeezenet(), "--json"]));
+    assert_eq!(model["classes"], 1000);
+    assert_eq!(model["features"], 512);
+    assert_eq!(model["parameters"], 1_235_496);
+    let names: Vec<&str> = model["blocks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|block| block["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names.last(), Some(&"classifier.1"));
+    let said = stdout(&mut place.regraft(&["inspect", &squeezenet()]));
+    assert!(said.contains("classifier.1 (head)"), "{said}");
+}
+
+#[test]
+fn plan_shows_what_would_train_and_what_it_would_cost() {
+    let place = Place::with_images();
+    let words = ["plan", "--model", &squeezenet(), "--data", "data"];
+    let said = stdout(place.regraft(&words).args([
+        "--set",
+        "freeze.policy={ last-blocks = 1, layer-decay = 0.5 }",
+    ]));
+    for part in ["features.12", "x0.5", "cut", "memory about", "time about"] {
+        assert!(said.contains(part), "`{part}` is not in: {said}");
+    }
+    let plan = json(place.regraft(&words).arg("--json"));
+    assert_eq!(plan["plan"]["policy"], "feature-extractor");
+    assert!(plan["time"]["seconds"].as_f64().unwrap() > 0.0);
+    assert!(!place.path("runs").exists(), "a plan trains nothing");
+}
+
+#[test]
+fn a_trained_run_serves() {
+    let place = Place::with_images();
+    let summary = json(&mut place.train(&["--out", "run", "--json"]));
+    assert_eq!(summary["epochs"], 2);
+    assert_eq!(summary["test"]["images"], 8);
+
+    let report = json(&mut place.regraft(&["eval", "run", "--data", "data", "--json"]));
+    assert_eq!(report["accuracy"], summary["test"]["accuracy"]);
+    assert_eq!(report["classes"][0]["label"], "flag");
+    let confusion: u64 = report["confusion"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|row| row.as_array().unwrap())
+        .map(|cell| cell.as_u64().unwrap())
+        .sum();
+    assert_eq!(confusion, 8);
+
+    let top = json(&mut place.regraft(&[
+        "predict",
+        "run/model.onnx",
+        "data/test/flag",
+        "data/test/meal/*.png",
+        "--json",
+        "-k",
+        "2",
+    ]));
+    let top = top.as_array().unwrap();
+    assert_eq!(top.len(), 8);
+    for image in top {
+        let shares: f64 = image["top"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|label| label["probability"].as_f64().unwrap())
+            .sum();
+        assert!((shares - 1.0).abs() < 1e-5);
+    }
+    let said = stdout(&mut place.regraft(&["eval", "run", "--data", "data"]));
+    assert!(
+        said.contains("precision") && said.contains("confusion"),
+        "{said}"
+    );
+    // A run is a model like any other: reuse it.
+    let again = ["train", "--model", "run", "--data", "data", "--out", "next"];
+    place
+        .regraft(&again)
+        .args(["--set", "train.epochs=1", "--set", "model.head=keep"])
+        .assert()
+        .success();
+}
+
+#[test]
+fn every_shape_of_head_trains() {
+    let place = Place::with_images();
+    for (out, head) in [
+        (
+            "mlp",
+            "model.head={ kind = \"mlp\", hidden = 8, dropout = 0.5 }",
+        ),
+        ("at", "model.head={ at = \"Concat_61\" }"),
+        ("dropout", "model.dropout=0.3"),
+    ] {
+        place
+            .train(&["--out", out, "--set", head])
+            .assert()
+            .success();
+        json(&mut place.regraft(&["eval", out, "--data", "data", "--json"]));
+    }
+}
+
+#[test]
+fn a_tensor_runs_through_the_network_and_comes_back_as_npy() {
+    let place = Place::new();
+    let shape = [2, 3, 64, 64];
+    let mut bytes = Vec::new();
+    let mut writer = npyz::WriteOptions::new()
+        .default_dtype()
+        .shape(&shape)
+        .writer(&mut bytes)
+        .begin_nd()
+        .unwrap();
+    let values = (0..shape.iter().product::<u64>()).map(|i| (i % 17) as f32 / 17.0);
+    writer.extend(values).unwrap();
+    writer.finish().unwrap();
+    std::fs::write(place.path("x.npy"), &bytes).unwrap();
+    let words = ["run", &squeezenet(), "--input", "x.npy"];
+    let run = json(
+        place
+            .regraft(&words)
+            .args(["--output", "y.npy", "--repeat", "2", "--json"]),
+    );
+    assert_eq!(run["shape"], serde_json::json!([2, 1000]));
+    assert_eq!(run["seconds"].as_array().unwrap().len(), 2);
+    let written = place.bytes("y.npy");
+    let output = npyz::NpyFile::new(&written[..]).unwrap();
+    assert_eq!(output.shape(), [2, 1000]);
+    // The same on the other backend.
+    place
+        .regraft(&words)
+        .args(["--output", "z.npy", "--device", "ndarray"])
+        .assert()
+        .success();
+    let read = |name: &str| -> Vec<f32> {
+        npyz::NpyFile::new(&place.bytes(name)[..])
+            .unwrap()
+            .into_vec()
+            .unwrap()
+    };
+    let (flex, ndarray) = (read("y.npy"), read("z.npy"));
+    let largest = flex.iter().fold(0f32, |m, v| m.max(v.abs()));
+    assert!(
+        flex.iter()
+            .zip(&ndarray)
+            .all(|(a, b)| (a - b).abs() <= 1e-4 * largest)
+    );
+}
+
+#[test]
+fn devices_tells_what_is_built_and_how_to_get_the_rest() {
+    let place = Place::new();
+    let said = stdout(&mut place.regraft(&["devices"]));
+    for part in ["flex", "ndarray", "cuda"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let list = json(&mut place.regraft(&["devices", "--json"]));
+    assert_eq!(list[0]["backend"], "flex");
+    assert_eq!(list[0]["built"], true);
+    #[cfg(not(feature = "cuda"))]
+    fails(
+        &mut place.regraft(&["run", &squeezenet(), "--input", "x.npy", "--device", "cuda"]),
+        2,
+        &["rebuild with `--features cuda`"],
+    );
+}
+
+#[test]
+fn predict_names_what_imagenet_knows() {
+    let place = Place::new();
+    let image = models().join("emoji/test/animal");
+    let top = json(&mut place.regraft(&["predict", &squeezenet(), &text(&image), "--json"]));
+    assert!(!top[0]["top"][0]["label"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn verbs_that_are_to_come_say_so() {
+    let place = Place::new();
+    for verb in ["find-lr", "rank", "new", "export", "models"] {
+        fails(
+            &mut place.regraft(&[verb, "x"]),
+            2,
+            &[verb, "not available yet"],
+        );
+    }
+}
