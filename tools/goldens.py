@@ -174,7 +174,7 @@ def vit():
 
 # name: (build, image size, opsets with batch norm kept, opsets folded, dynamo)
 NETWORKS = {
-    "resnet18": (torchvision_network(zoo.resnet18, 16), 64, [7, 9, 11, 13, 17, 20], [12, 18], True),
+    "resnet18": (torchvision_network(zoo.resnet18, 32), 64, [7, 9, 11, 13, 17, 20], [12, 18], True),
     "resnet50": (torchvision_network(zoo.resnet50, 32), 64, [13], [], True),
     "preactivation": (PreActivationResNet, 32, [11], [17], True),
     "vgg11_bn": (vgg(zoo.vgg11_bn, 32), 64, [8], [], True),
@@ -195,11 +195,11 @@ NETWORKS = {
     ),
     "densenet": (densenet, 64, [16], [9], True),
     "mobilenet_v2": (torchvision_network(zoo.mobilenet_v2, 16), 64, [12], [15], True),
-    "mobilenet_v3": (torchvision_network(zoo.mobilenet_v3_small, 8), 64, [14], [], True),
+    "mobilenet_v3": (torchvision_network(zoo.mobilenet_v3_small, 16), 64, [14], [], True),
     "efficientnet": (efficientnet, 64, [18], [], True),
     "shufflenet_v2": (torchvision_network(zoo.shufflenet_v2_x0_5, 8), 64, [11], [19], True),
     "squeezenet": (torchvision_network(zoo.squeezenet1_0, 16), 64, [7], [], True),
-    "regnet": (torchvision_network(zoo.regnet_y_400mf, 8), 64, [13], [], True),
+    "regnet": (torchvision_network(zoo.regnet_y_400mf, 16), 64, [13], [], True),
     "convnext": (convnext, 64, [17], [], True),
     "vit": (vit, 32, [17], [], True),
 }

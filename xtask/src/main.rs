@@ -1,5 +1,6 @@
 //! Build chores: `cargo xtask verify` is the one test command.
 
+mod tidy;
 mod verify;
 
 use anyhow::{Result, bail};

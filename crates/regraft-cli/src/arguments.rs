@@ -26,7 +26,7 @@ pub enum Verb {
     Quickstart {
         #[command(flatten)]
         output: Output,
-        /// What computes: flex, ndarray, cuda:0, …
+        /// What computes; `regraft devices` lists what there is.
         #[arg(long, default_value = "auto")]
         device: String,
     },
@@ -74,7 +74,7 @@ pub enum Verb {
         /// Leave out images that cannot be decoded.
         #[arg(long)]
         skip_bad_images: bool,
-        /// What computes.
+        /// What computes; `regraft devices` lists what there is.
         #[arg(long, default_value = "auto")]
         device: String,
         /// Print JSON.
@@ -91,7 +91,7 @@ pub enum Verb {
         /// How many labels an image.
         #[arg(short = 'k', long, default_value_t = 3)]
         top: usize,
-        /// What computes.
+        /// What computes; `regraft devices` lists what there is.
         #[arg(long, default_value = "auto")]
         device: String,
         /// Print JSON.
@@ -111,7 +111,7 @@ pub enum Verb {
         /// Passes to time after one to warm up.
         #[arg(long, default_value_t = 0)]
         repeat: usize,
-        /// What computes.
+        /// What computes; `regraft devices` lists what there is.
         #[arg(long, default_value = "auto")]
         device: String,
         /// Print JSON.

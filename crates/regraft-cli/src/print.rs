@@ -1,5 +1,7 @@
 //! Results on standard output, for people and as JSON.
 
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,9 +9,22 @@ use anyhow::Result;
 use indicatif::HumanDuration;
 use regraft::{Inspection, Pace, RawRun, Report, Score, Summary, Top, backend};
 
+/// A line on standard output.
+pub fn line(what: Arguments<'_>) -> Result<()> {
+    text(format_args!("{what}\n"))
+}
+
+/// Text on standard output; whoever reads it may stop reading, as `head` does.
+pub fn text(what: Arguments<'_>) -> Result<()> {
+    match std::io::stdout().write_fmt(what) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
 /// Pretty JSON.
 pub fn json(value: &impl serde::Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    line(format_args!("{}", serde_json::to_string_pretty(value)?))?;
     Ok(())
 }
 
@@ -20,8 +35,8 @@ fn millions(value: u64) -> String {
 /// `regraft inspect`.
 pub fn inspection(i: &Inspection) -> Result<()> {
     let [channels, height, width] = i.image;
-    println!("{}", i.path.display());
-    println!(
+    line(format_args!("{}", i.path.display()))?;
+    line(format_args!(
         "  written by     {} (opset {})",
         if i.producer.is_empty() {
             "unknown"
@@ -29,9 +44,11 @@ pub fn inspection(i: &Inspection) -> Result<()> {
             &i.producer
         },
         i.opset
-    );
-    println!("  image          {channels} x {height} x {width}");
-    println!(
+    ))?;
+    line(format_args!(
+        "  image          {channels} x {height} x {width}"
+    ))?;
+    line(format_args!(
         "  classes        {}{}",
         i.classes,
         if i.has_labels {
@@ -39,30 +56,33 @@ pub fn inspection(i: &Inspection) -> Result<()> {
         } else {
             ", without labels"
         }
-    );
-    println!(
+    ))?;
+    line(format_args!(
         "  preprocessing  {}",
         if i.has_preprocessing {
             "in the file"
         } else {
             "not in the file"
         }
-    );
-    println!("  parameters     {}", millions(i.parameters as u64));
-    println!(
+    ))?;
+    line(format_args!(
+        "  parameters     {}",
+        millions(i.parameters as u64)
+    ))?;
+    line(format_args!(
         "  computation    {} multiply-accumulates an image ({:.2} GFLOP)",
         millions(i.macs),
         2e-9 * i.macs as f64
-    );
-    println!(
+    ))?;
+    line(format_args!(
         "  normalisation  {} layers with running statistics",
         i.norms
-    );
+    ))?;
     match (&i.head, i.features) {
-        (Ok(value), Some(features)) => {
-            println!("  head           begins after `{value}`, {features} features")
-        }
-        (Err(reason), _) => println!("  head           not found: {reason}"),
+        (Ok(value), Some(features)) => line(format_args!(
+            "  head           begins after `{value}`, {features} features"
+        ))?,
+        (Err(reason), _) => line(format_args!("  head           not found: {reason}"))?,
         _ => {}
     }
     let name = i
@@ -71,77 +91,82 @@ pub fn inspection(i: &Inspection) -> Result<()> {
         .map(|block| block.name.chars().count() + 7)
         .max()
         .unwrap_or(5);
-    println!(
+    line(format_args!(
         "\n  {:<name$}  {:>5}  {:>10}  {:>10}  {:>5}  output",
         "block", "nodes", "parameters", "MACs", "norms"
-    );
+    ))?;
     for block in &i.blocks {
         let label = format!("{}{}", block.name, if block.head { " (head)" } else { "" });
         let output: Vec<String> = block.output.iter().map(usize::to_string).collect();
-        println!(
+        line(format_args!(
             "  {label:<name$}  {:>5}  {:>10}  {:>10}  {:>5}  {}",
             block.nodes,
             block.parameters,
             millions(block.macs),
             block.norms,
             output.join(" x ")
-        );
+        ))?;
     }
     Ok(())
 }
 
 /// The last lines of `regraft plan`.
 pub fn pace(pace: &Pace) -> Result<()> {
-    println!(
+    line(format_args!(
         "time about {}: an image takes {:.1} ms in the trunk{}, {:.1} ms above the cut in a training step (measured here)",
         HumanDuration(Duration::from_secs_f64(pace.seconds.max(1.0))),
         1e3 * pace.trunk_seconds,
         if pace.cached { ", once" } else { "" },
         1e3 * pace.rest_seconds,
-    );
+    ))?;
     Ok(())
 }
 
 /// `regraft train` and `resume`.
 pub fn summary(s: &Summary) -> Result<()> {
     if let (Some(before), Some(after)) = (s.validation_before, s.validation) {
-        println!(
+        line(format_args!(
             "validation accuracy  {:.3} untrained, {:.3} trained ({} images)",
             before.accuracy, after.accuracy, after.images
-        );
+        ))?;
     } else if let Some(after) = s.validation {
-        println!(
+        line(format_args!(
             "validation accuracy  {:.3} ({} images)",
             after.accuracy, after.images
-        );
+        ))?;
     }
     if let Some(Score {
         accuracy, images, ..
     }) = s.test
     {
-        println!("test accuracy        {accuracy:.3} ({images} images)");
+        line(format_args!(
+            "test accuracy        {accuracy:.3} ({images} images)"
+        ))?;
     }
-    println!("best epoch           {} of {}", s.best_epoch, s.epochs);
-    println!(
+    line(format_args!(
+        "best epoch           {} of {}",
+        s.best_epoch, s.epochs
+    ))?;
+    line(format_args!(
         "frozen               {} parameters, each compared with the pretrained bytes: unchanged",
         s.frozen_unchanged
-    );
-    println!("time                 {:.1} s", s.seconds);
-    println!(
+    ))?;
+    line(format_args!("time                 {:.1} s", s.seconds))?;
+    line(format_args!(
         "model                {}",
         s.run.join("model.onnx").display()
-    );
+    ))?;
     Ok(())
 }
 
 /// `regraft eval`.
 pub fn report(r: &Report) -> Result<()> {
-    println!("images    {}", r.images);
-    println!("accuracy  {:.4}", r.accuracy);
+    line(format_args!("images    {}", r.images))?;
+    line(format_args!("accuracy  {:.4}", r.accuracy))?;
     if let Some(top) = r.top_5 {
-        println!("top 5     {top:.4}");
+        line(format_args!("top 5     {top:.4}"))?;
     }
-    println!("loss      {:.4}\n", r.loss);
+    line(format_args!("loss      {:.4}\n", r.loss))?;
     let shown: Vec<usize> = (0..r.classes.len())
         .filter(|&class| {
             r.classes[class].images > 0 || r.confusion.iter().any(|row| row[class] > 0)
@@ -153,25 +178,31 @@ pub fn report(r: &Report) -> Result<()> {
         .max()
         .unwrap_or(5)
         .max(5);
-    println!(
+    line(format_args!(
         "{:<name$}  {:>6}  {:>9}  {:>6}  {:>6}",
         "class", "images", "precision", "recall", "F1"
-    );
+    ))?;
     for &class in &shown {
         let c = &r.classes[class];
-        println!(
+        line(format_args!(
             "{:<name$}  {:>6}  {:>9.3}  {:>6.3}  {:>6.3}",
             c.label, c.images, c.precision, c.recall, c.f1
-        );
+        ))?;
     }
     if shown.len() <= 20 {
-        println!("\nconfusion (rows: true, columns: predicted, in the order above)");
+        line(format_args!(
+            "\nconfusion (rows: true, columns: predicted, in the order above)"
+        ))?;
         for &row in &shown {
             let cells: Vec<String> = shown
                 .iter()
                 .map(|&column| format!("{:>5}", r.confusion[row][column]))
                 .collect();
-            println!("{:<name$} {}", r.classes[row].label, cells.join(""));
+            line(format_args!(
+                "{:<name$} {}",
+                r.classes[row].label,
+                cells.join("")
+            ))?;
         }
     }
     Ok(())
@@ -184,7 +215,7 @@ pub fn predictions(paths: &[PathBuf], predictions: &[Vec<Top>]) -> Result<()> {
             .iter()
             .map(|t| format!("{} {:.1} %", t.label, 100.0 * t.probability))
             .collect();
-        println!("{}: {}", path.display(), list.join(", "));
+        line(format_args!("{}: {}", path.display(), list.join(", ")))?;
     }
     Ok(())
 }
@@ -200,19 +231,22 @@ pub fn prediction_list(paths: &[PathBuf], predictions: &[Vec<Top>]) -> Vec<serde
 
 /// `regraft run`.
 pub fn raw(run: &RawRun, output: Option<&Path>) -> Result<()> {
-    println!("output {:?}", run.shape);
+    line(format_args!("output {:?}", run.shape))?;
     match output {
-        Some(path) => println!("written to {}", path.display()),
-        None => println!("{:?}", &run.values[..run.values.len().min(10)]),
+        Some(path) => line(format_args!("written to {}", path.display()))?,
+        None => line(format_args!(
+            "{:?}",
+            &run.values[..run.values.len().min(10)]
+        ))?,
     }
     if !run.seconds.is_empty() {
         let mut sorted = run.seconds.clone();
         sorted.sort_by(f64::total_cmp);
-        println!(
+        line(format_args!(
             "median of {} passes: {:.4} s",
             sorted.len(),
             sorted[sorted.len() / 2]
-        );
+        ))?;
     }
     Ok(())
 }
@@ -246,7 +280,10 @@ pub fn devices(as_json: bool) -> Result<()> {
             Some(devices) if devices.is_empty() => "no device found".to_owned(),
             Some(devices) => devices.join(", "),
         };
-        println!("{:<8}  {:<28}  {state}", plugin.name, plugin.summary);
+        line(format_args!(
+            "{:<8}  {:<28}  {state}",
+            plugin.name, plugin.summary
+        ))?;
     }
     Ok(())
 }

@@ -7,6 +7,9 @@ use regraft::Event;
 
 use crate::verbs::Talk;
 
+/// About as many epoch lines as a run prints.
+const LINES: usize = 20;
+
 /// Turns events into bars and lines on standard error.
 pub struct Progress {
     talk: Talk,
@@ -104,6 +107,14 @@ impl Progress {
                     }
                     _ => String::new(),
                 };
+                // Long runs get a line every few epochs; all of them are in the run folder.
+                let every = self.epochs.div_ceil(LINES).max(1);
+                let shown = self.talk == Talk::Verbose
+                    || epoch.epoch.is_multiple_of(every)
+                    || epoch.epoch == self.epochs;
+                if !shown {
+                    return;
+                }
                 self.line(&format!(
                     "epoch {:>3}/{}  loss {:.3} accuracy {:.3}{validation}  {:.0} images/s  {:.1} s{}",
                     epoch.epoch,

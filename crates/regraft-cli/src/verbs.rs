@@ -148,7 +148,7 @@ fn plan(arguments: &RecipeArguments, json: bool) -> Result<()> {
     for warning in &prepared.warnings {
         eprintln!("warning: {warning}");
     }
-    print!("{}", prepared.table());
+    print::text(format_args!("{}", prepared.table()))?;
     print::pace(&pace)
 }
 

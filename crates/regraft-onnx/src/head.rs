@@ -59,6 +59,8 @@ pub enum HeadKind {
 const PREFIX: &str = "head";
 /// Name of a new head's output.
 const LOGITS: &str = "logits";
+/// Standard deviation of a new classifier's weights, as torchvision's VGG and MobileNet start theirs.
+const CLASSIFIER_DEVIATION: f32 = 0.01;
 
 /// Finds the head by structure.
 pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
@@ -185,7 +187,9 @@ fn site_after(graph: &Graph, name: &str) -> Result<HeadSite, Error> {
 /// The model with a new head and labels; with [`HeadKind::Keep`], its own head and the labels.
 ///
 /// The new output is called `logits`, `[N, classes]`, without softmax. Nodes and initializers that only the old head used
-/// are gone; all others keep their names. New initial weights are uniform in +-1/sqrt(fan-in), drawn from `seed`.
+/// are gone; all others keep their names. A new classifier's initial weights are small and its biases zero, so that no class
+/// is favoured at first and little noise reaches the trunk; a hidden layer's keep the activations' scale (He 2015). All are
+/// drawn from `seed`.
 ///
 /// # Errors
 /// When the head cannot be found, or kept, or `at` names no cut.
@@ -243,11 +247,14 @@ pub fn replace(model: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, E
     }
     let logits = match spec.kind {
         HeadKind::Mlp { hidden } => {
-            value = builder.linear("fc1", &value, site.features, hidden);
+            let he = (2.0 / site.features as f32).sqrt();
+            value = builder.linear("fc1", &value, site.features, hidden, he);
             value = builder.node("Relu", "relu", &[&value], vec![]);
-            builder.linear("fc2", &value, hidden, classes)
+            builder.linear("fc2", &value, hidden, classes, CLASSIFIER_DEVIATION)
         }
-        HeadKind::Linear | HeadKind::Keep => builder.linear("fc", &value, site.features, classes),
+        HeadKind::Linear | HeadKind::Keep => {
+            builder.linear("fc", &value, site.features, classes, CLASSIFIER_DEVIATION)
+        }
     };
     let free = !file
         .node
@@ -358,13 +365,20 @@ impl HeadBuilder {
         output
     }
 
-    /// A linear layer with PyTorch's default initialisation: weight and bias uniform in +-1/sqrt(fan-in).
-    fn linear(&mut self, name: &str, input: &str, inputs: usize, outputs: usize) -> String {
-        let bound = 1.0 / (inputs as f32).sqrt();
+    /// A linear layer with uniform weights of the given standard deviation and zero biases.
+    fn linear(
+        &mut self,
+        name: &str,
+        input: &str,
+        inputs: usize,
+        outputs: usize,
+        deviation: f32,
+    ) -> String {
+        let bound = deviation * 3f32.sqrt();
         let weight_name = format!("{}.{name}.weight", self.prefix);
         let bias_name = format!("{}.{name}.bias", self.prefix);
         let weight = self.random.uniform(outputs * inputs, bound);
-        let bias = self.random.uniform(outputs, bound);
+        let bias = vec![0.0; outputs];
         self.initializers.push(tensor::float_proto(
             &weight_name,
             &[outputs, inputs],

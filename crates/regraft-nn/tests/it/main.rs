@@ -1,4 +1,5 @@
 //! Networks from real files against ONNX Runtime, and the trunk and the rest against each other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod goldens;
 mod real_models;

@@ -1,0 +1,61 @@
+//! ResNet, VGG, Inception and EfficientNet with real weights: each imports, gets a new head, trains at two depths, and
+//! exports. Skipped, with a line that says so, where the models do not lie beside the repository.
+
+use regraft::onnx::{Graph, ImportOptions, Model};
+
+use crate::{images, recipe, root, run};
+
+fn check(stem: &str, last_block: &str) {
+    let model = root().join("../shared/models").join(format!("{stem}.onnx"));
+    if !model.exists() {
+        println!("skipped: {stem}.onnx does not lie beside the repository");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = images(folder.path());
+    for policy in ["feature-extractor", "{ last-blocks = 1 }"] {
+        let words = [
+            &format!("freeze.policy={policy}"),
+            "data.preprocess.size=96",
+            "data.preprocess.resize=96",
+        ];
+        let out = folder.path().join(policy);
+        let (prepared, summary) = run(&recipe(&model, &data, &words), &out);
+        assert!(summary.trained >= 2 && summary.frozen_unchanged > 0);
+        if policy != "feature-extractor" {
+            let phase = &prepared.plan.phases[0];
+            let names = phase.parameters.iter().filter(|p| p.trained);
+            let below: Vec<&str> = names
+                .map(|p| p.name.as_str())
+                .filter(|name| !name.starts_with("head"))
+                .collect();
+            assert!(
+                !below.is_empty() && below.iter().all(|name| name.contains(last_block)),
+                "{below:?}"
+            );
+        }
+        let written = Model::open(&out.join("model.onnx")).unwrap();
+        let graph = Graph::import(&written, &ImportOptions::default()).unwrap();
+        assert_eq!(graph.classes(), 5);
+    }
+}
+
+#[test]
+fn efficientnet_fine_tunes() {
+    check("efficientnet-lite0-imagenet", "_conv_head");
+}
+
+#[test]
+fn resnet_fine_tunes() {
+    check("resnet50-half-moderation", "Conv");
+}
+
+#[test]
+fn vgg_fine_tunes() {
+    check("vgg16-brain-mri", "block5_conv3");
+}
+
+#[test]
+fn inception_fine_tunes() {
+    check("inception-v3-moderation", "conv2d");
+}

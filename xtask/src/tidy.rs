@@ -1,0 +1,101 @@
+//! What people forget and a compiler does not see: layering, backend names, traces of the machine a file was written on.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use xshell::{Shell, cmd};
+
+/// Crates that know nothing of each other, whoever needs them.
+const APART: [&str; 3] = ["regraft-onnx", "regraft-freeze", "regraft-data"];
+/// Names that belong to the plugin crates and the table that lists them.
+const BACKENDS: [&str; 4] = ["flex", "ndarray", "cuda", "wgpu"];
+/// Where a backend may be named.
+const PLUGINS: &str = "crates/regraft-backend";
+
+pub fn run(shell: &Shell) -> Result<()> {
+    let mut faults = Vec::new();
+    layers(shell, &mut faults)?;
+    for file in cmd!(shell, "git ls-files").quiet().read()?.lines() {
+        let Ok(text) = std::fs::read_to_string(shell.current_dir().join(file)) else {
+            continue;
+        };
+        traces(file, &text, &mut faults);
+        if is_source(file) {
+            backend_names(file, &text, &mut faults);
+            opening(file, &text, &mut faults);
+        }
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", faults.join("\n"))
+}
+
+/// Code of a crate, tests apart.
+fn is_source(file: &str) -> bool {
+    let rust = Path::new(file).extension().is_some_and(|end| end == "rs");
+    rust && file.contains("/src/")
+}
+
+fn layers(shell: &Shell, faults: &mut Vec<String>) -> Result<()> {
+    for name in APART {
+        let format = "{p}";
+        let tree = cmd!(
+            shell,
+            "cargo tree -p {name} -e normal --prefix none --format {format}"
+        )
+        .quiet()
+        .read()?;
+        for other in APART.iter().filter(|other| **other != name) {
+            if tree
+                .lines()
+                .any(|line| line.starts_with(&format!("{other} ")))
+            {
+                faults.push(format!(
+                    "{name} depends on {other}; they know nothing of each other"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn backend_names(file: &str, text: &str, faults: &mut Vec<String>) {
+    if file.starts_with(PLUGINS) || file.starts_with("xtask/") {
+        return;
+    }
+    let code = text.lines().enumerate().filter(|(_, line)| {
+        let line = line.trim_start();
+        !line.starts_with("//")
+    });
+    for (number, line) in code {
+        let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
+        if let Some(name) = words.find(|word| BACKENDS.contains(word)) {
+            faults.push(format!(
+                "{file}:{}: names the backend `{name}` outside its plugin",
+                number + 1
+            ));
+        }
+    }
+}
+
+/// Files open with a sentence on what they are for.
+fn opening(file: &str, text: &str, faults: &mut Vec<String>) {
+    if !text.starts_with("//! ") {
+        faults.push(format!("{file}: does not open with a `//!` sentence"));
+    }
+}
+
+/// Paths of the machine, which mean nothing elsewhere.
+fn traces(file: &str, text: &str, faults: &mut Vec<String>) {
+    let home = ["/", "root", "/"].concat();
+    let work = ["/", "work", "/"].concat();
+    for (number, line) in text.lines().enumerate() {
+        if line.contains(&home) || line.contains(&work) {
+            faults.push(format!(
+                "{file}:{}: holds a path of one machine",
+                number + 1
+            ));
+        }
+    }
+}
