@@ -9,14 +9,16 @@ output folder, per network NAME:
                              frozen/loss, frozen/grad/P    batch norm by running statistics
                              updated/loss, updated/grad/P  batch norm by the batch's own (networks with batch norm)
                              updated/running/B             running statistics after that one step
-                             sgd3/P, sgd3/B                after 3 steps of SGD (lr 0.05, momentum 0.9), updated mode
+                             sgd3/P, sgd3/B                after 3 steps of SGD (lr 0.001, momentum 0.9), updated mode
                                                            where there is batch norm
-    NAME.folded.safetensors  the same for the network with batch norm folded into its convolutions
+    NAME.folded.safetensors  the same for the network with batch norm folded into its convolutions, as the two
+                             files that follow have it
     NAME.kept-OPSET.onnx     TorchScript exporter, TrainingMode.PRESERVE, nothing folded: batch norm kept
     NAME.folded-OPSET.onnx   TorchScript exporter as people use it: batch norm folded into convolutions
-    NAME.dynamo.onnx         torch.export exporter, as torch writes it by default
+    NAME.dynamo.onnx         torch.export exporter, as torch writes it by default: folded too
 
-References are computed in double precision and stored as float32. Networks are torchvision's own, built
+References are computed in double precision and stored as float32. Of several seeds the first is taken with which no
+reference depends on how float32 rounds: a ReLU's input near zero can switch a whole gradient on or off. Networks are torchvision's own, built
 with every channel count divided by the given factor; weights are seeded, He-normal, with random batch
 norm scales and shifts and running statistics measured on random images; dropout is off.
 
@@ -46,7 +48,8 @@ from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.efficientnet import MBConvConfig
 
 CLASSES = 5
-BATCH = 4
+ROBUST = 2e-4  # of a reference's largest value
+BATCH = 6
 
 
 @contextmanager
@@ -175,31 +178,30 @@ def vit():
 # name: (build, image size, opsets with batch norm kept, opsets folded, dynamo)
 NETWORKS = {
     "resnet18": (torchvision_network(zoo.resnet18, 32), 64, [7, 9, 11, 13, 17, 20], [12, 18], True),
-    "resnet50": (torchvision_network(zoo.resnet50, 32), 64, [13], [], True),
-    "preactivation": (PreActivationResNet, 32, [11], [17], True),
-    "vgg11_bn": (vgg(zoo.vgg11_bn, 32), 64, [8], [], True),
+    "resnet50": (torchvision_network(zoo.resnet50, 32), 64, [13], [], False),
+    "preactivation": (PreActivationResNet, 32, [11], [], False),
+    "vgg11_bn": (vgg(zoo.vgg11_bn, 32), 64, [8], [], False),
     "vgg16": (vgg(zoo.vgg16, 32), 64, [10], [], True),
     "googlenet": (
         torchvision_network(zoo.googlenet, 16, aux_logits=False, transform_input=True, init_weights=False),
         64,
         [14],
         [],
-        True,
+        False,
     ),
     "inception_v3": (
         torchvision_network(zoo.inception_v3, 16, aux_logits=False, transform_input=False, init_weights=False),
         96,
         [15],
         [],
-        True,
+        False,
     ),
     "densenet": (densenet, 64, [16], [9], True),
     "mobilenet_v2": (torchvision_network(zoo.mobilenet_v2, 16), 64, [12], [15], True),
-    "mobilenet_v3": (torchvision_network(zoo.mobilenet_v3_small, 16), 64, [14], [], True),
-    "efficientnet": (efficientnet, 64, [18], [], True),
-    "shufflenet_v2": (torchvision_network(zoo.shufflenet_v2_x0_5, 8), 64, [11], [19], True),
+    "mobilenet_v3": (torchvision_network(zoo.mobilenet_v3_small, 16), 64, [14], [], False),
+    "efficientnet": (efficientnet, 64, [18], [], False),
+    "shufflenet_v2": (torchvision_network(zoo.shufflenet_v2_x0_5, 8), 64, [11], [], True),
     "squeezenet": (torchvision_network(zoo.squeezenet1_0, 16), 64, [7], [], True),
-    "regnet": (torchvision_network(zoo.regnet_y_400mf, 16), 64, [13], [], True),
     "convnext": (convnext, 64, [17], [], True),
     "vit": (vit, 32, [17], [], True),
 }
@@ -207,17 +209,24 @@ NETWORKS = {
 NORMS = (nn.BatchNorm2d,)
 
 
-def prepare(build, size):
+def prepare(build, size, seed):
     """The network in eval mode, a batch of images and their labels; the same on every run."""
-    torch.manual_seed(20240607)
+    torch.manual_seed(seed)
     network = build()
     with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("layer_scale"):
+                parameter.uniform_(0.3, 0.7)
         for module in network.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     module.bias.normal_(0.0, 0.1)
             elif isinstance(module, NORMS):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0.3, 0.2)
+            elif isinstance(module, nn.LayerNorm):
+                # Equal initial values would be shared between layers by the exporter.
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0.0, 0.2)
             elif isinstance(module, nn.Dropout):
@@ -253,10 +262,9 @@ def set_mode(network, updated):
             module.train()
 
 
-def references(network, images, labels):
-    """Everything of NAME.safetensors, computed in double precision."""
-    network = copy.deepcopy(network).double()
-    images = images.double()
+def compute(network, images, labels):
+    """Everything of NAME.safetensors, in the precision of `images`."""
+    network = copy.deepcopy(network).to(images.dtype)
     normed = any(isinstance(module, NORMS) for module in network.modules())
     found = {"input": images, "labels": labels, "logits": network(images).detach()}
     for mode in ["frozen", "updated"] if normed else ["frozen"]:
@@ -272,17 +280,54 @@ def references(network, images, labels):
                 found[f"updated/running/{name}"] = buffer
     trial = copy.deepcopy(network)
     set_mode(trial, normed)
-    optimizer = torch.optim.SGD(trial.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(trial.parameters(), lr=0.001, momentum=0.9)
     for _ in range(3):
         optimizer.zero_grad()
         F.cross_entropy(trial(images), labels).backward()
         optimizer.step()
     for name, value in [*trial.named_parameters(), *buffers(trial).items()]:
         found[f"sgd3/{name}"] = value.detach()
-    return {
-        name: value.clone().contiguous() if value.dtype == torch.int64 else value.detach().float().contiguous()
-        for name, value in found.items()
-    }
+    return found
+
+
+def nudged(network, images):
+    """The same in double precision, everything moved by about as much as float32 rounds."""
+    network, images = copy.deepcopy(network).double(), images.double()
+    with torch.no_grad():
+        for value in [*network.parameters(), images]:
+            value *= 1 + 3e-7 * torch.randn_like(value)
+    return network, images
+
+
+def references(network, images, labels):
+    """The references, and how far rounding could move them: (share of the largest value, name).
+
+    A ReLU's input near zero or a batch norm over nearly equal values makes a gradient depend on the last bit.
+    """
+    exact = compute(network, images.double(), labels)
+    worst = (0.0, "")
+    for _ in range(3):
+        moved = compute(*nudged(network, images), labels)
+        for name in exact.keys() - {"input", "labels"}:
+            scale = max(float(exact[name].abs().max()), 1e-3)
+            worst = max(worst, (float((exact[name] - moved[name]).abs().max()) / scale, name))
+    return exact, worst
+
+
+def well_conditioned(build, size, versions):
+    """The first seed whose references rounding cannot move noticeably, with all that follows from it."""
+    best = None
+    for seed in range(40):
+        network, images, labels = prepare(build, size, seed)
+        found = {}
+        for suffix, make in versions.items():
+            found[suffix] = references(make(network, images), images, labels)
+        worst = max(worst for _, worst in found.values())
+        if best is None or worst < best[0]:
+            best = (worst, seed, network, images, {suffix: exact for suffix, (exact, _) in found.items()})
+        if worst[0] < ROBUST:
+            break
+    return best
 
 
 def folded(network, images):
@@ -345,11 +390,16 @@ def main():
     failed = 0
     for name in arguments.only:
         build, size, kept_opsets, folded_opsets, dynamo = NETWORKS[name]
-        network, images, labels = prepare(build, size)
-        save_file(references(network, images, labels), arguments.out / f"{name}.safetensors")
-        if folded_opsets:
-            reference = references(folded(network, images), images, labels)
-            save_file(reference, arguments.out / f"{name}.folded.safetensors")
+        normed = any(isinstance(module, NORMS) for module in build().modules())
+        versions = {"": lambda network, images: network} if kept_opsets or not normed else {}
+        if normed and (folded_opsets or dynamo):
+            versions[".folded"] = folded
+        worst, seed, network, images, found = well_conditioned(build, size, versions)
+        print(f"     {name}: seed {seed}, rounding moves at most {worst[0]:.0e} ({worst[1]})", flush=True)
+        for suffix, exact in found.items():
+            stored = {key: value if key == "labels" else value.float() for key, value in exact.items()}
+            stored = {key: value.clone().contiguous() for key, value in stored.items()}
+            save_file(stored, arguments.out / f"{name}{suffix}.safetensors")
         preserve = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
         jobs = [(f"kept-{opset}", preserve | {"opset_version": opset}) for opset in kept_opsets]
         jobs += [(f"folded-{opset}", {"opset_version": opset}) for opset in folded_opsets]

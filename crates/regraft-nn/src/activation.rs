@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::Error;
 
-/// An activation or parameter of rank 1 to 4.
+/// An activation or parameter of rank 1 to 5.
 #[derive(Debug, Clone)]
 pub enum Activation {
     /// A vector.
@@ -15,6 +15,8 @@ pub enum Activation {
     R3(Tensor<3>),
     /// `[N, C, H, W]`.
     R4(Tensor<4>),
+    /// Five dimensions: channel groups being shuffled, attention heads.
+    R5(Tensor<5>),
 }
 
 /// Applies a rank-preserving expression to the tensor inside; a function cannot, for it cannot be generic in its argument.
@@ -33,6 +35,9 @@ macro_rules! each_rank {
             $crate::activation::Activation::R4($tensor) => {
                 $crate::activation::Activation::R4($body)
             }
+            $crate::activation::Activation::R5($tensor) => {
+                $crate::activation::Activation::R5($body)
+            }
         }
     };
 }
@@ -42,7 +47,7 @@ impl Activation {
     /// A tensor of the given shape; a shape without dimensions becomes `[1]`.
     ///
     /// # Errors
-    /// When the shape has more than four dimensions.
+    /// When the shape has more than five dimensions.
     pub fn from_values(values: Vec<f32>, shape: &[usize], device: &Device) -> Result<Self, Error> {
         let shape = if shape.is_empty() { &[1][..] } else { shape };
         let data = TensorData::new(values, shape.to_vec());
@@ -51,6 +56,7 @@ impl Activation {
             2 => Self::R2(Tensor::from_data(data, device)),
             3 => Self::R3(Tensor::from_data(data, device)),
             4 => Self::R4(Tensor::from_data(data, device)),
+            5 => Self::R5(Tensor::from_data(data, device)),
             rank => {
                 return Err(Error::Device {
                     reason: format!("tensors of {rank} dimensions are not supported"),
@@ -66,6 +72,7 @@ impl Activation {
             Self::R2(tensor) => tensor.dims().to_vec(),
             Self::R3(tensor) => tensor.dims().to_vec(),
             Self::R4(tensor) => tensor.dims().to_vec(),
+            Self::R5(tensor) => tensor.dims().to_vec(),
         }
     }
 
@@ -79,6 +86,7 @@ impl Activation {
             Self::R2(tensor) => tensor.into_data(),
             Self::R3(tensor) => tensor.into_data(),
             Self::R4(tensor) => tensor.into_data(),
+            Self::R5(tensor) => tensor.into_data(),
         };
         data.try_into_vec::<f32>().map_err(|error| Error::Device {
             reason: format!("{error:?}"),
@@ -92,6 +100,7 @@ impl Activation {
             Self::R2(tensor) => reshape(tensor, shape),
             Self::R3(tensor) => reshape(tensor, shape),
             Self::R4(tensor) => reshape(tensor, shape),
+            Self::R5(tensor) => reshape(tensor, shape),
         }
     }
 
@@ -112,6 +121,7 @@ fn reshape<const D: usize>(tensor: Tensor<D>, shape: &[usize]) -> Option<Activat
         [a, b] => Activation::R2(tensor.reshape([a, b])),
         [a, b, c] => Activation::R3(tensor.reshape([a, b, c])),
         [a, b, c, d] => Activation::R4(tensor.reshape([a, b, c, d])),
+        [a, b, c, d, e] => Activation::R5(tensor.reshape([a, b, c, d, e])),
         _ => return None,
     })
 }

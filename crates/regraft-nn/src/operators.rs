@@ -81,6 +81,11 @@ pub(crate) fn compute(
         ),
         Op::MatMul => product(first, operands.next()),
         Op::BatchNorm(_) => None,
+        Op::LayerNorm { epsilon } => {
+            let scale = operands.next();
+            layer_norm(*epsilon, first, scale, operands.next())
+        }
+        Op::Expand => expand(first, shape),
         Op::Activation(activation) => {
             Some(each_rank!(first, tensor => elementwise(*activation, tensor)))
         }
@@ -216,6 +221,7 @@ fn product(left: Activation, right: Option<Activation>) -> Option<Activation> {
         (Activation::R2(a), Activation::R2(b)) => Some(Activation::R2(a.matmul(b))),
         (Activation::R3(a), Activation::R3(b)) => Some(Activation::R3(a.matmul(b))),
         (Activation::R4(a), Activation::R4(b)) => Some(Activation::R4(a.matmul(b))),
+        (Activation::R5(a), Activation::R5(b)) => Some(Activation::R5(a.matmul(b))),
         _ => None,
     }
 }
@@ -258,6 +264,7 @@ fn binary_op(operator: Binary, left: Activation, right: Activation) -> Option<Ac
         (Activation::R2(a), Activation::R2(b)) => Some(Activation::R2(combine(operator, a, b))),
         (Activation::R3(a), Activation::R3(b)) => Some(Activation::R3(combine(operator, a, b))),
         (Activation::R4(a), Activation::R4(b)) => Some(Activation::R4(combine(operator, a, b))),
+        (Activation::R5(a), Activation::R5(b)) => Some(Activation::R5(combine(operator, a, b))),
         _ => None,
     }
 }
@@ -355,8 +362,51 @@ fn concat(
             }
             Some(Activation::R4(Tensor::cat(parts, axis)))
         }
+        Activation::R5(first) => {
+            let mut parts = vec![first];
+            for part in rest {
+                let Activation::R5(part) = part else {
+                    return None;
+                };
+                parts.push(part);
+            }
+            Some(Activation::R5(Tensor::cat(parts, axis)))
+        }
         Activation::R1(_) => None,
     }
+}
+
+/// `(x - mean) / sqrt(variance + epsilon) * scale + shift` over the last axis.
+fn layer_norm(
+    epsilon: f64,
+    input: Activation,
+    scale: Option<Activation>,
+    shift: Option<Activation>,
+) -> Option<Activation> {
+    let rank = input.dims().len();
+    let centred = each_rank!(input, x => {
+        let mean = x.clone().mean_dim(rank - 1);
+        x - mean
+    });
+    let normalised = each_rank!(centred, x => {
+        let variance = (x.clone() * x.clone()).mean_dim(rank - 1);
+        x * variance.add_scalar(epsilon).sqrt().recip()
+    });
+    let scaled = binary_op(Binary::Mul, normalised, scale?)?;
+    match shift {
+        Some(shift) => binary_op(Binary::Add, scaled, shift),
+        None => Some(scaled),
+    }
+}
+
+fn expand(input: Activation, shape: &[usize]) -> Option<Activation> {
+    let input = with_rank(input, shape.len())?;
+    Some(match (input, shape) {
+        (Activation::R2(t), &[a, b]) => Activation::R2(t.expand([a, b])),
+        (Activation::R3(t), &[a, b, c]) => Activation::R3(t.expand([a, b, c])),
+        (Activation::R4(t), &[a, b, c, d]) => Activation::R4(t.expand([a, b, c, d])),
+        _ => return None,
+    })
 }
 
 fn transpose(perm: &[usize], value: Activation) -> Option<Activation> {
@@ -371,6 +421,13 @@ fn transpose(perm: &[usize], value: Activation) -> Option<Activation> {
             axis(1),
             axis(2),
             axis(3),
+        ]))),
+        (Activation::R5(tensor), 5) => Some(Activation::R5(tensor.permute([
+            axis(0),
+            axis(1),
+            axis(2),
+            axis(3),
+            axis(4),
         ]))),
         _ => None,
     }

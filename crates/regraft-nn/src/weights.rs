@@ -17,6 +17,8 @@ pub enum Weight {
     R3(Param<burn::tensor::Tensor<3>>),
     /// A convolution's weight.
     R4(Param<burn::tensor::Tensor<4>>),
+    /// Five dimensions.
+    R5(Param<burn::tensor::Tensor<5>>),
 }
 
 /// The trainable rest's parameters, in the order given to [`Weights::new`].
@@ -56,6 +58,9 @@ impl Weights {
                     Activation::R4(t) => {
                         Weight::R4(Param::initialized(id, t).set_require_grad(trained))
                     }
+                    Activation::R5(t) => {
+                        Weight::R5(Param::initialized(id, t).set_require_grad(trained))
+                    }
                 })
             })
             .collect::<Result<_, Error>>()?;
@@ -71,6 +76,7 @@ impl Weights {
                 Weight::R2(param) => (param.id, 2),
                 Weight::R3(param) => (param.id, 3),
                 Weight::R4(param) => (param.id, 4),
+                Weight::R5(param) => (param.id, 5),
             })
             .collect()
     }
@@ -81,6 +87,7 @@ impl Weights {
             Weight::R2(param) => Activation::R2(param.val()),
             Weight::R3(param) => Activation::R3(param.val()),
             Weight::R4(param) => Activation::R4(param.val()),
+            Weight::R5(param) => Activation::R5(param.val()),
         }
     }
 }

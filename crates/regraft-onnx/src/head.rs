@@ -6,10 +6,11 @@
 
 use std::collections::HashSet;
 
-use onnx_ir::{AttributeProto, AttributeType, NodeProto, TensorProto};
+use onnx_ir::{AttributeProto, AttributeType, GraphProto, NodeProto, TensorProto};
 
 use crate::error::{Error, nearest};
 use crate::graph::{Dim, Graph, Input, Node, ValueId};
+use crate::import::ImportOptions;
 use crate::metadata;
 use crate::model::Model;
 use crate::op::Op;
@@ -186,29 +187,50 @@ fn site_after(graph: &Graph, name: &str) -> Result<HeadSite, Error> {
 
 /// The model with a new head and labels; with [`HeadKind::Keep`], its own head and the labels.
 ///
-/// The new output is called `logits`, `[N, classes]`, without softmax. Nodes and initializers that only the old head used
-/// are gone; all others keep their names. A new classifier's initial weights are small and its biases zero, so that no class
-/// is favoured at first and little noise reaches the trunk; a hidden layer's keep the activations' scale (He 2015). All are
-/// drawn from `seed`.
+/// [`cut`] and [`graft`] in one; take them apart to change the image size in between.
 ///
 /// # Errors
 /// When the head cannot be found, or kept, or `at` names no cut.
 pub fn replace(model: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, Error> {
     if spec.kind == HeadKind::Keep {
-        if graph.classes() != spec.labels.len() {
-            return Err(Error::Head {
-                reason: format!(
-                    "the model's own head has {} classes, the data has {}; use head `linear`",
-                    graph.classes(),
-                    spec.labels.len()
-                ),
-            });
-        }
-        let mut kept = model.clone();
-        metadata::set_labels(&mut kept, &spec.labels);
-        return Ok(kept);
+        return keep(model, graph, &spec.labels);
     }
-    let site = match &spec.at {
+    let headless = cut(model, graph, spec.at.as_deref())?;
+    let options = ImportOptions {
+        image_size: Some([graph.image_shape()[1], graph.image_shape()[2]]),
+    };
+    let trunk = Graph::import(&headless, &options)?;
+    graft(&headless, &trunk, spec)
+}
+
+/// The model with its own head and other labels for the same number of classes.
+///
+/// # Errors
+/// When the number of classes differs.
+pub fn keep(model: &Model, graph: &Graph, labels: &[String]) -> Result<Model, Error> {
+    if graph.classes() != labels.len() {
+        return Err(Error::Head {
+            reason: format!(
+                "the model's own head has {} classes, the data has {}; use head `linear`",
+                graph.classes(),
+                labels.len()
+            ),
+        });
+    }
+    let mut kept = model.clone();
+    metadata::set_labels(&mut kept, labels);
+    Ok(kept)
+}
+
+/// The model without its head: its output is the feature, `[N, F]` or `[N, C, H, W]`.
+///
+/// `at` names the node after which to cut, instead of where the head was found. Nodes and initializers that only the head
+/// used are gone; all others keep their names.
+///
+/// # Errors
+/// When the head cannot be found, or `at` names no cut.
+pub fn cut(model: &Model, graph: &Graph, at: Option<&str>) -> Result<Model, Error> {
+    let site = match at {
         Some(name) => site_after(graph, name)?,
         None => graph.head.clone().map_err(|reason| Error::Head {
             reason: format!("no head was found: {reason}; name the node to cut after with `head = {{ at = \"…\" }}`"),
@@ -216,10 +238,8 @@ pub fn replace(model: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, E
     };
     let mut proto = model.proto.clone();
     let file = proto.graph.mut_or_insert_default();
-
-    // What the feature needs stays; the old head goes, with the weights that only it used.
-    let feature_name = graph.value(site.feature).name.clone();
-    let needed = needed_by(&file.node, &feature_name);
+    let feature = graph.value(site.feature).name.clone();
+    let needed = needed_by(&file.node, &feature);
     let mut index = 0;
     file.node.retain(|_| {
         index += 1;
@@ -237,10 +257,27 @@ pub fn replace(model: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, E
         .retain(|input| input.name == image || used.contains(&input.name));
     file.value_info.retain(|value| used.contains(&value.name));
     file.quantization_annotation.clear();
+    let shape = &graph.value(site.feature).shape;
+    declare_output(file, &feature, shape)?;
+    Model::from_proto(proto)
+}
 
+/// A headless model with a new head and labels.
+///
+/// The new output is called `logits`, `[N, classes]`, without softmax. A new classifier's initial weights are small and its
+/// biases zero, so that no class is favoured at first and little noise reaches the trunk; a hidden layer's keep the
+/// activations' scale (He 2015). All are drawn from `seed`.
+///
+/// # Errors
+/// When the model's output is no feature a head can take.
+pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, Error> {
+    let site =
+        site(graph, graph.output, graph.nodes.len()).map_err(|reason| Error::Head { reason })?;
+    let mut proto = headless.proto.clone();
+    let file = proto.graph.mut_or_insert_default();
     let mut builder = HeadBuilder::new(&file.node, &file.initializer, spec.seed);
     let classes = spec.labels.len();
-    let mut value = feature_name;
+    let mut value = graph.output_name.clone();
     if site.spatial {
         value = builder.node("GlobalAveragePool", "pool", &[&value], vec![]);
         value = builder.node("Flatten", "flatten", &[&value], vec![]);
@@ -269,23 +306,33 @@ pub fn replace(model: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, E
     };
     file.node.extend(builder.nodes);
     file.initializer.extend(builder.initializers);
+    declare_output(file, &logits, &[Dim::Batch, Dim::Fixed(classes)])?;
+    let mut grafted = Model::from_proto(proto)?;
+    metadata::set_labels(&mut grafted, &spec.labels);
+    Ok(grafted)
+}
+
+/// Makes `name`, a float tensor of `shape`, the file's output.
+fn declare_output(file: &mut GraphProto, name: &str, shape: &[Dim]) -> Result<(), Error> {
     let Some(output) = file.output.first_mut() else {
         return Err(Error::Head {
             reason: "the model has no output".to_owned(),
         });
     };
-    output.name = logits;
+    name.clone_into(&mut output.name);
     let tensor_type = output.type_.mut_or_insert_default().mut_tensor_type();
     tensor_type.elem_type = tensor::FLOAT;
     let dims = &mut tensor_type.shape.mut_or_insert_default().dim;
     dims.clear();
-    dims.extend([Default::default(), Default::default()]);
-    dims[0].set_dim_param("N".to_owned());
-    dims[1].set_dim_value(classes as i64);
-
-    let mut grafted = Model::from_proto(proto)?;
-    metadata::set_labels(&mut grafted, &spec.labels);
-    Ok(grafted)
+    for extent in shape {
+        dims.push(Default::default());
+        match (dims.last_mut(), extent) {
+            (Some(dim), Dim::Batch) => dim.set_dim_param("N".to_owned()),
+            (Some(dim), Dim::Fixed(extent)) => dim.set_dim_value(*extent as i64),
+            (None, _) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Which nodes the value `name` depends on.

@@ -17,7 +17,13 @@ pub(crate) fn canonical(
     role: Role,
     taken: &mut HashSet<String>,
 ) -> String {
-    let name = if is_dotted_path(initializer) {
+    // torch.export's optimiser calls the bias that it folds out of a batch norm after the weight.
+    let folded_bias = initializer
+        .strip_suffix(".weight_bias")
+        .filter(|_| role == Role::Bias);
+    let name = if let Some(module) = folded_bias.filter(|module| !module.is_empty()) {
+        format!("{module}.bias")
+    } else if is_dotted_path(initializer) {
         initializer.to_owned()
     } else {
         match scope(node) {
@@ -33,11 +39,14 @@ pub(crate) fn canonical(
     unique(name, taken)
 }
 
-/// `a.b.c` of identifiers; one word alone (`fc_weight`) or a tool's counter (`onnx::Conv_193`, `val_12`) is none.
+/// `a.b.c` of identifiers (RegNet's have hyphens); one word alone (`fc_weight`) or a tool's counter (`onnx::Conv_193`, `val_12`) is none.
 fn is_dotted_path(name: &str) -> bool {
     name.contains('.')
         && name.split('.').all(|part| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            !part.is_empty()
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
         })
 }
 
@@ -61,21 +70,13 @@ pub(crate) fn scope(node: &str) -> Option<String> {
         return (!is_counter(last)).then(|| sanitise(last));
     }
     for part in scopes {
-        // PyTorch repeats the parent: `layer1`, then `layer1.0`; later parts replace what they extend.
-        let so_far = path.join(".");
-        if let Some(rest) = part
-            .strip_prefix(&format!("{so_far}."))
-            .filter(|_| !so_far.is_empty())
-        {
-            path.push(rest.to_owned());
-        } else if let Some(rest) = path
-            .last()
-            .and_then(|last| part.strip_prefix(&format!("{last}.")))
-        {
-            path.push(rest.to_owned());
-        } else {
-            path.push((*part).to_owned());
-        }
+        // PyTorch repeats the parents: `conv`, then `conv.0`, then `conv.0.0`; a part that extends what it repeats adds
+        // only the rest.
+        let added = (0..path.len()).find_map(|start| {
+            let repeated = format!("{}.", path[start..].join("."));
+            part.strip_prefix(repeated.as_str())
+        });
+        path.extend(added.unwrap_or(part).split('.').map(str::to_owned));
     }
     Some(
         path.iter()
@@ -131,7 +132,7 @@ fn sanitise(name: &str) -> String {
     let mapped: String = name
         .chars()
         .map(|c| match c {
-            c if c.is_ascii_alphanumeric() || c == '_' || c == '.' => c,
+            c if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') => c,
             '/' => '.',
             _ => '_',
         })
@@ -200,6 +201,32 @@ mod tests {
             "/Mixed_5b/branch1x1/conv/Conv",
             Role::Weight,
             "Mixed_5b.branch1x1.conv.weight",
+        );
+    }
+
+    #[test]
+    fn nested_sequences_are_named_once() {
+        check(
+            "onnx::Conv_541",
+            "/features/features.1/conv/conv.0/conv.0.0/Conv",
+            Role::Weight,
+            "features.1.conv.0.0.weight",
+        );
+    }
+
+    #[test]
+    fn a_bias_out_of_a_folded_norm_belongs_to_its_layer() {
+        check(
+            "layer1.0.conv1.weight_bias",
+            "node_Conv_294",
+            Role::Bias,
+            "layer1.0.conv1.bias",
+        );
+        check(
+            "trunk_output.block1.block1-0.f.a.0.weight",
+            "/trunk_output/block1/block1-0/f/a/a.0/Conv",
+            Role::Weight,
+            "trunk_output.block1.block1-0.f.a.0.weight",
         );
     }
 

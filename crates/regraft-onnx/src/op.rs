@@ -11,6 +11,11 @@ pub enum Op {
     MatMul,
     /// Batch normalisation; inputs: activation, scale, shift, running mean, running variance, each `[C]`.
     BatchNorm(BatchNorm),
+    /// Layer normalisation over the last axis (Ba 2016); inputs: activation, scale and optional shift, each `[C]`.
+    LayerNorm {
+        /// Added to the variance.
+        epsilon: f64,
+    },
     /// Elementwise function of one activation.
     Activation(Activation),
     /// Elementwise function of two operands with broadcasting from the right.
@@ -74,6 +79,8 @@ pub enum Op {
     },
     /// Another shape for the same values; at most one dimension is the batch. The shape is the output value's.
     Reshape,
+    /// Repeats extents of 1, for every image too. The shape is the output value's.
+    Expand,
     /// Softmax along an axis.
     Softmax {
         /// The axis.
@@ -230,6 +237,8 @@ impl Op {
             Op::Linear(_) => "Linear",
             Op::MatMul => "MatMul",
             Op::BatchNorm(_) => "BatchNormalization",
+            Op::LayerNorm { .. } => "LayerNormalization",
+            Op::Expand => "Expand",
             Op::Activation(activation) => activation.name(),
             Op::Binary(Binary::Add) => "Add",
             Op::Binary(Binary::Sub) => "Sub",

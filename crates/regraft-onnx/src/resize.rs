@@ -55,10 +55,15 @@ impl Model {
                     node.attribute.clear();
                 }
                 (Op::Reshape, "Reshape") => {
+                    // A target that the file computes from shapes adapts by itself, unless it flattens to a number of
+                    // features that was written down.
+                    let stored = self
+                        .initializer(node.input.get(1).map_or("", String::as_str))
+                        .is_some();
+                    let flattens = graph.value(typed.output).shape.len() == 2;
                     if let Some(target) = target_for_any_size(&graph, typed)
-                        && self
-                            .initializer(node.input.get(1).map_or("", String::as_str))
-                            .is_some()
+                        && node.input.len() > 1
+                        && (stored || flattens)
                     {
                         let name = format!("{}/any_size", node_label(node));
                         node.input[1].clone_from(&name);

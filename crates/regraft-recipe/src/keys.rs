@@ -123,7 +123,7 @@ pub(crate) const SHORTHANDS: &[Shorthand] = &[
     },
     Shorthand {
         key: "train.optimizer",
-        tag: Some(("name", "sgd")),
+        tag: Some(("name", "adamw")),
         kept: &[],
     },
     Shorthand {

@@ -151,13 +151,16 @@ fn freeze_section(section: &Section<'_>, default: FreezeConfig) -> Result<Freeze
 
 fn train_section(section: &Section<'_>, default: TrainSection) -> Result<TrainSection, Error> {
     let epochs = section.count("epochs", 1)?.unwrap_or(default.epochs);
+    let optimizer = optimizer(section, default.optimizer)?;
     Ok(TrainSection {
         epochs,
         batch_size: section
             .count("batch_size", 1)?
             .unwrap_or(default.batch_size),
-        optimizer: optimizer(section, default.optimizer)?,
-        lr: section.number("lr", ABOVE_ZERO)?.unwrap_or(default.lr),
+        optimizer,
+        lr: section
+            .number("lr", ABOVE_ZERO)?
+            .unwrap_or(optimizer.default_lr()),
         schedule: schedule(section, default.schedule.kind, epochs)?,
         mixup: section
             .number("mixup", NOT_NEGATIVE)?

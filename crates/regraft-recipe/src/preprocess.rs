@@ -36,8 +36,8 @@ pub struct PartialPreprocess {
 impl PreprocessSpec {
     /// The whole table: these keys where they are given, the model's elsewhere.
     ///
-    /// A new `size` without a `resize` keeps the model's share of the border that is cut off:
-    /// `resize = round(size * base.resize / base.size)`. Whether the keys fit together (three means for one channel,
+    /// A new `size` without a `resize` sets that too, so that nothing of the shorter side is cut off: images that are to be
+    /// learnt from are seldom framed as loosely as ImageNet's. Whether the keys fit together (three means for one channel,
     /// say) is for the user of the result to check.
     pub fn resolve(&self, base: &Preprocess) -> Preprocess {
         match self {
@@ -51,7 +51,7 @@ impl PartialPreprocess {
     fn over(&self, base: &Preprocess) -> Preprocess {
         let resize = match (self.resize, self.size) {
             (Some(resize), _) => resize,
-            (None, Some(size)) => in_proportion(size, base),
+            (None, Some(size)) => size,
             (None, None) => base.resize,
         };
         Preprocess {
@@ -83,13 +83,6 @@ impl From<Preprocess> for PartialPreprocess {
     }
 }
 
-fn in_proportion(size: u32, base: &Preprocess) -> u32 {
-    match base.size {
-        0 => size,
-        side => (f64::from(size) * f64::from(base.resize) / f64::from(side)).round() as u32,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn resize_follows_size_in_proportion() {
+    fn a_new_size_keeps_the_whole_shorter_side() {
         let at = |size| {
             resolved(PartialPreprocess {
                 size: Some(size),
@@ -126,9 +119,7 @@ mod tests {
             })
             .resize
         };
-        assert_eq!(at(96), 110); // 96 * 256 / 224 = 109.7
-        assert_eq!(at(112), 128);
-        assert_eq!(at(1), 1);
+        assert_eq!((at(96), at(384)), (96, 384));
     }
 
     #[test]

@@ -96,9 +96,9 @@ pub struct TrainSection {
     pub epochs: usize,
     /// Images a step, at least 1. Default 32.
     pub batch_size: usize,
-    /// The optimizer. Default [`Optimizer::sgd`].
+    /// The optimizer. Default [`Optimizer::adamw`], whose steps do not depend on how large a network's features are.
     pub optimizer: Optimizer,
-    /// Peak learning rate, above 0. Default 0.01.
+    /// Peak learning rate, above 0. Default [`Optimizer::default_lr`].
     pub lr: f64,
     /// The learning rate over time. Default one-cycle.
     pub schedule: Schedule,
@@ -148,6 +148,14 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
+    /// The learning rate where a recipe gives none: 0.01 for SGD, 0.001 for AdamW.
+    pub const fn default_lr(&self) -> f64 {
+        match self {
+            Self::Sgd { .. } => 0.01,
+            Self::Adamw { .. } => 0.001,
+        }
+    }
+
     /// SGD with its defaults.
     pub const fn sgd() -> Self {
         Self::Sgd {
@@ -329,8 +337,8 @@ impl Default for TrainSection {
         Self {
             epochs,
             batch_size: 32,
-            optimizer: Optimizer::sgd(),
-            lr: 0.01,
+            optimizer: Optimizer::adamw(),
+            lr: Optimizer::adamw().default_lr(),
             schedule: Schedule::new(ScheduleKind::OneCycle, epochs),
             mixup: 0.0,
             label_smoothing: 0.0,

@@ -130,7 +130,8 @@ pub(crate) fn clip(mut grads: GradientsParams, weights: &Weights, limit: f64) ->
             1 => grads.get::<1>(id).map(square_sum),
             2 => grads.get::<2>(id).map(square_sum),
             3 => grads.get::<3>(id).map(square_sum),
-            _ => grads.get::<4>(id).map(square_sum),
+            4 => grads.get::<4>(id).map(square_sum),
+            _ => grads.get::<5>(id).map(square_sum),
         })
         .sum();
     let norm = squares.sqrt();
@@ -143,7 +144,8 @@ pub(crate) fn clip(mut grads: GradientsParams, weights: &Weights, limit: f64) ->
             1 => scale::<1>(&mut grads, id, factor),
             2 => scale::<2>(&mut grads, id, factor),
             3 => scale::<3>(&mut grads, id, factor),
-            _ => scale::<4>(&mut grads, id, factor),
+            4 => scale::<4>(&mut grads, id, factor),
+            _ => scale::<5>(&mut grads, id, factor),
         }
     }
     grads

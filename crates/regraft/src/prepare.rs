@@ -105,19 +105,33 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
     let options = ImportOptions {
         image_size: Some(size),
     };
-    let sized = pretrained.for_image_size(size).map_err(fault)?;
-    let graph = Graph::import(&sized, &options).map_err(fault)?;
-    let spec = HeadSpec {
-        kind: match recipe.model.head.kind {
-            RecipeHead::Linear => HeadKind::Linear,
-            RecipeHead::Mlp { hidden, .. } => HeadKind::Mlp { hidden },
-            RecipeHead::Keep => HeadKind::Keep,
-        },
-        at: recipe.model.head.at.clone(),
-        labels: data.train.classes.clone(),
-        seed: recipe.train.seed,
+    let labels = &data.train.classes;
+    let (sized, mut model) = match recipe.model.head.kind {
+        RecipeHead::Keep => {
+            let sized = pretrained.for_image_size(size).map_err(fault)?;
+            let graph = Graph::import(&sized, &options).map_err(fault)?;
+            let kept = head::keep(&sized, &graph, labels).map_err(fault)?;
+            (sized, kept)
+        }
+        // The old head may take as many features as there are at its own size only, so it goes first.
+        kind => {
+            let spec = HeadSpec {
+                kind: match kind {
+                    RecipeHead::Mlp { hidden, .. } => HeadKind::Mlp { hidden },
+                    RecipeHead::Linear | RecipeHead::Keep => HeadKind::Linear,
+                },
+                at: None,
+                labels: labels.clone(),
+                seed: recipe.train.seed,
+            };
+            let at = recipe.model.head.at.as_deref();
+            let headless = head::cut(&pretrained, &native, at).map_err(fault)?;
+            let sized = headless.for_image_size(size).map_err(fault)?;
+            let graph = Graph::import(&sized, &options).map_err(fault)?;
+            let grafted = head::graft(&sized, &graph, &spec).map_err(fault)?;
+            (sized, grafted)
+        }
     };
-    let mut model = head::replace(&sized, &graph, &spec).map_err(fault)?;
     let json = serde_json::to_string(&preprocess).map_err(|error| Error::Unfit {
         reason: error.to_string(),
     })?;

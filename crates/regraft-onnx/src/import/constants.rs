@@ -10,6 +10,9 @@ use crate::error::Error;
 use crate::graph::Dim;
 use crate::tensor::{self, Constant, ConstantData};
 
+/// Most numbers that shape arithmetic may produce at once; real networks need a few dozen.
+const MOST_NUMBERS: usize = 1 << 16;
+
 /// Constant, with whichever attribute holds its value.
 pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = attributes(node);
@@ -54,6 +57,12 @@ pub(super) fn shape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
         Known::Constant { constant, .. } => constant
             .shape
             .iter()
+            .map(|&extent| Extent::Number(extent as i64))
+            .collect(),
+        Known::TransposedMatrix { constant, .. } => constant
+            .shape
+            .iter()
+            .rev()
             .map(|&extent| Extent::Number(extent as i64))
             .collect(),
         Known::Extents(values) => vec![Extent::Number(values.len() as i64)],
@@ -126,4 +135,146 @@ pub(super) fn cast(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
         },
         other => importer.alias(node, other),
     }
+}
+
+/// ConstantOfShape with a shape that is known.
+pub(super) fn constant_of_shape(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+) -> Result<(), Error> {
+    let lengths = importer.integers(node, 0)?.unwrap_or_default();
+    let shape: Vec<usize> = lengths
+        .iter()
+        .map(|&n| usize::try_from(n))
+        .collect::<Result<_, _>>()
+        .map_err(|_| fault(node, format!("its shape is {lengths:?}")))?;
+    let count = shape
+        .iter()
+        .try_fold(1usize, |count, &n| count.checked_mul(n))
+        .filter(|&count| count <= MOST_NUMBERS)
+        .ok_or_else(|| unsupported(node, format!("a constant of shape {shape:?}")))?;
+    let value = attributes(node)
+        .tensor("value")
+        .map(tensor::constant)
+        .transpose()?;
+    let data = match value.map(|value| value.data) {
+        None => ConstantData::Floats(vec![0.0; count]),
+        Some(ConstantData::Floats(value)) => {
+            ConstantData::Floats(vec![value.first().copied().unwrap_or(0.0); count])
+        }
+        Some(ConstantData::Integers(value)) => {
+            ConstantData::Integers(vec![value.first().copied().unwrap_or(0); count])
+        }
+    };
+    importer.alias(
+        node,
+        Known::Constant {
+            constant: Rc::new(Constant { shape, data }),
+            initializer: None,
+        },
+    )
+}
+
+/// Range of whole numbers.
+pub(super) fn range(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let mut bound = |index| -> Result<i64, Error> {
+        match importer.integers(node, index)?.as_deref() {
+            Some(&[number]) => Ok(number),
+            _ => Err(fault(
+                node,
+                format!("input {index} must be a single number"),
+            )),
+        }
+    };
+    let (start, limit, step) = (bound(0)?, bound(1)?, bound(2)?);
+    if step == 0 || limit.saturating_sub(start).unsigned_abs() > MOST_NUMBERS as u64 {
+        return Err(unsupported(
+            node,
+            format!("a range from {start} to {limit} in steps of {step}"),
+        ));
+    }
+    let mut numbers = Vec::new();
+    let mut number = start;
+    while (step > 0 && number < limit) || (step < 0 && number > limit) {
+        numbers.push(Extent::Number(number));
+        number = number.saturating_add(step);
+    }
+    importer.alias(node, Known::Extents(numbers))
+}
+
+/// Equal of two lists of extents: 1 where they are, 0 where not.
+pub(super) fn equal(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let compared = pairs(importer, node, 0, 1)?
+        .into_iter()
+        .map(|(a, b)| Extent::Number((a == b).into()))
+        .collect();
+    importer.alias(node, Known::Extents(compared))
+}
+
+/// Where on lists of extents.
+pub(super) fn choose(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let conditions = importer
+        .integers(node, 0)?
+        .ok_or_else(|| fault(node, "its condition is missing"))?;
+    let chosen = pairs(importer, node, 1, 2)?
+        .into_iter()
+        .enumerate()
+        .map(|(index, (a, b))| {
+            let condition = match conditions.as_slice() {
+                [one] => Some(one),
+                many => many.get(index),
+            };
+            match condition {
+                Some(0) => Ok(b),
+                Some(_) => Ok(a),
+                None => Err(fault(node, "its condition is shorter than its operands")),
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    importer.alias(node, Known::Extents(chosen))
+}
+
+/// Mod of lists of whole numbers, with the divisor's sign.
+pub(super) fn modulo(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let rests = pairs(importer, node, 0, 1)?
+        .into_iter()
+        .map(|pair| match pair {
+            (Extent::Number(a), Extent::Number(b)) => a
+                .checked_rem(b)
+                .map(|rest| {
+                    if rest != 0 && (rest < 0) != (b < 0) {
+                        rest + b
+                    } else {
+                        rest
+                    }
+                })
+                .map(Extent::Number)
+                .ok_or_else(|| fault(node, format!("{a} has no rest by {b}"))),
+            _ => Err(unsupported(node, "calculates with the batch size")),
+        })
+        .collect::<Result<_, _>>()?;
+    importer.alias(node, Known::Extents(rests))
+}
+
+/// Two lists of extents side by side; a list of one goes with every entry of the other.
+fn pairs(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    left: usize,
+    right: usize,
+) -> Result<Vec<(Extent, Extent)>, Error> {
+    let (Some(a), Some(b)) = (
+        importer.extents(node, left)?,
+        importer.extents(node, right)?,
+    ) else {
+        return Err(fault(node, "an operand is missing"));
+    };
+    let at = |list: &[Extent], index: usize| match list {
+        [one] => Some(*one),
+        many => many.get(index).copied(),
+    };
+    (0..a.len().max(b.len()))
+        .map(|index| at(&a, index).zip(at(&b, index)))
+        .collect::<Option<_>>()
+        .ok_or_else(|| fault(node, "its operands differ in length"))
 }

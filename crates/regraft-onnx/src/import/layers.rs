@@ -2,7 +2,7 @@
 
 use onnx_ir::NodeProto;
 
-use super::{Importer, attributes, show, unsupported};
+use super::{Importer, Known, attributes, axis, show, unsupported};
 use crate::attributes::{Attributes, fault};
 use crate::error::Error;
 use crate::graph::{Dim, Input, ParameterId, Role, ValueId};
@@ -148,11 +148,14 @@ pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
 /// MatMul with a constant matrix is a linear layer; with another activation it is a product.
 pub(super) fn matmul(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let left = importer.activation(node, 0)?;
-    if let Ok(right) = importer.activation(node, 1) {
-        return product(importer, node, left, right);
+    match importer.required(node, 1)? {
+        Known::Activation(right) => product(importer, node, left, right),
+        known => {
+            let transposed = matches!(known, Known::TransposedMatrix { .. });
+            let weight = required_parameter(importer, node, 1, Role::Weight)?;
+            linear(importer, node, left, weight, None, transposed)
+        }
     }
-    let weight = required_parameter(importer, node, 1, Role::Weight)?;
-    linear(importer, node, left, weight, None, false)
 }
 
 fn linear(
@@ -289,6 +292,33 @@ pub(super) fn batch_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
         epsilon: attributes.float("epsilon").unwrap_or(1e-5).into(),
         momentum: attributes.float("momentum").unwrap_or(0.9).into(),
     });
+    importer.emit(node, 0, op, inputs, shape, 0)
+}
+
+/// LayerNormalization over the last axis, opset 17.
+pub(super) fn layer_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let attributes = attributes(node);
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    let axis = axis(node, attributes.int("axis").unwrap_or(-1), shape.len())?;
+    let Some(&Dim::Fixed(features)) = shape.last().filter(|_| axis + 1 == shape.len()) else {
+        return Err(unsupported(
+            node,
+            format!(
+                "over axis {axis} of {}; only the last axis is supported",
+                show(&shape)
+            ),
+        ));
+    };
+    let scale = required_parameter(importer, node, 1, Role::NormScale)?;
+    let shift = importer.parameter(node, 2, Role::NormShift)?;
+    for parameter in [Some(scale), shift].into_iter().flatten() {
+        expect_vector(importer, node, parameter, features, "layer norm operand")?;
+    }
+    let op = Op::LayerNorm {
+        epsilon: attributes.float("epsilon").unwrap_or(1e-5).into(),
+    };
+    let inputs = operands(input, [Some(scale), shift]);
     importer.emit(node, 0, op, inputs, shape, 0)
 }
 

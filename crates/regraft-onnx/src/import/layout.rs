@@ -1,12 +1,15 @@
 //! Operators that move values without computing: reshape, transpose, join, cut, pad.
 
+use std::rc::Rc;
+
 use onnx_ir::NodeProto;
 
 use super::{Extent, Importer, Known, attributes, axis, show, unsupported};
 use crate::attributes::fault;
 use crate::error::Error;
-use crate::graph::{Dim, Input, ValueId};
+use crate::graph::{Dim, Input, Role, ValueId};
 use crate::op::Op;
+use crate::tensor::{Constant, ConstantData};
 
 /// Reshape; the target is an attribute before opset 5, an input from then on.
 pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
@@ -17,9 +20,15 @@ pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
             .extents(node, 1)?
             .ok_or_else(|| fault(node, "its target shape is missing"))?,
     };
-    let source = importer.required(node, 0)?;
-    let Known::Activation(input) = source else {
-        return importer.alias(node, source);
+    let input = match importer.required(node, 0)? {
+        Known::Activation(input) => input,
+        Known::Constant {
+            constant,
+            initializer,
+        } if matches!(constant.data, ConstantData::Floats(_)) => {
+            return reshape_constant(importer, node, &constant, initializer, &target);
+        }
+        whole_numbers => return importer.alias(node, whole_numbers),
     };
     let zero_copies = attributes.int("allowzero").unwrap_or(0) == 0;
     let from = importer.shape(input).to_vec();
@@ -34,6 +43,102 @@ pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
         )
     })?;
     emit_reshape(importer, node, input, shape)
+}
+
+/// A weight in another shape is the same values in the same order, so it stays the file's initializer.
+fn reshape_constant(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    constant: &Constant,
+    initializer: Option<String>,
+    target: &[Extent],
+) -> Result<(), Error> {
+    let from: Vec<Dim> = constant.shape.iter().map(|&n| Dim::Fixed(n)).collect();
+    let shape = resolve(&from, target, true, None).ok_or_else(|| {
+        fault(
+            node,
+            format!(
+                "{} does not reshape to {}",
+                show(&from),
+                show_target(target)
+            ),
+        )
+    })?;
+    let reshaped = Constant {
+        shape: shape
+            .iter()
+            .map(|dim| if let Dim::Fixed(n) = dim { *n } else { 1 })
+            .collect(),
+        data: constant.data.clone(),
+    };
+    importer.alias(
+        node,
+        Known::Constant {
+            constant: Rc::new(reshaped),
+            initializer,
+        },
+    )
+}
+
+/// Expand of an activation or a weight to a shape, for every image.
+pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let target = importer
+        .extents(node, 1)?
+        .ok_or_else(|| fault(node, "its target shape is missing"))?;
+    let (input, from) = match importer.required(node, 0)? {
+        Known::Activation(id) => (Input::Value(id), importer.shape(id).to_vec()),
+        Known::Constant { .. } => {
+            let role = Role::Weight;
+            let id = importer
+                .parameter(node, 0, role)?
+                .ok_or_else(|| fault(node, "its input is missing"))?;
+            let shape = importer.parameter_shape(id).iter();
+            (
+                Input::Parameter(id),
+                shape.map(|&n| Dim::Fixed(n)).collect(),
+            )
+        }
+        _ => return Err(unsupported(node, "expanding a shape")),
+    };
+    let rank = from.len().max(target.len());
+    let fits = || {
+        fault(
+            node,
+            format!(
+                "{} does not expand to {}",
+                show(&from),
+                show_target(&target)
+            ),
+        )
+    };
+    let shape = (0..rank)
+        .map(|index| {
+            let own = (index + from.len())
+                .checked_sub(rank)
+                .map_or(Dim::Fixed(1), |index| from[index]);
+            let asked = (index + target.len())
+                .checked_sub(rank)
+                .map_or(Extent::Number(1), |index| target[index]);
+            match (own, asked) {
+                (own, Extent::Number(1 | -1)) => Ok(own),
+                (Dim::Batch | Dim::Fixed(1), Extent::Batch) => Ok(Dim::Batch),
+                (Dim::Fixed(own), Extent::Number(n)) if own == 1 || own as i64 == n => {
+                    usize::try_from(n).map(Dim::Fixed).map_err(|_| fits())
+                }
+                _ => Err(fits()),
+            }
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    match input {
+        Input::Value(id) if importer.shape(id) == shape => {
+            importer.alias(node, Known::Activation(id))
+        }
+        // Only the batch may be open, and only a weight lacks it.
+        _ if shape.contains(&Dim::Batch) => {
+            importer.emit(node, 0, Op::Expand, vec![input], shape, 0)
+        }
+        _ => Err(unsupported(node, "expanding a weight without a batch")),
+    }
 }
 
 /// The target shape for any batch; `None` where the counts cannot agree.
@@ -208,7 +313,27 @@ fn axes(importer: &mut Importer<'_>, node: &NodeProto) -> Result<Option<Vec<i64>
 
 /// Transpose.
 pub(super) fn transpose(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let input = importer.activation(node, 0)?;
+    let input = match importer.required(node, 0)? {
+        Known::Activation(input) => input,
+        Known::Constant {
+            constant,
+            initializer: Some(initializer),
+        } if constant.shape.len() == 2
+            && attributes(node).ints("perm").is_none_or(|p| p == [1, 0]) =>
+        {
+            let turned = Known::TransposedMatrix {
+                constant,
+                initializer,
+            };
+            return importer.alias(node, turned);
+        }
+        _ => {
+            return Err(unsupported(
+                node,
+                "transposing a constant that is no matrix",
+            ));
+        }
+    };
     let shape = importer.shape(input).to_vec();
     let perm: Vec<usize> = match attributes(node).ints("perm") {
         None => (0..shape.len()).rev().collect(),

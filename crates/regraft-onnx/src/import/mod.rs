@@ -51,6 +51,11 @@ enum Known {
         constant: Rc<Constant>,
         initializer: Option<String>,
     },
+    /// An initializer seen through a Transpose: the parameter is the initializer as it lies in the file.
+    TransposedMatrix {
+        constant: Rc<Constant>,
+        initializer: String,
+    },
     Extents(Vec<Extent>),
 }
 
@@ -260,7 +265,7 @@ impl<'a> Importer<'a> {
                     Err(fault(node, format!("input {index} must be whole numbers")))
                 }
             },
-            Some(Known::Activation(_)) => Err(unsupported(
+            Some(Known::Activation(_) | Known::TransposedMatrix { .. }) => Err(unsupported(
                 node,
                 format!("input {index} depends on the image's content; whole numbers are expected"),
             )),
@@ -311,15 +316,21 @@ impl<'a> Importer<'a> {
         let Some(known) = self.operand(node, index)? else {
             return Ok(None);
         };
-        let Known::Constant {
-            constant,
-            initializer,
-        } = known
-        else {
-            return Err(unsupported(
-                node,
-                format!("input {index} (its weights) is computed at run time"),
-            ));
+        let (constant, initializer) = match known {
+            Known::Constant {
+                constant,
+                initializer,
+            } => (constant, initializer),
+            Known::TransposedMatrix {
+                constant,
+                initializer,
+            } => (constant, Some(initializer)),
+            Known::Activation(_) | Known::Extents(_) => {
+                return Err(unsupported(
+                    node,
+                    format!("input {index} (its weights) is computed at run time"),
+                ));
+            }
         };
         let ConstantData::Floats(values) = &constant.data else {
             return Err(fault(

@@ -64,6 +64,8 @@ fn the_example_is_the_default_but_for_what_it_names() {
         std: Some(vec![0.229, 0.224, 0.225]),
     });
     expected.data.augment = Augment::Standard;
+    expected.train.optimizer = Optimizer::sgd();
+    expected.train.lr = 0.01;
     expected.train.early_stopping = Some(EarlyStopping {
         patience: 5,
         metric: StopMetric::Accuracy,
@@ -100,16 +102,9 @@ fn two_sources_are_a_recipe() {
             recipe.train.batch_size,
             recipe.train.lr
         ),
-        (10, 32, 0.01)
+        (10, 32, 0.001)
     );
-    assert_eq!(
-        recipe.train.optimizer,
-        Optimizer::Sgd {
-            momentum: 0.9,
-            weight_decay: 1e-4,
-            nesterov: false
-        }
-    );
+    assert_eq!(recipe.train.optimizer, Optimizer::adamw());
     assert_eq!(
         recipe.train.schedule,
         Schedule {
@@ -140,6 +135,14 @@ fn two_sources_are_a_recipe() {
 }
 
 #[test]
+fn the_learning_rate_follows_the_optimizer() {
+    let lr = |text: &str| parse(text).unwrap().train.lr;
+    assert_eq!(lr("train.optimizer = 'sgd'"), 0.01);
+    assert_eq!(lr("train.optimizer = 'adamw'"), 0.001);
+    assert_eq!(lr("train = { optimizer = 'sgd', lr = 0.1 }"), 0.1);
+}
+
+#[test]
 fn each_optimizer_has_its_own_defaults() {
     let adamw = Optimizer::Adamw {
         betas: (0.9, 0.999),
@@ -151,9 +154,9 @@ fn each_optimizer_has_its_own_defaults() {
         assert_eq!(recipe.train.optimizer, expected, "{value}");
     };
     check("'sgd'", Optimizer::sgd());
-    check("{}", Optimizer::sgd());
+    check("{}", Optimizer::adamw());
     check(
-        "{ nesterov = true }",
+        "{ name = 'sgd', nesterov = true }",
         Optimizer::Sgd {
             momentum: 0.9,
             weight_decay: 1e-4,

@@ -182,8 +182,8 @@ fn a_number_out_of_range_says_the_range() {
         &format!("recipe.toml:3:13: `train.ema` = 1: {below_one}"),
     );
     check(
-        "train.optimizer = { momentum = 1 }",
-        &format!("recipe.toml:3:32: `train.optimizer.momentum` = 1: {below_one}"),
+        "train.optimizer = { name = 'sgd', momentum = 1 }",
+        &format!("recipe.toml:3:46: `train.optimizer.momentum` = 1: {below_one}"),
     );
     check(
         "train.mixup = -1",

@@ -152,7 +152,7 @@ fn a_new_optimizer_brings_its_own_defaults() {
     );
     check(lines, &["train.optimizer.name=sgd"], kept);
     check(
-        "train.optimizer = { momentum = 0.5, weight_decay = 0.5 }",
+        "train.optimizer = { name = 'sgd', momentum = 0.5, weight_decay = 0.5 }",
         &["train.optimizer.name=sgd"],
         kept,
     );
@@ -233,8 +233,8 @@ fn errors_name_the_override() {
     );
     check_error(
         "",
-        &["train.optimizer={momentum=2}"],
-        "--set train.optimizer={momentum=2}: `train.optimizer.momentum` = 2: expected a number from 0 to below 1",
+        &["train.optimizer={name='sgd', momentum=2}"],
+        "--set train.optimizer={name='sgd', momentum=2}: `train.optimizer.momentum` = 2: expected a number from 0 to below 1",
     );
     check_error(
         "",

@@ -290,8 +290,8 @@ batch_norm = "frozen"
 [train]
 epochs = 10
 batch_size = 32
-optimizer = { name = "sgd", momentum = 0.9, nesterov = false, weight_decay = 0.0001 }
-lr = 0.01
+optimizer = { name = "adamw", betas = [0.9, 0.999], epsilon = 0.00000001, weight_decay = 0.01 }
+lr = 0.001
 schedule = { name = "one-cycle", warmup_epochs = 3.0 }
 mixup = 0.0
 label_smoothing = 0.0
