@@ -21,7 +21,7 @@ pub enum Weight {
     R5(Param<burn::tensor::Tensor<5>>),
 }
 
-/// The trainable rest's parameters, in the order given to [`Weights::new`].
+/// The trainable rest's parameters, in the order given when it was made.
 #[derive(Module, Debug)]
 pub struct Weights {
     pub(crate) list: Vec<Weight>,
