@@ -123,7 +123,11 @@ impl Progress {
                     epoch.train_accuracy,
                     epoch.images_per_second,
                     epoch.seconds,
-                    if epoch.best { "  best" } else { "" }
+                    if epoch.best && epoch.validation_accuracy.is_some() {
+                        "  best"
+                    } else {
+                        ""
+                    }
                 ));
             }
             Event::Skipped(skipped) => {
