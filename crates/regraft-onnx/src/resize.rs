@@ -44,7 +44,7 @@ impl Model {
             .iter()
             .map(|node| (node.name.as_str(), node))
             .collect();
-        let mut targets = Vec::new();
+        let (mut targets, mut replaced) = (Vec::new(), Vec::new());
         for node in &mut file.node {
             let Some(typed) = nodes.get(node_label(node).as_str()) else {
                 continue;
@@ -66,13 +66,17 @@ impl Model {
                         && (stored || flattens)
                     {
                         let name = format!("{}/any_size", node_label(node));
-                        node.input[1].clone_from(&name);
+                        replaced.push(std::mem::replace(&mut node.input[1], name.clone()));
                         targets.push(tensor::integer_proto(&name, &target));
                     }
                 }
                 _ => {}
             }
         }
+        // What was replaced goes, unless another node uses it too.
+        replaced.retain(|name| !file.node.iter().any(|node| node.input.contains(name)));
+        file.initializer
+            .retain(|tensor| !replaced.contains(&tensor.name));
         file.initializer.extend(targets);
         let input_layout = graph.layout;
         for input in file
