@@ -139,9 +139,9 @@ pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
         return Err(unsupported(node, "`transA` is not supported"));
     }
     let input = importer.activation(node, 0)?;
-    let weight = required_parameter(importer, node, 1, Role::Weight)?;
+    let (weight, turned) = importer.matrix(node, 1)?;
     let bias = importer.parameter(node, 2, Role::Bias)?;
-    let weight_transposed = attributes.int("transB").unwrap_or(0) != 0;
+    let weight_transposed = (attributes.int("transB").unwrap_or(0) != 0) != turned;
     linear(importer, node, input, weight, bias, weight_transposed)
 }
 
@@ -150,10 +150,9 @@ pub(super) fn matmul(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     let left = importer.activation(node, 0)?;
     match importer.required(node, 1)? {
         Known::Activation(right) => product(importer, node, left, right),
-        known => {
-            let transposed = matches!(known, Known::TransposedMatrix { .. });
-            let weight = required_parameter(importer, node, 1, Role::Weight)?;
-            linear(importer, node, left, weight, None, transposed)
+        _ => {
+            let (weight, turned) = importer.matrix(node, 1)?;
+            linear(importer, node, left, weight, None, turned)
         }
     }
 }

@@ -316,22 +316,54 @@ impl<'a> Importer<'a> {
         let Some(known) = self.operand(node, index)? else {
             return Ok(None);
         };
-        let (constant, initializer) = match known {
+        match known {
             Known::Constant {
                 constant,
                 initializer,
-            } => (constant, initializer),
+            } => self
+                .add_parameter(node, index, role, &constant, initializer)
+                .map(Some),
+            Known::TransposedMatrix { .. } => Err(unsupported(
+                node,
+                format!("input {index} (its weights) lies behind a Transpose"),
+            )),
+            Known::Activation(_) | Known::Extents(_) => Err(unsupported(
+                node,
+                format!("input {index} (its weights) is computed at run time"),
+            )),
+        }
+    }
+
+    /// Input `index` as a linear layer's weight as it lies in the file, and whether a Transpose lies before the node.
+    pub(crate) fn matrix(
+        &mut self,
+        node: &NodeProto,
+        index: usize,
+    ) -> Result<(ParameterId, bool), Error> {
+        match self.required(node, index)? {
             Known::TransposedMatrix {
                 constant,
                 initializer,
-            } => (constant, Some(initializer)),
-            Known::Activation(_) | Known::Extents(_) => {
-                return Err(unsupported(
-                    node,
-                    format!("input {index} (its weights) is computed at run time"),
-                ));
+            } => {
+                let initializer = Some(initializer);
+                let id = self.add_parameter(node, index, Role::Weight, &constant, initializer)?;
+                Ok((id, true))
             }
-        };
+            _ => self
+                .parameter(node, index, Role::Weight)?
+                .map(|id| (id, false))
+                .ok_or_else(|| fault(node, format!("input {index} is missing"))),
+        }
+    }
+
+    fn add_parameter(
+        &mut self,
+        node: &NodeProto,
+        index: usize,
+        role: Role,
+        constant: &Constant,
+        initializer: Option<String>,
+    ) -> Result<ParameterId, Error> {
         let ConstantData::Floats(values) = &constant.data else {
             return Err(fault(
                 node,
@@ -343,7 +375,7 @@ impl<'a> Importer<'a> {
             .as_ref()
             .and_then(|name| self.parameter_of.get(name))
         {
-            return Ok(Some(id));
+            return Ok(id);
         }
         let source = initializer
             .clone()
@@ -368,7 +400,7 @@ impl<'a> Importer<'a> {
         if let Some(name) = initializer {
             self.parameter_of.insert(name, id);
         }
-        Ok(Some(id))
+        Ok(id)
     }
 
     pub(crate) fn shape(&self, id: ValueId) -> &[Dim] {
