@@ -332,48 +332,41 @@ fn concat(
     rest: impl Iterator<Item = Activation>,
 ) -> Option<Activation> {
     match first {
-        Activation::R2(first) => {
-            let mut parts = vec![first];
-            for part in rest {
-                let Activation::R2(part) = part else {
-                    return None;
-                };
-                parts.push(part);
-            }
-            Some(Activation::R2(Tensor::cat(parts, axis)))
-        }
-        Activation::R3(first) => {
-            let mut parts = vec![first];
-            for part in rest {
-                let Activation::R3(part) = part else {
-                    return None;
-                };
-                parts.push(part);
-            }
-            Some(Activation::R3(Tensor::cat(parts, axis)))
-        }
-        Activation::R4(first) => {
-            let mut parts = vec![first];
-            for part in rest {
-                let Activation::R4(part) = part else {
-                    return None;
-                };
-                parts.push(part);
-            }
-            Some(Activation::R4(Tensor::cat(parts, axis)))
-        }
-        Activation::R5(first) => {
-            let mut parts = vec![first];
-            for part in rest {
-                let Activation::R5(part) = part else {
-                    return None;
-                };
-                parts.push(part);
-            }
-            Some(Activation::R5(Tensor::cat(parts, axis)))
-        }
+        Activation::R2(first) => join(axis, first, rest, |part| match part {
+            Activation::R2(tensor) => Some(tensor),
+            _ => None,
+        })
+        .map(Activation::R2),
+        Activation::R3(first) => join(axis, first, rest, |part| match part {
+            Activation::R3(tensor) => Some(tensor),
+            _ => None,
+        })
+        .map(Activation::R3),
+        Activation::R4(first) => join(axis, first, rest, |part| match part {
+            Activation::R4(tensor) => Some(tensor),
+            _ => None,
+        })
+        .map(Activation::R4),
+        Activation::R5(first) => join(axis, first, rest, |part| match part {
+            Activation::R5(tensor) => Some(tensor),
+            _ => None,
+        })
+        .map(Activation::R5),
         Activation::R1(_) => None,
     }
+}
+
+/// Joins tensors of one rank; `None` where `of_rank` does not know a part.
+fn join<const D: usize>(
+    axis: usize,
+    first: Tensor<D>,
+    rest: impl Iterator<Item = Activation>,
+    of_rank: fn(Activation) -> Option<Tensor<D>>,
+) -> Option<Tensor<D>> {
+    let parts: Vec<Tensor<D>> = std::iter::once(Some(first))
+        .chain(rest.map(of_rank))
+        .collect::<Option<_>>()?;
+    Some(Tensor::cat(parts, axis))
 }
 
 /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` over the last axis.

@@ -94,10 +94,7 @@ impl Value {
     pub fn values_per_image(&self) -> u64 {
         self.shape
             .iter()
-            .map(|dim| match dim {
-                Dim::Batch => 1,
-                Dim::Fixed(extent) => *extent as u64,
-            })
+            .map(|dim| dim.per_image() as u64)
             .product()
     }
 
@@ -106,7 +103,7 @@ impl Value {
         self.shape
             .iter()
             .map(|dim| match dim {
-                Dim::Batch => n,
+                Dim::Batch(each) => n * each,
                 Dim::Fixed(extent) => *extent,
             })
             .collect()
@@ -116,10 +113,19 @@ impl Value {
 /// An extent of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dim {
-    /// The number of images.
-    Batch,
+    /// So many entries for every image: 1 for the batch itself, more where an axis was merged into it (attention heads).
+    Batch(usize),
     /// The same for every batch.
     Fixed(usize),
+}
+
+impl Dim {
+    /// Entries for one image.
+    pub fn per_image(self) -> usize {
+        match self {
+            Dim::Batch(entries) | Dim::Fixed(entries) => entries,
+        }
+    }
 }
 
 /// A weight or constant operand.

@@ -124,9 +124,9 @@ pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
 
 fn site(graph: &Graph, feature: ValueId, first_node: usize) -> Result<HeadSite, String> {
     let (features, spatial) = match graph.value(feature).shape.as_slice() {
-        [Dim::Batch, Dim::Fixed(features)] => (*features, false),
+        [Dim::Batch(1), Dim::Fixed(features)] => (*features, false),
         [
-            Dim::Batch,
+            Dim::Batch(1),
             Dim::Fixed(channels),
             Dim::Fixed(_),
             Dim::Fixed(_),
@@ -198,6 +198,7 @@ pub fn replace(model: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, E
     let headless = cut(model, graph, spec.at.as_deref())?;
     let options = ImportOptions {
         image_size: Some([graph.image_shape()[1], graph.image_shape()[2]]),
+        ..ImportOptions::default()
     };
     let trunk = Graph::import(&headless, &options)?;
     graft(&headless, &trunk, spec)
@@ -306,7 +307,7 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
     };
     file.node.extend(builder.nodes);
     file.initializer.extend(builder.initializers);
-    declare_output(file, &logits, &[Dim::Batch, Dim::Fixed(classes)])?;
+    declare_output(file, &logits, &[Dim::Batch(1), Dim::Fixed(classes)])?;
     let mut grafted = Model::from_proto(proto)?;
     metadata::set_labels(&mut grafted, &spec.labels);
     Ok(grafted)
@@ -327,7 +328,7 @@ fn declare_output(file: &mut GraphProto, name: &str, shape: &[Dim]) -> Result<()
     for extent in shape {
         dims.push(Default::default());
         match (dims.last_mut(), extent) {
-            (Some(dim), Dim::Batch) => dim.set_dim_param("N".to_owned()),
+            (Some(dim), Dim::Batch(_)) => dim.set_dim_param("N".to_owned()),
             (Some(dim), Dim::Fixed(extent)) => dim.set_dim_value(*extent as i64),
             (None, _) => {}
         }

@@ -22,6 +22,7 @@ impl Model {
             self,
             &ImportOptions {
                 image_size: Some(size),
+                ..ImportOptions::default()
             },
         )?;
         let [_, height, width] = graph.image_shape();
@@ -128,13 +129,13 @@ impl Model {
 fn target_for_any_size(graph: &Graph, node: &Node) -> Option<Vec<i64>> {
     let shape = &graph.value(node.output).shape;
     match shape.as_slice() {
-        [Dim::Batch, Dim::Fixed(_)] => Some(vec![0, -1]),
-        [Dim::Batch, rest @ ..] => {
+        [Dim::Batch(1), Dim::Fixed(_)] => Some(vec![0, -1]),
+        [Dim::Batch(1), rest @ ..] => {
             let mut target = vec![0];
             for dim in rest {
                 match dim {
                     Dim::Fixed(extent) => target.push(*extent as i64),
-                    Dim::Batch => return None,
+                    Dim::Batch(_) => return None,
                 }
             }
             Some(target)

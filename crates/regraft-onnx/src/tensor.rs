@@ -31,6 +31,16 @@ pub(crate) enum ConstantData {
     Integers(Vec<i64>),
 }
 
+impl Constant {
+    /// The values as floats, whole numbers turned into such.
+    pub fn to_floats(&self) -> Vec<f32> {
+        match &self.data {
+            ConstantData::Floats(values) => values.clone(),
+            ConstantData::Integers(values) => values.iter().map(|&v| v as f32).collect(),
+        }
+    }
+}
+
 /// Number of elements, or `None` where a dimension is negative or the product overflows.
 pub(crate) fn element_count(dims: &[i64]) -> Option<usize> {
     dims.iter().try_fold(1usize, |count, &dim| {

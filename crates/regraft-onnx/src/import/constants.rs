@@ -10,9 +10,6 @@ use crate::error::Error;
 use crate::graph::Dim;
 use crate::tensor::{self, Constant, ConstantData};
 
-/// Most numbers that shape arithmetic may produce at once; real networks need a few dozen.
-const MOST_NUMBERS: usize = 1 << 16;
-
 /// Constant, with whichever attribute holds its value.
 pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = attributes(node);
@@ -50,7 +47,7 @@ pub(super) fn shape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
             .shape(id)
             .iter()
             .map(|dim| match dim {
-                Dim::Batch => Extent::Batch,
+                Dim::Batch(each) => Extent::Batch(*each as i64),
                 Dim::Fixed(extent) => Extent::Number(*extent as i64),
             })
             .collect(),
@@ -81,60 +78,64 @@ pub(super) fn pass(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
     importer.alias(node, source)
 }
 
-/// Cast: extents stay what they are; an activation stays `f32`.
+/// Cast: computed here for constants and extents; an activation stays `f32`.
 pub(super) fn cast(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let to = attributes(node)
         .int("to")
         .unwrap_or(i64::from(tensor::FLOAT));
-    match importer.required(node, 0)? {
-        Known::Activation(_) if to != i64::from(tensor::FLOAT) => Err(unsupported(
+    let to_float = to == i64::from(tensor::FLOAT);
+    let source = importer.required(node, 0)?;
+    if matches!(source, Known::Activation(_)) && !to_float {
+        return Err(unsupported(
             node,
             format!("casting an activation to element type {to}"),
-        )),
-        Known::Constant { constant, .. } if to == i64::from(tensor::FLOAT) => {
-            let data = match &constant.data {
-                ConstantData::Floats(values) => values.clone(),
-                ConstantData::Integers(values) => values.iter().map(|&v| v as f32).collect(),
-            };
+        ));
+    }
+    if to_float == source.has_fractions() {
+        return importer.alias(node, source);
+    }
+    match (source, importer.floats(node, 0)?) {
+        (Known::Constant { .. } | Known::Extents(_), Some(constant)) if to_float => {
+            let values = constant.to_floats();
+            importer.alias(node, Known::floats(constant.shape, values))
+        }
+        (Known::Constant { constant, .. }, Some(floats)) => {
+            // Towards zero, as the specification has it.
+            let values = floats.to_floats().into_iter().map(|v| v as i64).collect();
+            let data = ConstantData::Integers(values);
             let shape = constant.shape.clone();
-            let constant = Rc::new(Constant {
-                shape,
-                data: ConstantData::Floats(data),
-            });
             importer.alias(
                 node,
                 Known::Constant {
-                    constant,
+                    constant: Rc::new(Constant { shape, data }),
                     initializer: None,
                 },
             )
         }
-        Known::Constant {
-            constant,
-            initializer,
-        } => match &constant.data {
-            ConstantData::Integers(_) => importer.alias(
-                node,
-                Known::Constant {
-                    constant,
-                    initializer,
-                },
-            ),
-            ConstantData::Floats(values) if values.iter().all(|v| v.fract() == 0.0) => {
-                let data = ConstantData::Integers(values.iter().map(|&v| v as i64).collect());
-                let shape = constant.shape.clone();
-                importer.alias(
-                    node,
-                    Known::Constant {
-                        constant: Rc::new(Constant { shape, data }),
-                        initializer: None,
-                    },
-                )
-            }
-            ConstantData::Floats(_) => Err(fault(node, "casts fractions to whole numbers")),
-        },
-        other => importer.alias(node, other),
+        // The batch as a number stays symbolic.
+        (other, _) => importer.alias(node, other),
     }
+}
+
+/// Floor and Ceil of a constant.
+pub(super) fn round(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let source = importer.required(node, 0)?;
+    if !source.has_fractions() {
+        return match source {
+            Known::Activation(_) => Err(unsupported(node, "rounds activations")),
+            whole => importer.alias(node, whole),
+        };
+    }
+    let Some(constant) = importer.floats(node, 0)? else {
+        return Err(unsupported(node, "rounds what is computed at run time"));
+    };
+    let up = node.op_type == "Ceil";
+    let values = constant
+        .to_floats()
+        .into_iter()
+        .map(|v| if up { v.ceil() } else { v.floor() })
+        .collect();
+    importer.alias(node, Known::floats(constant.shape, values))
 }
 
 /// ConstantOfShape with a shape that is known.
@@ -151,7 +152,7 @@ pub(super) fn constant_of_shape(
     let count = shape
         .iter()
         .try_fold(1usize, |count, &n| count.checked_mul(n))
-        .filter(|&count| count <= MOST_NUMBERS)
+        .filter(|&count| count <= importer.most_generated)
         .ok_or_else(|| unsupported(node, format!("a constant of shape {shape:?}")))?;
     let value = attributes(node)
         .tensor("value")
@@ -187,7 +188,7 @@ pub(super) fn range(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
         }
     };
     let (start, limit, step) = (bound(0)?, bound(1)?, bound(2)?);
-    if step == 0 || limit.saturating_sub(start).unsigned_abs() > MOST_NUMBERS as u64 {
+    if step == 0 || limit.saturating_sub(start).unsigned_abs() > importer.most_generated as u64 {
         return Err(unsupported(
             node,
             format!("a range from {start} to {limit} in steps of {step}"),
@@ -257,7 +258,7 @@ pub(super) fn modulo(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
 }
 
 /// Two lists of extents side by side; a list of one goes with every entry of the other.
-fn pairs(
+pub(super) fn pairs(
     importer: &mut Importer<'_>,
     node: &NodeProto,
     left: usize,

@@ -60,7 +60,7 @@ pub(super) fn conv(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
     let macs = (outputs * out_height * out_width) as u64
         * (per_group * kernel_height * kernel_width) as u64;
     let shape = vec![
-        Dim::Batch,
+        Dim::Batch(1),
         Dim::Fixed(outputs),
         Dim::Fixed(out_height),
         Dim::Fixed(out_width),
@@ -191,16 +191,7 @@ fn linear(
         expect_vector(importer, node, bias, outputs, "bias")?;
     }
     shape.pop();
-    let rows: u64 = shape
-        .iter()
-        .map(|dim| {
-            if let Dim::Fixed(n) = dim {
-                *n as u64
-            } else {
-                1
-            }
-        })
-        .product();
+    let rows: u64 = shape.iter().map(|dim| dim.per_image() as u64).product();
     shape.push(Dim::Fixed(outputs));
     let op = Op::Linear(Linear { weight_transposed });
     importer.emit(
@@ -239,13 +230,7 @@ fn product(
     let macs = shape
         .iter()
         .chain([&a[rank - 1]])
-        .map(|dim| {
-            if let Dim::Fixed(n) = dim {
-                *n as u64
-            } else {
-                1
-            }
-        })
+        .map(|dim| dim.per_image() as u64)
         .product();
     importer.emit(
         node,

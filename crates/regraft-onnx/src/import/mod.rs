@@ -30,17 +30,29 @@ use crate::op::{Activation, Op};
 use crate::tensor::{self, Constant, ConstantData};
 
 /// What the file leaves open.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ImportOptions {
     /// Height and width of the image where the file does not fix them; 224 x 224, or what its metadata says, otherwise.
     pub image_size: Option<[usize; 2]>,
+    /// Most values that one node may make out of a few bytes (ConstantOfShape, Range); real networks need a few dozen.
+    pub most_generated: usize,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self {
+            image_size: None,
+            most_generated: 1 << 16,
+        }
+    }
 }
 
 /// One extent of a shape being computed by the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     Number(i64),
-    Batch,
+    /// So many times the batch.
+    Batch(i64),
 }
 
 /// What is known of a value of the file.
@@ -59,6 +71,25 @@ enum Known {
     Extents(Vec<Extent>),
 }
 
+impl Known {
+    fn floats(shape: Vec<usize>, values: Vec<f32>) -> Self {
+        Known::Constant {
+            constant: Rc::new(Constant {
+                shape,
+                data: ConstantData::Floats(values),
+            }),
+            initializer: None,
+        }
+    }
+
+    fn has_fractions(&self) -> bool {
+        match self {
+            Known::Constant { constant, .. } => matches!(constant.data, ConstantData::Floats(_)),
+            _ => false,
+        }
+    }
+}
+
 /// The walk's state.
 pub(crate) struct Importer<'a> {
     model: &'a Model,
@@ -71,6 +102,7 @@ pub(crate) struct Importer<'a> {
     names: HashSet<String>,
     /// The batch the file fixes, where it does.
     fixed_batch: Option<i64>,
+    most_generated: usize,
 }
 
 impl Graph {
@@ -82,7 +114,7 @@ impl Graph {
     pub fn import(model: &Model, options: &ImportOptions) -> Result<Graph, Error> {
         let order = execution_order(model)?;
         refuse_unknown(model, &order)?;
-        let mut importer = Importer::new(model);
+        let mut importer = Importer::new(model, options.most_generated);
         let (input, layout) = importer.add_input(options)?;
         for index in order {
             let node = &model.graph().node[index];
@@ -95,7 +127,7 @@ impl Graph {
 }
 
 impl<'a> Importer<'a> {
-    fn new(model: &'a Model) -> Self {
+    fn new(model: &'a Model, most_generated: usize) -> Self {
         Self {
             model,
             opset: model.opset(),
@@ -106,6 +138,7 @@ impl<'a> Importer<'a> {
             parameter_of: HashMap::new(),
             names: HashSet::new(),
             fixed_batch: None,
+            most_generated,
         }
     }
 
@@ -166,7 +199,7 @@ impl<'a> Importer<'a> {
         let shape = match layout {
             InputLayout::ChannelsFirst => {
                 vec![
-                    Dim::Batch,
+                    Dim::Batch(1),
                     Dim::Fixed(channels),
                     Dim::Fixed(height),
                     Dim::Fixed(width),
@@ -174,7 +207,7 @@ impl<'a> Importer<'a> {
             }
             InputLayout::ChannelsLast => {
                 vec![
-                    Dim::Batch,
+                    Dim::Batch(1),
                     Dim::Fixed(height),
                     Dim::Fixed(width),
                     Dim::Fixed(channels),
@@ -285,10 +318,37 @@ impl<'a> Importer<'a> {
             .into_iter()
             .map(|extent| match extent {
                 Extent::Number(number) => Ok(number),
-                Extent::Batch => Err(unsupported(node, "uses the batch size as a number")),
+                Extent::Batch(_) => Err(unsupported(node, "uses the batch size as a number")),
             })
             .collect::<Result<_, _>>()
             .map(Some)
+    }
+
+    /// Input `index` as known floats and their shape, whole numbers turned into such; `None` where it depends on the image
+    /// or the batch.
+    pub(crate) fn floats(
+        &mut self,
+        node: &NodeProto,
+        index: usize,
+    ) -> Result<Option<Constant>, Error> {
+        Ok(match self.required(node, index)? {
+            Known::Constant { constant, .. } => Some(Constant {
+                shape: constant.shape.clone(),
+                data: ConstantData::Floats(constant.to_floats()),
+            }),
+            Known::Extents(extents) => extents
+                .iter()
+                .map(|extent| match extent {
+                    Extent::Number(number) => Some(*number as f32),
+                    Extent::Batch(_) => None,
+                })
+                .collect::<Option<Vec<f32>>>()
+                .map(|values| Constant {
+                    shape: vec![values.len()],
+                    data: ConstantData::Floats(values),
+                }),
+            Known::Activation(_) | Known::TransposedMatrix { .. } => None,
+        })
     }
 
     /// Input `index` as one float; `None` where it is left out.
@@ -381,8 +441,7 @@ impl<'a> Importer<'a> {
             .clone()
             .or_else(|| node.input.get(index).cloned())
             .unwrap_or_default();
-        let scope = names::informative(&node.name, node.output.first().map_or("", String::as_str));
-        let name = names::canonical(&source, scope, role, &mut self.names);
+        let name = names::canonical(&source, names::module(node), role, &mut self.names);
         // A constant made by a node has no initializer to write a trained value to.
         let role = if initializer.is_none() && role.trainable() {
             Role::Constant
@@ -410,7 +469,7 @@ impl<'a> Importer<'a> {
     /// The fixed `[C, H, W]` behind the batch of an activation.
     pub(crate) fn image(&self, node: &NodeProto, id: ValueId) -> Result<[usize; 3], Error> {
         match self.shape(id) {
-            [Dim::Batch, Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] => Ok([*c, *h, *w]),
+            [Dim::Batch(1), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] => Ok([*c, *h, *w]),
             other => Err(unsupported(
                 node,
                 format!("its input has shape {}, expected [N, C, H, W]", show(other)),
@@ -523,7 +582,14 @@ impl<'a> Importer<'a> {
         };
         graph.head = head::find(&graph);
         let start = graph.head.as_ref().ok().map(|site| site.first_node);
-        graph.blocks = blocks::split(&graph.nodes, &graph.parameters, input, id, start);
+        graph.blocks = blocks::split(
+            &graph.nodes,
+            &graph.parameters,
+            &graph.values,
+            input,
+            id,
+            start,
+        );
         Ok(graph)
     }
 }
@@ -710,7 +776,8 @@ pub(crate) fn show(shape: &[Dim]) -> String {
     let extents: Vec<String> = shape
         .iter()
         .map(|dim| match dim {
-            Dim::Batch => "N".to_owned(),
+            Dim::Batch(1) => "N".to_owned(),
+            Dim::Batch(each) => format!("{each} N"),
             Dim::Fixed(extent) => extent.to_string(),
         })
         .collect();
