@@ -207,7 +207,7 @@ NETWORKS = {
 }
 
 # So deep and narrow that few of their ReLUs may lie near the kink, where rounding decides.
-CALM = {"inception_v3", "mobilenet_v2"}
+CALM = {"inception_v3", "mobilenet_v2", "mobilenet_v3"}
 NORMS = (nn.BatchNorm2d,)
 # The module path that the dynamo exporter notes for a node.
 SCOPES = "pkg.torch.onnx.name_scopes"

@@ -15,6 +15,7 @@ use crate::metadata;
 use crate::model::Model;
 use crate::op::Op;
 use crate::tensor;
+use crate::write::declare_weights;
 
 /// Where the head begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -308,6 +309,7 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
     file.node.extend(builder.nodes);
     file.initializer.extend(builder.initializers);
     declare_output(file, &logits, &[Dim::Batch(1), Dim::Fixed(classes)])?;
+    declare_weights(&mut proto);
     let mut grafted = Model::from_proto(proto)?;
     metadata::set_labels(&mut grafted, &spec.labels);
     Ok(grafted)

@@ -11,6 +11,7 @@ use crate::import::{ImportOptions, declared_dims};
 use crate::model::{Model, node_label};
 use crate::op::Op;
 use crate::tensor;
+use crate::write::declare_weights;
 
 impl Model {
     /// The model for images of `size` (height, width) and any batch.
@@ -121,6 +122,7 @@ impl Model {
                 batch.set_dim_param("N".to_owned());
             }
         }
+        declare_weights(&mut proto);
         Model::from_proto(proto)
     }
 }

@@ -124,15 +124,14 @@ pub(super) fn pads(
     Ok(pads)
 }
 
-/// Gemm with `alpha` and `beta` 1, opsets 1 to 13.
+/// Gemm with `alpha` 1 and `beta` 1 or 0, opsets 1 to 13.
 pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = attributes(node);
-    if attributes.float("alpha").unwrap_or(1.0) != 1.0
-        || attributes.float("beta").unwrap_or(1.0) != 1.0
-    {
+    let beta = attributes.float("beta").unwrap_or(1.0);
+    if attributes.float("alpha").unwrap_or(1.0) != 1.0 || !(beta == 0.0 || beta == 1.0) {
         return Err(unsupported(
             node,
-            "`alpha` and `beta` other than 1 are not supported",
+            "an `alpha` other than 1 or a `beta` other than 1 and 0",
         ));
     }
     if attributes.int("transA").unwrap_or(0) != 0 {
@@ -140,7 +139,11 @@ pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
     }
     let input = importer.activation(node, 0)?;
     let (weight, turned) = importer.matrix(node, 1)?;
-    let bias = importer.parameter(node, 2, Role::Bias)?;
+    let bias = if beta == 0.0 {
+        None
+    } else {
+        importer.parameter(node, 2, Role::Bias)?
+    };
     let weight_transposed = (attributes.int("transB").unwrap_or(0) != 0) != turned;
     linear(importer, node, input, weight, bias, weight_transposed)
 }
@@ -260,6 +263,9 @@ pub(super) fn batch_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
             ),
         ));
     };
+    if shape.len() > 4 {
+        return Err(unsupported(node, format!("over {}", show(&shape))));
+    }
     let mut inputs = vec![Input::Value(input)];
     let roles = [
         Role::NormScale,

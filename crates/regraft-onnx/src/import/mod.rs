@@ -47,6 +47,9 @@ impl Default for ImportOptions {
     }
 }
 
+/// Five: attention's queries, keys and values at once, or channel groups being shuffled.
+const MOST_DIMENSIONS: usize = 5;
+
 /// One extent of a shape being computed by the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -509,6 +512,12 @@ impl<'a> Importer<'a> {
         let Some(output) = node.output.get(index).filter(|name| !name.is_empty()) else {
             return Err(fault(node, "has no output"));
         };
+        if shape.len() > MOST_DIMENSIONS {
+            return Err(unsupported(
+                node,
+                format!("a value of {} dimensions", shape.len()),
+            ));
+        }
         let name = match index {
             0 => node_label(node),
             _ => format!("{}:{index}", node_label(node)),
