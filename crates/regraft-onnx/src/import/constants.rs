@@ -24,9 +24,12 @@ pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<
     } else if let Some(values) = attributes.ints("value_ints") {
         (vec![values.len()], ConstantData::Integers(values.to_vec()))
     } else if let Some(value) = attributes.float("value_float") {
-        (vec![], ConstantData::Floats(vec![value]))
+        (vec![], ConstantData::Floats(vec![value].into()))
     } else if let Some(values) = attributes.floats("value_floats") {
-        (vec![values.len()], ConstantData::Floats(values.to_vec()))
+        (
+            vec![values.len()],
+            ConstantData::Floats(values.to_vec().into()),
+        )
     } else {
         return Err(unsupported(
             node,
@@ -94,7 +97,9 @@ pub(super) fn cast(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
         Known::Constant { constant, .. } if to == i64::from(tensor::FLOAT) => {
             let data = match &constant.data {
                 ConstantData::Floats(values) => values.clone(),
-                ConstantData::Integers(values) => values.iter().map(|&v| v as f32).collect(),
+                ConstantData::Integers(values) => {
+                    values.iter().map(|&v| v as f32).collect::<Vec<_>>().into()
+                }
             };
             let shape = constant.shape.clone();
             let constant = Rc::new(Constant {
@@ -158,9 +163,9 @@ pub(super) fn constant_of_shape(
         .map(tensor::constant)
         .transpose()?;
     let data = match value.map(|value| value.data) {
-        None => ConstantData::Floats(vec![0.0; count]),
+        None => ConstantData::Floats(vec![0.0; count].into()),
         Some(ConstantData::Floats(value)) => {
-            ConstantData::Floats(vec![value.first().copied().unwrap_or(0.0); count])
+            ConstantData::Floats(vec![value.first().copied().unwrap_or(0.0); count].into())
         }
         Some(ConstantData::Integers(value)) => {
             ConstantData::Integers(vec![value.first().copied().unwrap_or(0); count])

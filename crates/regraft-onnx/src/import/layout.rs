@@ -11,6 +11,9 @@ use crate::graph::{Dim, Input, Role, ValueId};
 use crate::op::Op;
 use crate::tensor::{Constant, ConstantData};
 
+/// Most numbers in a list that is joined from others; shapes have a few.
+const MOST_NUMBERS: usize = 1 << 16;
+
 /// Reshape; the target is an attribute before opset 5, an input from then on.
 pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = attributes(node);
@@ -148,13 +151,13 @@ fn resolve(
     zero_copies: bool,
     fixed_batch: Option<i64>,
 ) -> Option<Vec<Dim>> {
-    let per_image = |shape: &[Dim]| -> usize {
-        shape
-            .iter()
-            .map(|dim| if let Dim::Fixed(n) = dim { *n } else { 1 })
-            .product()
+    let per_image = |shape: &[Dim]| {
+        shape.iter().try_fold(1usize, |count, dim| match dim {
+            Dim::Fixed(n) => count.checked_mul(*n),
+            Dim::Batch => Some(count),
+        })
     };
-    let total = per_image(from);
+    let total = per_image(from)?;
     let batched = from.contains(&Dim::Batch);
     let mut shape: Vec<Option<Dim>> = Vec::with_capacity(target.len());
     for (index, extent) in target.iter().enumerate() {
@@ -168,7 +171,7 @@ fn resolve(
     let known: Vec<Dim> = shape.iter().flatten().copied().collect();
     let unknown = shape.len() - known.len();
     let has_batch = known.contains(&Dim::Batch);
-    let fixed = per_image(&known);
+    let fixed = per_image(&known)?;
     match (unknown, batched && !has_batch) {
         // The one open extent is the batch: the rest accounts for a whole image.
         (1, true) if fixed == total => fill(&mut shape, Dim::Batch),
@@ -179,7 +182,7 @@ fn resolve(
                 return None;
             }
             *first = Some(Dim::Batch);
-            let rest: usize = per_image(&shape.iter().flatten().copied().collect::<Vec<_>>());
+            let rest = per_image(&shape.iter().flatten().copied().collect::<Vec<_>>())?;
             if open == 1 {
                 fill(&mut shape, Dim::Fixed(total.checked_div(rest)?));
             }
@@ -189,7 +192,7 @@ fn resolve(
     }
     let shape: Vec<Dim> = shape.into_iter().collect::<Option<_>>()?;
     let batches = shape.iter().filter(|dim| **dim == Dim::Batch).count();
-    (per_image(&shape) == total && batches == usize::from(batched)).then_some(shape)
+    (per_image(&shape)? == total && batches == usize::from(batched)).then_some(shape)
 }
 
 fn fill(shape: &mut [Option<Dim>], dim: Dim) {
@@ -371,6 +374,9 @@ pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         let mut values = Vec::new();
         for index in 0..count {
             values.extend(importer.extents(node, index)?.unwrap_or_default());
+            if values.len() > MOST_NUMBERS {
+                return Err(unsupported(node, "joins very long lists of numbers"));
+            }
         }
         return importer.alias(node, Known::Extents(values));
     }
@@ -601,7 +607,7 @@ pub(super) fn split(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
     };
     if sizes.len() != node.output.len()
         || sizes.contains(&0)
-        || sizes.iter().sum::<usize>() != extent
+        || sizes.iter().map(|&size| size as u128).sum::<u128>() != extent as u128
     {
         return Err(fault(
             node,
