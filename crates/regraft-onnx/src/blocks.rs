@@ -1,5 +1,6 @@
 //! Cuts and blocks: places where exactly one activation crosses, and the stretches of nodes between them.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::graph::{Dim, Input, Node, Parameter, Value, ValueId};
@@ -63,18 +64,17 @@ pub(crate) fn split(
         ));
     }
     let mut blocks: Vec<Block> = blocks.into_iter().map(|(block, _)| block).collect();
+    let mut seen: HashMap<String, usize> = HashMap::new();
     for index in 0..blocks.len() {
         if blocks[index].name.is_empty() {
             let first = &nodes[blocks[index].nodes.start];
             blocks[index].name = names::scope(&first.name).unwrap_or_else(|| first.name.clone());
         }
         let name = blocks[index].name.clone();
-        let before = blocks[..index]
-            .iter()
-            .filter(|block| block.name == name || block.name.starts_with(&format!("{name}#")))
-            .count();
-        if before > 0 {
-            blocks[index].name = format!("{name}#{}", before + 1);
+        let before = seen.entry(name.clone()).or_insert(0usize);
+        *before += 1;
+        if *before > 1 {
+            blocks[index].name = format!("{name}#{before}");
         }
     }
     blocks

@@ -3,6 +3,7 @@
 use crate::blocks::Block;
 use crate::head::HeadSite;
 use crate::op::Op;
+use crate::weights::Weights;
 
 /// An imported network.
 ///
@@ -140,7 +141,7 @@ pub struct Parameter {
     /// Shape as stored in the file.
     pub shape: Vec<usize>,
     /// Values in row-major order.
-    pub data: Vec<f32>,
+    pub data: Weights,
 }
 
 /// What a parameter is to the node that uses it.

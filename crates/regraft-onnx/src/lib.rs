@@ -22,6 +22,7 @@
 
 mod attributes;
 mod blocks;
+mod element;
 mod error;
 mod graph;
 pub mod head;
@@ -32,6 +33,8 @@ mod names;
 pub mod op;
 mod resize;
 mod tensor;
+mod weights;
+mod wire;
 pub mod write;
 
 pub use blocks::Block;
@@ -44,3 +47,4 @@ pub use import::ImportOptions;
 pub use model::Model;
 pub use op::Op;
 pub use tensor::tensor_from_pb;
+pub use weights::Weights;

@@ -249,6 +249,9 @@ fn sanitise(name: &str) -> String {
     parts.join(".")
 }
 
+/// Parameters of one name up to which their numbers have no gaps.
+const FEW: usize = 100;
+
 fn unique(name: String, taken: &mut HashSet<String>) -> String {
     if taken.insert(name.clone()) {
         return name;
@@ -259,7 +262,12 @@ fn unique(name: String, taken: &mut HashSet<String>) -> String {
         if taken.insert(candidate.clone()) {
             return candidate;
         }
-        count += 1;
+        // Thousands of one name would otherwise count up from 2 each time.
+        count = if count < FEW {
+            count + 1
+        } else {
+            count.max(taken.len()) + 1
+        };
     }
 }
 

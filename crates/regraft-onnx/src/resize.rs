@@ -3,15 +3,14 @@
 //! Exporters bake the size in: a declared input shape, an average pool whose window is the whole image, a flatten
 //! with a fixed number of features. Each is rewritten to what it meant; names stay.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::Error;
 use crate::graph::{Dim, Graph, Node};
 use crate::import::{ImportOptions, declared_dims};
-use crate::model::{Model, node_label};
+use crate::model::{Model, allow_plain_initializers, node_label};
 use crate::op::Op;
 use crate::tensor;
-use crate::write::declare_weights;
 
 impl Model {
     /// The model for images of `size` (height, width) and any batch.
@@ -76,9 +75,14 @@ impl Model {
             }
         }
         // What was replaced goes, unless another node uses it too.
-        replaced.retain(|name| !file.node.iter().any(|node| node.input.contains(name)));
+        let mut replaced: HashSet<String> = replaced.into_iter().collect();
+        for name in file.node.iter().flat_map(|node| &node.input) {
+            replaced.remove(name);
+        }
         file.initializer
             .retain(|tensor| !replaced.contains(&tensor.name));
+        file.input.retain(|input| !replaced.contains(&input.name));
+        let added = !targets.is_empty();
         file.initializer.extend(targets);
         let input_layout = graph.layout;
         for input in file
@@ -122,7 +126,9 @@ impl Model {
                 batch.set_dim_param("N".to_owned());
             }
         }
-        declare_weights(&mut proto);
+        if added {
+            allow_plain_initializers(&mut proto);
+        }
         Model::from_proto(proto)
     }
 }

@@ -21,9 +21,12 @@ pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<
     } else if let Some(values) = attributes.ints("value_ints") {
         (vec![values.len()], ConstantData::Integers(values.to_vec()))
     } else if let Some(value) = attributes.float("value_float") {
-        (vec![], ConstantData::Floats(vec![value]))
+        (vec![], ConstantData::Floats(vec![value].into()))
     } else if let Some(values) = attributes.floats("value_floats") {
-        (vec![values.len()], ConstantData::Floats(values.to_vec()))
+        (
+            vec![values.len()],
+            ConstantData::Floats(values.to_vec().into()),
+        )
     } else {
         return Err(unsupported(
             node,
@@ -152,16 +155,16 @@ pub(super) fn constant_of_shape(
     let count = shape
         .iter()
         .try_fold(1usize, |count, &n| count.checked_mul(n))
-        .filter(|&count| count <= importer.most_generated)
+        .filter(|&count| count as u64 <= importer.numbers_left)
         .ok_or_else(|| unsupported(node, format!("a constant of shape {shape:?}")))?;
     let value = attributes(node)
         .tensor("value")
         .map(tensor::constant)
         .transpose()?;
     let data = match value.map(|value| value.data) {
-        None => ConstantData::Floats(vec![0.0; count]),
+        None => ConstantData::Floats(vec![0.0; count].into()),
         Some(ConstantData::Floats(value)) => {
-            ConstantData::Floats(vec![value.first().copied().unwrap_or(0.0); count])
+            ConstantData::Floats(vec![value.first().copied().unwrap_or(0.0); count].into())
         }
         Some(ConstantData::Integers(value)) => {
             ConstantData::Integers(vec![value.first().copied().unwrap_or(0); count])
@@ -188,7 +191,7 @@ pub(super) fn range(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
         }
     };
     let (start, limit, step) = (bound(0)?, bound(1)?, bound(2)?);
-    if step == 0 || limit.saturating_sub(start).unsigned_abs() > importer.most_generated as u64 {
+    if step == 0 || limit.saturating_sub(start).unsigned_abs() > importer.numbers_left {
         return Err(unsupported(
             node,
             format!("a range from {start} to {limit} in steps of {step}"),

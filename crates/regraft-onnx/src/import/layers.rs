@@ -57,8 +57,10 @@ pub(super) fn conv(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
             "a kernel of {kernel_height} x {kernel_width} does not fit an input of {height} x {width}; the image is too small for this network"
         )));
     };
-    let macs = (outputs * out_height * out_width) as u64
-        * (per_group * kernel_height * kernel_width) as u64;
+    let macs = [outputs, out_height, out_width]
+        .into_iter()
+        .chain([per_group, kernel_height, kernel_width])
+        .fold(1u64, |macs, n| macs.saturating_mul(n as u64));
     let shape = vec![
         Dim::Batch(1),
         Dim::Fixed(outputs),
@@ -203,7 +205,7 @@ fn linear(
         op,
         operands(input, [Some(weight), bias]),
         shape,
-        rows * (inputs * outputs) as u64,
+        rows.saturating_mul((inputs * outputs) as u64),
     )
 }
 

@@ -11,6 +11,9 @@ use crate::graph::{Dim, Input, Role, ValueId};
 use crate::op::Op;
 use crate::tensor::{Constant, ConstantData};
 
+/// Most numbers in a list that is joined from others; shapes have a few.
+const MOST_NUMBERS: usize = 1 << 16;
+
 /// Reshape; the target is an attribute before opset 5, an input from then on.
 pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = attributes(node);
@@ -426,6 +429,9 @@ pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         let mut values = Vec::new();
         for index in 0..count {
             values.extend(importer.extents(node, index)?.unwrap_or_default());
+            if values.len() > MOST_NUMBERS {
+                return Err(unsupported(node, "joins very long lists of numbers"));
+            }
         }
         return importer.alias(node, Known::Extents(values));
     }
@@ -668,7 +674,7 @@ pub(super) fn split(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
     };
     if sizes.len() != node.output.len()
         || sizes.contains(&0)
-        || sizes.iter().sum::<usize>() != extent
+        || sizes.iter().map(|&size| size as u128).sum::<u128>() != extent as u128
     {
         return Err(fault(
             node,

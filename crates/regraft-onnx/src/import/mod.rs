@@ -9,6 +9,7 @@ mod elementwise;
 mod layers;
 mod layout;
 mod pooling;
+mod refusals;
 mod table;
 
 use std::collections::{HashMap, HashSet};
@@ -34,7 +35,8 @@ use crate::tensor::{self, Constant, ConstantData};
 pub struct ImportOptions {
     /// Height and width of the image where the file does not fix them; 224 x 224, or what its metadata says, otherwise.
     pub image_size: Option<[usize; 2]>,
-    /// Most values that one node may make out of a few bytes (ConstantOfShape, Range); real networks need a few dozen.
+    /// Most numbers that nodes may make besides one for each byte of the file (ConstantOfShape, Range, shape arithmetic);
+    /// real networks need a few hundred.
     pub most_generated: usize,
 }
 
@@ -42,13 +44,17 @@ impl Default for ImportOptions {
     fn default() -> Self {
         Self {
             image_size: None,
-            most_generated: 1 << 16,
+            most_generated: 1 << 19,
         }
     }
 }
 
 /// Five: attention's queries, keys and values at once, or channel groups being shuffled.
 const MOST_DIMENSIONS: usize = 5;
+/// Longest extent of an activation.
+const LONGEST_EXTENT: usize = 1 << 24;
+/// Most values of an activation for one image: 16 GiB.
+const MOST_VALUES: usize = 1 << 32;
 
 /// One extent of a shape being computed by the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +85,7 @@ impl Known {
         Known::Constant {
             constant: Rc::new(Constant {
                 shape,
-                data: ConstantData::Floats(values),
+                data: ConstantData::Floats(values.into()),
             }),
             initializer: None,
         }
@@ -105,7 +111,8 @@ pub(crate) struct Importer<'a> {
     names: HashSet<String>,
     /// The batch the file fixes, where it does.
     fixed_batch: Option<i64>,
-    most_generated: usize,
+    /// Numbers that may still be produced by folding constants.
+    numbers_left: u64,
 }
 
 impl Graph {
@@ -116,7 +123,7 @@ impl Graph {
     /// one image tensor to one output.
     pub fn import(model: &Model, options: &ImportOptions) -> Result<Graph, Error> {
         let order = execution_order(model)?;
-        refuse_unknown(model, &order)?;
+        refusals::check(model, &order)?;
         let mut importer = Importer::new(model, options.most_generated);
         let (input, layout) = importer.add_input(options)?;
         for index in order {
@@ -141,7 +148,7 @@ impl<'a> Importer<'a> {
             parameter_of: HashMap::new(),
             names: HashSet::new(),
             fixed_batch: None,
-            most_generated,
+            numbers_left: model.size().saturating_add(most_generated as u64),
         }
     }
 
@@ -217,17 +224,26 @@ impl<'a> Importer<'a> {
                 ]
             }
         };
-        let id = self.add_value(&input.name, shape);
+        let id = self.add_value(&input.name, shape)?;
         self.known.insert(input.name.clone(), Known::Activation(id));
         Ok((id, layout))
     }
 
-    fn add_value(&mut self, name: &str, shape: Vec<Dim>) -> ValueId {
+    fn add_value(&mut self, name: &str, shape: Vec<Dim>) -> Result<ValueId, Error> {
+        let values = shape.iter().try_fold(1usize, |count, dim| {
+            let extent = Some(dim.per_image()).filter(|&extent| extent <= LONGEST_EXTENT)?;
+            count.checked_mul(extent)
+        });
+        if values.is_none_or(|values| values > MOST_VALUES) {
+            return Err(Error::Graph {
+                reason: format!("value `{name}` has an impossible shape {}", show(&shape)),
+            });
+        }
         self.values.push(Value {
             name: name.to_owned(),
             shape,
         });
-        ValueId(self.values.len() - 1)
+        Ok(ValueId(self.values.len() - 1))
     }
 
     /// The value named by the node's input `index`; `None` where it is left out.
@@ -337,7 +353,7 @@ impl<'a> Importer<'a> {
         Ok(match self.required(node, index)? {
             Known::Constant { constant, .. } => Some(Constant {
                 shape: constant.shape.clone(),
-                data: ConstantData::Floats(constant.to_floats()),
+                data: ConstantData::Floats(constant.to_floats().into()),
             }),
             Known::Extents(extents) => extents
                 .iter()
@@ -348,7 +364,7 @@ impl<'a> Importer<'a> {
                 .collect::<Option<Vec<f32>>>()
                 .map(|values| Constant {
                     shape: vec![values.len()],
-                    data: ConstantData::Floats(values),
+                    data: ConstantData::Floats(values.into()),
                 }),
             Known::Activation(_) | Known::TransposedMatrix { .. } => None,
         })
@@ -522,7 +538,7 @@ impl<'a> Importer<'a> {
             0 => node_label(node),
             _ => format!("{}:{index}", node_label(node)),
         };
-        let id = self.add_value(output, shape);
+        let id = self.add_value(output, shape)?;
         self.nodes.push(Node {
             name,
             op,
@@ -533,7 +549,28 @@ impl<'a> Importer<'a> {
         self.define(node, output.clone(), Known::Activation(id))
     }
 
+    /// Takes what a folded value costs out of what the file's size allows; a few nodes could double a list at each step.
+    fn spend(&mut self, node: &NodeProto, known: &Known) -> Result<(), Error> {
+        let numbers = match known {
+            Known::Extents(values) => 2 * values.len(),
+            Known::Constant {
+                constant,
+                initializer: None,
+            } => constant.len(),
+            _ => 0,
+        };
+        let left = self.numbers_left.checked_sub(numbers as u64);
+        self.numbers_left = left.ok_or_else(|| {
+            unsupported(
+                node,
+                "the graph's constants multiply far beyond the file's size",
+            )
+        })?;
+        Ok(())
+    }
+
     fn define(&mut self, node: &NodeProto, name: String, known: Known) -> Result<(), Error> {
+        self.spend(node, &known)?;
         if self.known.insert(name.clone(), known).is_some() {
             return Err(fault(
                 node,
@@ -681,32 +718,6 @@ fn execution_order(model: &Model) -> Result<Vec<usize>, Error> {
         });
     }
     Ok(order)
-}
-
-/// Lists every needed node whose operator is not in the table, before anything else is done.
-fn refuse_unknown(model: &Model, order: &[usize]) -> Result<(), Error> {
-    let unknown: Vec<UnsupportedNode> = order
-        .iter()
-        .map(|&index| &model.graph().node[index])
-        .filter(|node| !standard_domain(node) || table::importer(&node.op_type).is_none())
-        .map(|node| UnsupportedNode {
-            node: node_label(node),
-            operator: match node.domain.as_str() {
-                "" => node.op_type.clone(),
-                domain => format!("{domain}.{}", node.op_type),
-            },
-            reason: "operator not supported".to_owned(),
-        })
-        .collect();
-    if unknown.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Unsupported(unknown))
-    }
-}
-
-fn standard_domain(node: &NodeProto) -> bool {
-    node.domain.is_empty() || node.domain == "ai.onnx"
 }
 
 /// Keeps the nodes that `output` needs, and the parameters those use.
