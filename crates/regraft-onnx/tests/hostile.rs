@@ -29,7 +29,7 @@ const MEMORY_PER_BYTE: usize = 8;
 fn goldens() -> Vec<Vec<u8>> {
     let folder = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../regraft-nn/tests/goldens/small"
+        "/../regraft-conformance/goldens"
     );
     [
         "resnet18.kept-7",
@@ -38,7 +38,8 @@ fn goldens() -> Vec<Vec<u8>> {
         "shufflenet_v2.kept-11",
         "vgg11_bn.kept-8",
         "vgg16.dynamo",
-        "convnext.kept-17",
+        "convnext.dynamo",
+        "vit.kept-17",
         "mobilenet_v3.kept-14",
         "efficientnet.kept-18",
     ]

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
+use super::indices::Indices;
 use super::{Extent, Importer, Known, attributes, unsupported};
 use crate::attributes::fault;
 use crate::error::Error;
@@ -66,6 +67,7 @@ pub(super) fn shape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
             .map(|&extent| Extent::Number(extent as i64))
             .collect(),
         Known::Extents(values) => vec![Extent::Number(values.len() as i64)],
+        Known::Indices(_) => return Err(unsupported(node, "the shape of indices")),
     };
     let rank = extents.len() as i64;
     let bound =
@@ -181,6 +183,19 @@ pub(super) fn constant_of_shape(
 
 /// Range of whole numbers.
 pub(super) fn range(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let limit = importer.extents(node, 1)?;
+    if limit.as_deref() == Some(&[Extent::Batch(1)]) {
+        return match (
+            importer.integers(node, 0)?.as_deref(),
+            importer.integers(node, 2)?.as_deref(),
+        ) {
+            (Some([0]), Some([1])) => importer.alias(node, Known::Indices(Indices::positions())),
+            _ => Err(unsupported(
+                node,
+                "a range over the batch from other than 0 or in steps",
+            )),
+        };
+    }
     let mut bound = |index| -> Result<i64, Error> {
         match importer.integers(node, index)?.as_deref() {
             Some(&[number]) => Ok(number),

@@ -156,6 +156,11 @@ pub(super) fn binary(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         }
         (Known::Activation(value), _) => with_constant(importer, node, operator, *value, 1),
         (_, Known::Activation(value)) => with_constant(importer, node, operator, *value, 0),
+        (Known::Indices(indices), Known::Constant { constant, .. })
+        | (Known::Constant { constant, .. }, Known::Indices(indices)) => {
+            let combined = indices.combined(node, operator, constant)?;
+            importer.alias(node, Known::Indices(combined))
+        }
         _ if left.has_fractions() || right.has_fractions() => {
             on_constants(importer, node, operator)
         }

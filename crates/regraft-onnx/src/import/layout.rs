@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
-use super::{Extent, Importer, Known, attributes, axis, show, unsupported};
+use super::{Extent, Importer, Known, attributes, axis, indices, show, unsupported};
 use crate::attributes::fault;
 use crate::error::Error;
 use crate::graph::{Dim, Input, Role, ValueId};
@@ -104,6 +104,10 @@ pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         _ => return Err(unsupported(node, "expanding a shape")),
     };
     let rank = from.len().max(target.len());
+    // A weight that is repeated for the one batch a file was exported with is repeated for any.
+    let fixed_batch = importer
+        .fixed_batch
+        .filter(|_| matches!(input, Input::Parameter(_)) && target.len() == rank);
     let fits = || {
         fault(
             node,
@@ -123,6 +127,9 @@ pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
                 .checked_sub(rank)
                 .map_or(Extent::Number(1), |index| target[index]);
             match (own, asked) {
+                (Dim::Fixed(1), Extent::Number(n)) if index == 0 && fixed_batch == Some(n) => {
+                    Ok(Dim::Batch(1))
+                }
                 (own, Extent::Number(1 | -1)) => Ok(own),
                 (Dim::Batch(1) | Dim::Fixed(1), Extent::Batch(1)) => Ok(Dim::Batch(1)),
                 (Dim::Fixed(own), Extent::Number(n)) if own == 1 || own as i64 == n => {
@@ -285,6 +292,10 @@ pub(super) fn squeeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
 /// Unsqueeze; axes are an attribute before opset 13, an input from then on.
 pub(super) fn unsqueeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let given = axes(importer, node)?.ok_or_else(|| fault(node, "its axes are missing"))?;
+    if let Known::Indices(indices) = importer.required(node, 0)? {
+        let spread = indices.unsqueezed(node, &given)?;
+        return importer.alias(node, Known::Indices(spread));
+    }
     rearrange(importer, node, |shape| unsqueezed(node, shape, &given))
 }
 
@@ -473,6 +484,13 @@ pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
 /// Gather of one index along an axis of an activation, or of entries of extents.
 pub(super) fn gather(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let given = attributes(node).int("axis").unwrap_or(0);
+    if let (Known::Activation(input), Known::Indices(by_image), 0) = (
+        importer.required(node, 0)?,
+        importer.required(node, 1)?,
+        given,
+    ) {
+        return indices::gather(importer, node, input, &by_image);
+    }
     let indices = importer
         .constant(node, 1)?
         .ok_or_else(|| fault(node, "its indices are missing"))?;

@@ -6,6 +6,7 @@
 
 mod constants;
 mod elementwise;
+mod indices;
 mod layers;
 mod layout;
 mod pooling;
@@ -17,6 +18,7 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
+use self::indices::Indices;
 use crate::attributes::{Attributes, fault};
 use crate::blocks;
 use crate::error::{Error, UnsupportedNode};
@@ -78,6 +80,8 @@ enum Known {
         initializer: String,
     },
     Extents(Vec<Extent>),
+    /// Indices with as many entries for every image.
+    Indices(Indices),
 }
 
 impl Known {
@@ -317,7 +321,7 @@ impl<'a> Importer<'a> {
                     Err(fault(node, format!("input {index} must be whole numbers")))
                 }
             },
-            Some(Known::Activation(_) | Known::TransposedMatrix { .. }) => Err(unsupported(
+            Some(_) => Err(unsupported(
                 node,
                 format!("input {index} depends on the image's content; whole numbers are expected"),
             )),
@@ -366,7 +370,7 @@ impl<'a> Importer<'a> {
                     shape: vec![values.len()],
                     data: ConstantData::Floats(values.into()),
                 }),
-            Known::Activation(_) | Known::TransposedMatrix { .. } => None,
+            Known::Activation(_) | Known::TransposedMatrix { .. } | Known::Indices(_) => None,
         })
     }
 
@@ -406,7 +410,7 @@ impl<'a> Importer<'a> {
                 node,
                 format!("input {index} (its weights) lies behind a Transpose"),
             )),
-            Known::Activation(_) | Known::Extents(_) => Err(unsupported(
+            Known::Activation(_) | Known::Extents(_) | Known::Indices(_) => Err(unsupported(
                 node,
                 format!("input {index} (its weights) is computed at run time"),
             )),
@@ -553,6 +557,7 @@ impl<'a> Importer<'a> {
     fn spend(&mut self, node: &NodeProto, known: &Known) -> Result<(), Error> {
         let numbers = match known {
             Known::Extents(values) => 2 * values.len(),
+            Known::Indices(indices) => indices.len(),
             Known::Constant {
                 constant,
                 initializer: None,
