@@ -24,6 +24,7 @@ mod attributes;
 mod blocks;
 mod element;
 mod error;
+mod external;
 mod graph;
 pub mod head;
 mod import;

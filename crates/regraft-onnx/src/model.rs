@@ -7,6 +7,7 @@ use bytes::Bytes;
 use onnx_ir::{GraphProto, Message, ModelProto, NodeProto, TensorProto};
 
 use crate::error::Error;
+use crate::external;
 use crate::tensor;
 use crate::wire;
 
@@ -25,17 +26,21 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model from a file.
+    /// Reads a model from a file, and the weights that it keeps in files beside it.
     ///
     /// # Errors
-    /// When the file cannot be read, is no ONNX model, or keeps its weights outside itself.
+    /// When the file cannot be read or is no ONNX model, or when weights that it keeps in other files are not below its
+    /// folder or not of the declared size.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(|source| Error::Io {
             action: "reading",
             path: path.to_owned(),
             source,
         })?;
-        let mut model = Self::from_shared(&bytes.into())?;
+        let mut proto = decode(&bytes.into())?;
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        external::resolve(&mut proto, folder.unwrap_or(Path::new(".")))?;
+        let mut model = Self::from_proto(proto)?;
         model.path = Some(path.to_owned());
         Ok(model)
     }
@@ -43,23 +48,9 @@ impl Model {
     /// Decodes a model from the bytes of an ONNX file, which are copied once.
     ///
     /// # Errors
-    /// As [`Model::open`].
+    /// As [`Model::open`]; and when the model keeps its weights in other files.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        Self::from_shared(&Bytes::copy_from_slice(bytes))
-    }
-
-    /// Decodes a model whose weights stay where they are in `bytes`.
-    fn from_shared(bytes: &Bytes) -> Result<Self, Error> {
-        if bytes.is_empty() {
-            return Err(Error::NotOnnx {
-                reason: "the file is empty".to_owned(),
-            });
-        }
-        wire::check(bytes, wire::Kind::Model)?;
-        let proto = ModelProto::parse_from_tokio_bytes(bytes).map_err(|error| Error::NotOnnx {
-            reason: error.to_string(),
-        })?;
-        Self::from_proto(proto)
+        Self::from_proto(decode(&Bytes::copy_from_slice(bytes))?)
     }
 
     pub(crate) fn from_proto(proto: ModelProto) -> Result<Self, Error> {
@@ -191,6 +182,19 @@ impl Model {
     pub(crate) fn initializer_index(&self, name: &str) -> Option<usize> {
         self.initializers.get(name).copied()
     }
+}
+
+/// A decoded model whose weights stay where they are in `bytes`.
+fn decode(bytes: &Bytes) -> Result<ModelProto, Error> {
+    if bytes.is_empty() {
+        return Err(Error::NotOnnx {
+            reason: "the file is empty".to_owned(),
+        });
+    }
+    wire::check(bytes, wire::Kind::Model)?;
+    ModelProto::parse_from_tokio_bytes(bytes).map_err(|error| Error::NotOnnx {
+        reason: error.to_string(),
+    })
 }
 
 /// Makes initializers valid that are no graph inputs: before version 4 of the format each had to be one too.

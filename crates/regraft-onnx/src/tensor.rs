@@ -328,7 +328,7 @@ fn chunks<const W: usize, T>(raw: &[u8], convert: impl Fn([u8; W]) -> T) -> Vec<
         .collect()
 }
 
-fn fault(tensor: &TensorProto, reason: String) -> Error {
+pub(crate) fn fault(tensor: &TensorProto, reason: String) -> Error {
     Error::Tensor {
         name: tensor.name.clone(),
         reason,

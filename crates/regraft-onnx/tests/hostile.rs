@@ -8,15 +8,15 @@
 #[path = "hostile/allocator.rs"]
 mod allocator;
 mod build;
+#[path = "hostile/everything.rs"]
+mod everything;
 #[path = "hostile/mutate.rs"]
 mod mutate;
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use regraft_onnx::{Error, Graph, HeadKind, HeadSpec, ImportOptions, Model, head, metadata, write};
-
+use everything::use_fully;
 use mutate::Source;
 
 /// Longest that one file may take on a busy machine.
@@ -46,67 +46,6 @@ fn goldens() -> Vec<Vec<u8>> {
     .iter()
     .map(|name| std::fs::read(format!("{folder}/{name}.onnx")).unwrap())
     .collect()
-}
-
-/// Everything the crate offers, on one file. Errors end a branch, not the whole.
-fn use_fully(bytes: &[u8]) -> Result<(), Error> {
-    let model = Model::from_bytes(bytes)?;
-    let _ = (model.opset(), model.producer(), model.path());
-    let _ = (metadata::labels(&model), metadata::preprocessing(&model));
-    let _ = model.node_names().count();
-    for name in model.initializer_names().take(4) {
-        let _ = model.weights(name);
-    }
-    let _ = model.to_bytes()?;
-    let _ = model.for_image_size([96, 80]).map(|sized| sized.to_bytes());
-    let graph = Graph::import(&model, &ImportOptions::default())?;
-    inspect(&graph);
-    let at = graph
-        .nodes
-        .get(graph.nodes.len() / 2)
-        .map(|n| n.name.clone());
-    for (at, kind) in [
-        (None, HeadKind::Linear),
-        (at, HeadKind::Mlp { hidden: 8 }),
-        (None, HeadKind::Keep),
-    ] {
-        let labels = ["cat", "dog", "cow"].map(str::to_owned).to_vec();
-        let spec = HeadSpec {
-            kind,
-            at,
-            labels,
-            seed: 1,
-        };
-        if let Ok(grafted) = head::replace(&model, &graph, &spec) {
-            let again = Model::from_bytes(&grafted.to_bytes()?)?;
-            inspect(&Graph::import(&again, &ImportOptions::default())?);
-        }
-    }
-    let trained: HashMap<String, Vec<f32>> = graph
-        .parameters
-        .iter()
-        .filter(|p| p.role.trainable())
-        .take(3)
-        .map(|p| (p.name.clone(), vec![0.5; p.data.len()]))
-        .collect();
-    write::with_weights(&model, &graph, &trained)?.to_bytes()?;
-    Ok(())
-}
-
-fn inspect(graph: &Graph) {
-    let _ = (
-        graph.image_shape(),
-        graph.classes(),
-        graph.trainable_values(),
-    );
-    for node in 0..graph.nodes.len() {
-        let _ = graph.block_of(node);
-    }
-    for block in &graph.blocks {
-        let nodes = &graph.nodes[block.nodes.clone()];
-        let _ = nodes.iter().fold(0u64, |sum, n| sum.saturating_add(n.macs));
-        let _ = graph.value(block.output).values_per_image();
-    }
 }
 
 /// What is wrong with how the crate took a file; `None` where nothing is.
