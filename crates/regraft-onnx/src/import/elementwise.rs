@@ -89,9 +89,9 @@ fn on_constants(
         return Err(unsupported(node, "calculates with the batch size"));
     };
     let (a, b) = (left.to_floats(), right.to_floats());
-    let shape = match (a.len(), b.len()) {
-        (n, m) if n == m || m == 1 => left.shape,
-        (1, _) => right.shape,
+    let (shape, count) = match (a.len(), b.len()) {
+        (n, m) if n == m || m == 1 => (left.shape, n),
+        (1, m) => (right.shape, m),
         _ => return Err(unsupported(node, "of constants of different shapes")),
     };
     let compute: fn(f32, f32) -> f32 = match operator {
@@ -103,7 +103,7 @@ fn on_constants(
         Binary::Max => f32::max,
         Binary::Min => f32::min,
     };
-    let values = (0..a.len().max(b.len()))
+    let values = (0..count)
         .map(|index| compute(a[index % a.len()], b[index % b.len()]))
         .collect();
     importer.alias(node, Known::floats(shape, values))
