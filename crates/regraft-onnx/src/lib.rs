@@ -22,6 +22,7 @@
 
 mod attributes;
 mod blocks;
+mod dequantize;
 mod element;
 mod error;
 mod external;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use onnx_ir::{GraphProto, Message, ModelProto, NodeProto, TensorProto};
 
+use crate::dequantize;
 use crate::error::Error;
 use crate::external;
 use crate::tensor;
@@ -23,6 +24,8 @@ pub struct Model {
     /// Where it was read from, for messages.
     path: Option<PathBuf>,
     initializers: HashMap<String, usize>,
+    /// Nodes that stand for a weight, by the name of their output.
+    dequantized: HashMap<String, usize>,
 }
 
 impl Model {
@@ -82,11 +85,21 @@ impl Model {
                 });
             }
         }
-        Ok(Self {
+        let mut model = Self {
             proto,
             path: None,
             initializers,
-        })
+            dequantized: HashMap::new(),
+        };
+        model.dequantized = model
+            .graph()
+            .node
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| dequantize::is_weight(&model, node))
+            .filter_map(|(index, node)| Some((node.output.first()?.clone(), index)))
+            .collect();
+        Ok(model)
     }
 
     /// Where the model was read from.
@@ -126,11 +139,20 @@ impl Model {
             .map(|tensor| tensor.name.as_str())
     }
 
-    /// The values of a float initializer.
+    /// Whether the file has a weight of that name: an initializer, or one that a DequantizeLinear makes of initializers.
+    pub fn has_weight(&self, name: &str) -> bool {
+        self.initializers.contains_key(name) || self.dequantized.contains_key(name)
+    }
+
+    /// The values of a float initializer, or of a weight that a DequantizeLinear makes of initializers.
     ///
     /// # Errors
     /// When there is none of that name, or its data is damaged.
     pub fn weights(&self, initializer: &str) -> Result<Vec<f32>, Error> {
+        if let Some(&node) = self.dequantized.get(initializer) {
+            let weight = dequantize::weight(self, &self.graph().node[node])?;
+            return Ok(weight.to_floats());
+        }
         let tensor = self
             .initializer(initializer)
             .ok_or_else(|| Error::NoSuchName {
@@ -177,6 +199,18 @@ impl Model {
         self.initializers
             .get(name)
             .map(|index| &self.graph().initializer[*index])
+    }
+
+    /// What a weight is called: the initializer's name; for a quantised one, that of what it was made from.
+    pub(crate) fn name_of_weight<'a>(&'a self, initializer: &'a str) -> &'a str {
+        self.dequantized
+            .get(initializer)
+            .and_then(|&node| self.graph().node[node].input.first())
+            .map_or(initializer, |stored| dequantize::original_name(stored))
+    }
+
+    pub(crate) fn is_dequantized(&self, name: &str) -> bool {
+        self.dequantized.contains_key(name)
     }
 
     pub(crate) fn initializer_index(&self, name: &str) -> Option<usize> {

@@ -1,10 +1,12 @@
-//! Trained values into the file again: the bytes of the trained initializers change, nothing else does.
+//! Trained values into the file again: the bytes of the trained initializers change, nothing else does; a trained weight
+//! that was quantised becomes a float initializer.
 
 use std::collections::HashMap;
 
+use crate::dequantize;
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::model::Model;
+use crate::model::{Model, allow_plain_initializers};
 use crate::tensor;
 
 /// The model with new values for some of its graph's parameters, by canonical name.
@@ -19,6 +21,7 @@ pub fn with_weights(
     weights: &HashMap<String, Vec<f32>>,
 ) -> Result<Model, Error> {
     let mut written = model.clone();
+    let mut dequantized = Vec::new();
     for (name, values) in weights {
         let parameter = graph
             .parameters
@@ -29,13 +32,7 @@ pub fn with_weights(
                 name: name.clone(),
                 near: crate::error::nearest(name, graph.parameters.iter().map(|p| p.name.as_str())),
             })?;
-        let index = parameter
-            .initializer
-            .as_ref()
-            .and_then(|initializer| written.initializer_index(initializer))
-            .ok_or_else(|| Error::Graph {
-                reason: format!("parameter `{name}` lies in no initializer of the file"),
-            })?;
+        let initializer = parameter.initializer.as_deref().unwrap_or_default();
         let expected: usize = parameter.shape.iter().product();
         if values.len() != expected {
             return Err(Error::Tensor {
@@ -47,8 +44,30 @@ pub fn with_weights(
                 ),
             });
         }
-        let proto = &mut written.graph_mut().initializer[index];
-        tensor::overwrite(proto, values)?;
+        if model.is_dequantized(initializer) {
+            dequantized.push((initializer, &parameter.shape, values));
+            continue;
+        }
+        let index = model
+            .initializer_index(initializer)
+            .ok_or_else(|| Error::Graph {
+                reason: format!("parameter `{name}` lies in no initializer of the file"),
+            })?;
+        tensor::overwrite(&mut written.graph_mut().initializer[index], values)?;
     }
-    Ok(written)
+    if dequantized.is_empty() {
+        return Ok(written);
+    }
+    dequantized.sort_unstable_by_key(|(initializer, ..)| *initializer);
+    let mut proto = written.proto;
+    for (initializer, shape, values) in dequantized {
+        dequantize::replace(
+            proto.graph.mut_or_insert_default(),
+            initializer,
+            shape,
+            values,
+        )?;
+    }
+    allow_plain_initializers(&mut proto);
+    Model::from_proto(proto)
 }

@@ -139,14 +139,13 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
     metadata::set(&mut model, metadata::PREPROCESSING, &json);
     let graph = Arc::new(Graph::import(&model, &options).map_err(fault)?);
 
-    let old: HashSet<&str> = sized.initializer_names().collect();
     let fresh: HashSet<&str> = graph
         .parameters
         .iter()
         .filter(|p| {
             p.initializer
                 .as_deref()
-                .is_some_and(|name| !old.contains(name))
+                .is_some_and(|name| !sized.has_weight(name))
         })
         .map(|p| p.name.as_str())
         .collect();

@@ -7,6 +7,7 @@ use onnx_ir::NodeProto;
 use super::indices::Indices;
 use super::{Extent, Importer, Known, attributes, unsupported};
 use crate::attributes::fault;
+use crate::dequantize;
 use crate::error::Error;
 use crate::graph::Dim;
 use crate::tensor::{self, Constant, ConstantData};
@@ -39,6 +40,19 @@ pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<
         Known::Constant {
             constant: Rc::new(Constant { shape, data }),
             initializer: None,
+        },
+    )
+}
+
+/// DequantizeLinear of initializers: a weight.
+pub(super) fn dequantize(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let constant = dequantize::weight(importer.model, node)?;
+    importer.spend_numbers(node, constant.len())?;
+    importer.alias(
+        node,
+        Known::Constant {
+            constant: Rc::new(constant),
+            initializer: node.output.first().cloned(),
         },
     )
 }

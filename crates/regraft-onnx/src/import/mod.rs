@@ -460,11 +460,11 @@ impl<'a> Importer<'a> {
         {
             return Ok(id);
         }
-        let source = initializer
-            .clone()
-            .or_else(|| node.input.get(index).cloned())
-            .unwrap_or_default();
-        let name = names::canonical(&source, names::module(node), role, &mut self.names);
+        let source = match &initializer {
+            Some(name) => self.model.name_of_weight(name),
+            None => node.input.get(index).map_or("", String::as_str),
+        };
+        let name = names::canonical(source, names::module(node), role, &mut self.names);
         // A constant made by a node has no initializer to write a trained value to.
         let role = if initializer.is_none() && role.trainable() {
             Role::Constant
@@ -564,6 +564,10 @@ impl<'a> Importer<'a> {
             } => constant.len(),
             _ => 0,
         };
+        self.spend_numbers(node, numbers)
+    }
+
+    fn spend_numbers(&mut self, node: &NodeProto, numbers: usize) -> Result<(), Error> {
         let left = self.numbers_left.checked_sub(numbers as u64);
         self.numbers_left = left.ok_or_else(|| {
             unsupported(

@@ -3,6 +3,7 @@
 use onnx_ir::NodeProto;
 
 use super::table;
+use crate::dequantize;
 use crate::error::{Error, UnsupportedNode};
 use crate::model::{Model, node_label};
 
@@ -11,7 +12,7 @@ pub(super) fn check(model: &Model, order: &[usize]) -> Result<(), Error> {
     let refused: Vec<UnsupportedNode> = order
         .iter()
         .map(|&index| &model.graph().node[index])
-        .filter_map(|node| Some((node, reason(node)?)))
+        .filter_map(|node| Some((node, reason(model, node)?)))
         .map(|(node, reason)| UnsupportedNode {
             node: node_label(node),
             operator: match node.domain.as_str() {
@@ -29,18 +30,20 @@ pub(super) fn check(model: &Model, order: &[usize]) -> Result<(), Error> {
 }
 
 /// Why a node cannot be imported; `None` where it can.
-fn reason(node: &NodeProto) -> Option<String> {
+fn reason(model: &Model, node: &NodeProto) -> Option<String> {
     if !matches!(node.domain.as_str(), "" | "ai.onnx") {
         return Some(format!(
             "only the standard operators are supported, not those of `{}`; export without runtime-specific optimisation",
             node.domain
         ));
     }
-    if table::importer(&node.op_type).is_some() {
+    let quantised = node.op_type == "DequantizeLinear" && !dequantize::is_weight(model, node);
+    if table::importer(&node.op_type).is_some() && !quantised {
         return None;
     }
     let reason = match node.op_type.as_str() {
         "ConvInteger"
+        | "DequantizeLinear"
         | "DynamicQuantizeLinear"
         | "MatMulInteger"
         | "QLinearConv"

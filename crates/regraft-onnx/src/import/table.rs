@@ -19,6 +19,7 @@ const OPERATORS: &[(&str, Import)] = &[
     ("Constant", constants::constant),
     ("ConstantOfShape", constants::constant_of_shape),
     ("Conv", layers::conv),
+    ("DequantizeLinear", constants::dequantize),
     ("Div", elementwise::binary),
     ("Dropout", constants::pass),
     ("Elu", elementwise::activation),

@@ -4,6 +4,7 @@
 #[path = "../build/mod.rs"]
 mod build;
 mod external;
+mod storage;
 
 use std::collections::HashMap;
 
