@@ -22,7 +22,7 @@
 
 mod attributes;
 mod blocks;
-mod dequantize;
+mod derived;
 mod element;
 mod error;
 mod external;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use onnx_ir::{GraphProto, Message, ModelProto, NodeProto, TensorProto};
 
-use crate::dequantize;
+use crate::derived;
 use crate::error::Error;
 use crate::external;
-use crate::tensor;
+use crate::tensor::{self, Constant};
 use crate::wire;
 
 /// Most bytes of one protobuf message.
@@ -25,7 +25,7 @@ pub struct Model {
     path: Option<PathBuf>,
     initializers: HashMap<String, usize>,
     /// Nodes that stand for a weight, by the name of their output.
-    dequantized: HashMap<String, usize>,
+    derived: HashMap<String, usize>,
 }
 
 impl Model {
@@ -89,16 +89,17 @@ impl Model {
             proto,
             path: None,
             initializers,
-            dequantized: HashMap::new(),
+            derived: HashMap::new(),
         };
-        model.dequantized = model
-            .graph()
-            .node
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| dequantize::is_weight(&model, node))
-            .filter_map(|(index, node)| Some((node.output.first()?.clone(), index)))
-            .collect();
+        // In the order of the file, which is that of execution in a valid one.
+        for index in 0..model.graph().node.len() {
+            let node = &model.graph().node[index];
+            if derived::is_weight(&model, node)
+                && let Some(output) = node.output.first().cloned()
+            {
+                model.derived.insert(output, index);
+            }
+        }
         Ok(model)
     }
 
@@ -139,18 +140,19 @@ impl Model {
             .map(|tensor| tensor.name.as_str())
     }
 
-    /// Whether the file has a weight of that name: an initializer, or one that a DequantizeLinear makes of initializers.
+    /// Whether the file has a weight of that name: an initializer, or one that nodes make of initializers.
     pub fn has_weight(&self, name: &str) -> bool {
-        self.initializers.contains_key(name) || self.dequantized.contains_key(name)
+        self.initializers.contains_key(name) || self.derived.contains_key(name)
     }
 
-    /// The values of a float initializer, or of a weight that a DequantizeLinear makes of initializers.
+    /// The values of a float initializer, or of a weight that nodes make of initializers.
     ///
     /// # Errors
     /// When there is none of that name, or its data is damaged.
     pub fn weights(&self, initializer: &str) -> Result<Vec<f32>, Error> {
-        if let Some(&node) = self.dequantized.get(initializer) {
-            let weight = dequantize::weight(self, &self.graph().node[node])?;
+        if self.derived.contains_key(initializer)
+            && let Some(weight) = self.constant(initializer)?
+        {
             return Ok(weight.to_floats());
         }
         let tensor = self
@@ -161,6 +163,27 @@ impl Model {
                 near: crate::error::nearest(initializer, self.initializer_names()),
             })?;
         tensor::floats(tensor)
+    }
+
+    /// The initializer of that name, or what nodes make of initializers under it.
+    pub(crate) fn constant(&self, name: &str) -> Result<Option<Constant>, Error> {
+        let mut name = name;
+        let mut nodes = Vec::new();
+        while let Some(&index) = self.derived.get(name) {
+            let node = &self.graph().node[index];
+            nodes.push(node);
+            name = node.input.first().map_or("", String::as_str);
+        }
+        let Some(tensor) = self.initializer(name) else {
+            return Ok(None);
+        };
+        nodes
+            .into_iter()
+            .rev()
+            .try_fold(tensor::constant(tensor)?, |constant, node| {
+                derived::apply(self, node, constant)
+            })
+            .map(Some)
     }
 
     /// The file's bytes.
@@ -201,16 +224,21 @@ impl Model {
             .map(|index| &self.graph().initializer[*index])
     }
 
-    /// What a weight is called: the initializer's name; for a quantised one, that of what it was made from.
-    pub(crate) fn name_of_weight<'a>(&'a self, initializer: &'a str) -> &'a str {
-        self.dequantized
-            .get(initializer)
+    /// What a weight is called: the initializer's name; for one that nodes make, that of what it was made from.
+    pub(crate) fn name_of_weight<'a>(&'a self, name: &'a str) -> &'a str {
+        let mut name = name;
+        while let Some(stored) = self
+            .derived
+            .get(name)
             .and_then(|&node| self.graph().node[node].input.first())
-            .map_or(initializer, |stored| dequantize::original_name(stored))
+        {
+            name = derived::original_name(stored);
+        }
+        name
     }
 
-    pub(crate) fn is_dequantized(&self, name: &str) -> bool {
-        self.dequantized.contains_key(name)
+    pub(crate) fn is_derived(&self, name: &str) -> bool {
+        self.derived.contains_key(name)
     }
 
     pub(crate) fn initializer_index(&self, name: &str) -> Option<usize> {

@@ -1,9 +1,9 @@
-//! Trained values into the file again: the bytes of the trained initializers change, nothing else does; a trained weight
-//! that was quantised becomes a float initializer.
+//! Trained values into the file again: the bytes of the trained initializers change, nothing else does; a weight
+//! that nodes made of initializers becomes one when it was trained.
 
 use std::collections::HashMap;
 
-use crate::dequantize;
+use crate::derived;
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::model::{Model, allow_plain_initializers};
@@ -21,7 +21,7 @@ pub fn with_weights(
     weights: &HashMap<String, Vec<f32>>,
 ) -> Result<Model, Error> {
     let mut written = model.clone();
-    let mut dequantized = Vec::new();
+    let mut derived_weights = Vec::new();
     for (name, values) in weights {
         let parameter = graph
             .parameters
@@ -44,8 +44,8 @@ pub fn with_weights(
                 ),
             });
         }
-        if model.is_dequantized(initializer) {
-            dequantized.push((initializer, &parameter.shape, values));
+        if model.is_derived(initializer) {
+            derived_weights.push((initializer, &parameter.shape, values));
             continue;
         }
         let index = model
@@ -55,13 +55,13 @@ pub fn with_weights(
             })?;
         tensor::overwrite(&mut written.graph_mut().initializer[index], values)?;
     }
-    if dequantized.is_empty() {
+    if derived_weights.is_empty() {
         return Ok(written);
     }
-    dequantized.sort_unstable_by_key(|(initializer, ..)| *initializer);
+    derived_weights.sort_unstable_by_key(|(initializer, ..)| *initializer);
     let mut proto = written.proto;
-    for (initializer, shape, values) in dequantized {
-        dequantize::replace(
+    for (initializer, shape, values) in derived_weights {
+        derived::replace(
             proto.graph.mut_or_insert_default(),
             initializer,
             shape,

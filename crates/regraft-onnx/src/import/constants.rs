@@ -7,7 +7,7 @@ use onnx_ir::NodeProto;
 use super::indices::Indices;
 use super::{Extent, Importer, Known, attributes, unsupported};
 use crate::attributes::fault;
-use crate::dequantize;
+use crate::derived;
 use crate::error::Error;
 use crate::graph::Dim;
 use crate::tensor::{self, Constant, ConstantData};
@@ -46,13 +46,18 @@ pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<
 
 /// DequantizeLinear of initializers: a weight.
 pub(super) fn dequantize(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let constant = dequantize::weight(importer.model, node)?;
+    let stored = node.input.first().map_or("", String::as_str);
+    let stored = importer
+        .model
+        .constant(stored)?
+        .ok_or_else(|| fault(node, "its input is missing"))?;
+    let constant = derived::apply(importer.model, node, stored)?;
     importer.spend_numbers(node, constant.len())?;
     importer.alias(
         node,
         Known::Constant {
             constant: Rc::new(constant),
-            initializer: node.output.first().cloned(),
+            initializer: importer.weight_output(node),
         },
     )
 }

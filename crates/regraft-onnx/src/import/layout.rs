@@ -6,6 +6,7 @@ use onnx_ir::NodeProto;
 
 use super::{Extent, Importer, Known, attributes, axis, indices, show, unsupported};
 use crate::attributes::fault;
+use crate::derived;
 use crate::error::Error;
 use crate::graph::{Dim, Input, Role, ValueId};
 use crate::op::Op;
@@ -396,29 +397,20 @@ pub(super) fn transpose(importer: &mut Importer<'_>, node: &NodeProto) -> Result
             };
             return importer.alias(node, turned);
         }
-        _ => {
-            return Err(unsupported(
-                node,
-                "transposing a constant that is no matrix",
-            ));
+        Known::Constant { constant, .. } => {
+            let perm = derived::permutation(node, constant.shape.len())?;
+            let turned = derived::turned(node, &constant, &perm)?;
+            importer.spend_numbers(node, turned.len())?;
+            let known = Known::Constant {
+                constant: Rc::new(turned),
+                initializer: importer.weight_output(node),
+            };
+            return importer.alias(node, known);
         }
+        _ => return Err(unsupported(node, "transposes a list of numbers")),
     };
     let shape = importer.shape(input).to_vec();
-    let perm: Vec<usize> = match attributes(node).ints("perm") {
-        None => (0..shape.len()).rev().collect(),
-        Some(perm) => perm
-            .iter()
-            .map(|&a| axis(node, a, shape.len()))
-            .collect::<Result<_, _>>()?,
-    };
-    let mut sorted = perm.clone();
-    sorted.sort_unstable();
-    if sorted != (0..shape.len()).collect::<Vec<_>>() {
-        return Err(fault(
-            node,
-            format!("`perm` {perm:?} is no permutation of {} axes", shape.len()),
-        ));
-    }
+    let perm = derived::permutation(node, shape.len())?;
     let moved = perm.iter().map(|&axis| shape[axis]).collect();
     importer.emit(
         node,

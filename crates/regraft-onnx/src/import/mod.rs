@@ -37,7 +37,7 @@ use crate::tensor::{self, Constant, ConstantData};
 pub struct ImportOptions {
     /// Height and width of the image where the file does not fix them; 224 x 224, or what its metadata says, otherwise.
     pub image_size: Option<[usize; 2]>,
-    /// Most numbers that nodes may make besides one for each byte of the file (ConstantOfShape, Range, shape arithmetic);
+    /// Most numbers that nodes may make besides two for each byte of the file (ConstantOfShape, Range, shape arithmetic);
     /// real networks need a few hundred.
     pub most_generated: usize,
 }
@@ -152,7 +152,10 @@ impl<'a> Importer<'a> {
             parameter_of: HashMap::new(),
             names: HashSet::new(),
             fixed_batch: None,
-            numbers_left: model.size().saturating_add(most_generated as u64),
+            numbers_left: model
+                .size()
+                .saturating_mul(2)
+                .saturating_add(most_generated as u64),
         }
     }
 
@@ -576,6 +579,12 @@ impl<'a> Importer<'a> {
             )
         })?;
         Ok(())
+    }
+
+    /// The name under which a trained value of the node's output can be written; `None` where there is none.
+    fn weight_output(&self, node: &NodeProto) -> Option<String> {
+        let output = node.output.first()?;
+        self.model.is_derived(output).then(|| output.clone())
     }
 
     fn define(&mut self, node: &NodeProto, name: String, known: Known) -> Result<(), Error> {

@@ -3,7 +3,6 @@
 use onnx_ir::NodeProto;
 
 use super::table;
-use crate::dequantize;
 use crate::error::{Error, UnsupportedNode};
 use crate::model::{Model, node_label};
 
@@ -37,7 +36,11 @@ fn reason(model: &Model, node: &NodeProto) -> Option<String> {
             node.domain
         ));
     }
-    let quantised = node.op_type == "DequantizeLinear" && !dequantize::is_weight(model, node);
+    let is_weight = node
+        .output
+        .first()
+        .is_some_and(|output| model.is_derived(output));
+    let quantised = node.op_type == "DequantizeLinear" && !is_weight;
     if table::importer(&node.op_type).is_some() && !quantised {
         return None;
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use half::{bf16, f16};
-use onnx_ir::{Message, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use onnx_ir::{AttributeProto, Message, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use regraft_onnx::{Graph, HeadKind, HeadSpec, ImportOptions, Model, Role, head, write};
 
 use crate::build::{self, floats, integers, node, raw, with_int};
@@ -250,6 +250,49 @@ fn a_trained_quantised_weight_takes_the_place_of_its_node() {
     assert_eq!(operators, ["Flatten", "MatMul"]);
     let names: Vec<&str> = file.initializer.iter().map(|t| t.name.as_str()).collect();
     assert_eq!(names, ["dequantized"]);
+}
+
+/// As TensorFlow's converters leave it: kernels `[height, width, in, out]` behind a Transpose, here a quantised one.
+#[test]
+fn a_convolutions_weight_behind_a_transpose_is_trained_and_written() {
+    let mut turned = node("Transpose", &["dequantized"], "turned");
+    turned.attribute.push(AttributeProto {
+        name: "perm".to_owned(),
+        ints: vec![3, 2, 0, 1],
+        ..AttributeProto::default()
+    });
+    let file = build::model(
+        vec![
+            node("DequantizeLinear", &["conv.weight", "scale"], "dequantized"),
+            turned,
+            node("Conv", &["x", "turned"], "c"),
+            node("GlobalAveragePool", &["c"], "pooled"),
+            node("Flatten", &["pooled"], "y"),
+        ],
+        vec![
+            raw("conv.weight", &[1, 2, 2, 3], 3, (0..12).collect()),
+            floats("scale", &[], &[0.5]),
+        ],
+    );
+    let model = parse(&file);
+    let graph = import(&model);
+    let (name, values) = weight(&graph);
+    let turned = [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11].map(|i| i as f32 / 2.0);
+    // [height 1, width 2, in 2, out 3] to [out, in, height, width].
+    let expected: Vec<f32> = turned
+        .chunks(4)
+        .flat_map(|out| [out[0], out[2], out[1], out[3]])
+        .collect();
+    assert_eq!((name, &values), ("conv.weight", &expected));
+    assert_eq!(model.weights("turned").unwrap(), expected);
+
+    let weights = HashMap::from([("conv.weight".to_owned(), vec![0.25; 12])]);
+    let written = write::with_weights(&model, &graph, &weights).unwrap();
+    assert_eq!(weight(&import(&written)).1, vec![0.25; 12]);
+    let file = proto(&written).graph;
+    assert_eq!(file.node[0].op_type, "Conv");
+    let names: Vec<&str> = file.initializer.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["turned"]);
 }
 
 #[test]
