@@ -1,5 +1,7 @@
-//! Build chores: `cargo xtask verify` is the one test command.
+//! Build chores: `cargo xtask verify` is the one test command, `cargo xtask conformance` asks others.
 
+mod conformance;
+mod python;
 mod tidy;
 mod verify;
 
@@ -10,11 +12,18 @@ use xshell::Shell;
 type Command = (&'static str, &'static str, fn(&Shell) -> Result<()>);
 
 /// Every command.
-const COMMANDS: &[Command] = &[(
-    "verify",
-    "everything that must hold before a change lands",
-    verify::run,
-)];
+const COMMANDS: &[Command] = &[
+    (
+        "verify",
+        "everything that must hold before a change lands",
+        verify::run,
+    ),
+    (
+        "conformance",
+        "PyTorch's goldens, the ONNX project's cases, exported files in ONNX Runtime; writes docs/conformance.md",
+        conformance::run,
+    ),
+];
 
 fn main() -> Result<()> {
     let wanted = std::env::args().nth(1).unwrap_or_default();

@@ -9,7 +9,7 @@ use crate::tidy;
 
 /// What is checked and tested: one selection of crates and features, so that nothing is compiled twice. The CUDA plugin is
 /// type-checked on its own.
-const SELECTION: [&str; 5] = [
+pub const SELECTION: [&str; 5] = [
     "--workspace",
     "--exclude",
     "regraft-backend-cuda",

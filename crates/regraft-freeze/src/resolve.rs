@@ -9,7 +9,8 @@ use crate::plan::{FreezePlan, NormPlan, ParameterPlan, Phase, Statistics};
 use crate::policy::{BatchNorm, FreezeConfig, Policy, Rule};
 
 /// Below this many training images, `batch_norm = "auto"` keeps running statistics: they were estimated from far more.
-pub const SMALL_DATA_IMAGES: usize = 1000;
+/// (EfficientNet-Lite0, 1,600 images, all of it trained for 5 epochs: 0.77 with them kept, 0.73 with them updated.)
+pub const SMALL_DATA_IMAGES: usize = 10_000;
 /// Below this batch size, `batch_norm = "auto"` keeps running statistics: a batch's own are too noisy (Wu and He 2018).
 pub const SMALL_BATCH: usize = 16;
 

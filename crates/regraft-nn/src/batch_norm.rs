@@ -3,7 +3,7 @@
 
 use burn::tensor::{Tensor, module};
 
-use crate::activation::Activation;
+use crate::activation::{Activation, each_rank};
 
 /// What a batch normalisation normalises by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,18 +26,17 @@ pub(crate) struct Norm {
 pub(crate) fn frozen(input: Activation, norm: Norm, epsilon: f64) -> Option<Activation> {
     let factor = norm.scale * norm.variance.add_scalar(epsilon).sqrt().recip();
     let offset = norm.shift - norm.mean * factor.clone();
-    match input {
-        Activation::R4(tensor) => {
-            let channels = factor.dims()[0];
-            Some(Activation::R4(
-                tensor * factor.reshape([1, channels, 1, 1]) + offset.reshape([1, channels, 1, 1]),
-            ))
-        }
-        Activation::R2(tensor) => Some(Activation::R2(
-            tensor * factor.unsqueeze() + offset.unsqueeze(),
-        )),
-        _ => None,
+    if input.dims().len() < 2 {
+        return None;
     }
+    Some(each_rank!(input, tensor => scaled(tensor, factor, offset)))
+}
+
+/// `tensor * factor + offset`, each channel with its own.
+fn scaled<const D: usize>(tensor: Tensor<D>, factor: Tensor<1>, offset: Tensor<1>) -> Tensor<D> {
+    let mut shape = [1; D];
+    shape[1] = factor.dims()[0];
+    tensor * factor.reshape(shape) + offset.reshape(shape)
 }
 
 /// Normalises by the batch and returns the updated running mean and variance, cut off from autodiff.
@@ -61,7 +60,11 @@ pub(crate) fn updated(
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
             (Activation::R2(result.output), result.mean, result.variance)
         }
-        _ => return None,
+        Activation::R3(tensor) => {
+            let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
+            (Activation::R3(result.output), result.mean, result.variance)
+        }
+        Activation::R1(_) | Activation::R5(_) => return None,
     };
     let unbiased = if count > 1 {
         count as f64 / (count - 1) as f64

@@ -130,7 +130,7 @@ impl Network {
                 let p = graph.parameter(*id);
                 (
                     p.name.as_str(),
-                    p.data.clone(),
+                    p.data.to_vec(),
                     p.shape.as_slice(),
                     trained.contains(&p.name),
                 )
@@ -488,7 +488,10 @@ impl Network {
         self.weights = Weights::new(
             self.parameters.iter().map(|id| {
                 let p = graph.parameter(*id);
-                let values = saved.get(&p.name).unwrap_or(&p.data).clone();
+                let values = saved
+                    .get(&p.name)
+                    .cloned()
+                    .unwrap_or_else(|| p.data.to_vec());
                 (
                     p.name.as_str(),
                     values,

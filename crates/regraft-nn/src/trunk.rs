@@ -35,7 +35,7 @@ impl Trunk {
                         Operand::Original(id) => {
                             let parameter = graph.parameter(*id);
                             Activation::from_values(
-                                parameter.data.clone(),
+                                parameter.data.to_vec(),
                                 &parameter.shape,
                                 &device,
                             )

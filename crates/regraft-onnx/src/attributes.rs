@@ -5,6 +5,9 @@ use onnx_ir::{AttributeProto, NodeProto, TensorProto};
 use crate::error::Error;
 use crate::model::node_label;
 
+/// Largest kernel, stride or dilation.
+const LONGEST_WINDOW: i64 = 1 << 16;
+
 /// Attribute look-up on one node.
 #[derive(Clone, Copy)]
 pub(crate) struct Attributes<'a>(pub &'a NodeProto);
@@ -46,11 +49,14 @@ impl<'a> Attributes<'a> {
     pub fn pair(&self, name: &str, default: [usize; 2]) -> Result<[usize; 2], Error> {
         match self.ints(name) {
             None | Some([]) => Ok(default),
-            Some(&[height, width]) if height > 0 && width > 0 => {
+            Some(&[height, width])
+                if (1..=LONGEST_WINDOW).contains(&height)
+                    && (1..=LONGEST_WINDOW).contains(&width) =>
+            {
                 Ok([height as usize, width as usize])
             }
             Some(other) => Err(self.fault(format!(
-                "attribute `{name}` is {other:?}, expected two positive numbers"
+                "attribute `{name}` is {other:?}, expected two numbers from 1 to {LONGEST_WINDOW}"
             ))),
         }
     }

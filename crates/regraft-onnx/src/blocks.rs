@@ -1,8 +1,9 @@
 //! Cuts and blocks: places where exactly one activation crosses, and the stretches of nodes between them.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::graph::{Input, Node, Parameter, ValueId};
+use crate::graph::{Dim, Input, Node, Parameter, Value, ValueId};
 use crate::names;
 
 /// A stretch of nodes between two cuts, under the name people use for it (`layer1.0`, `Mixed_5b`, `features.17`).
@@ -22,11 +23,12 @@ pub struct Block {
 pub(crate) fn split(
     nodes: &[Node],
     parameters: &[Parameter],
+    values: &[Value],
     input: ValueId,
     output: ValueId,
     head_start: Option<usize>,
 ) -> Vec<Block> {
-    let segments = segments(nodes, input, output);
+    let segments = segments(nodes, values, input, output);
     let mut blocks: Vec<(Block, Option<String>)> = Vec::new();
     for nodes_range in segments {
         let head = head_start.is_some_and(|start| nodes_range.start >= start);
@@ -62,33 +64,36 @@ pub(crate) fn split(
         ));
     }
     let mut blocks: Vec<Block> = blocks.into_iter().map(|(block, _)| block).collect();
+    let mut seen: HashMap<String, usize> = HashMap::new();
     for index in 0..blocks.len() {
         if blocks[index].name.is_empty() {
             let first = &nodes[blocks[index].nodes.start];
             blocks[index].name = names::scope(&first.name).unwrap_or_else(|| first.name.clone());
         }
         let name = blocks[index].name.clone();
-        let before = blocks[..index]
-            .iter()
-            .filter(|block| block.name == name || block.name.starts_with(&format!("{name}#")))
-            .count();
-        if before > 0 {
-            blocks[index].name = format!("{name}#{}", before + 1);
+        let before = seen.entry(name.clone()).or_insert(0usize);
+        *before += 1;
+        if *before > 1 {
+            blocks[index].name = format!("{name}#{before}");
         }
     }
     blocks
 }
 
-/// Stretches of nodes between places where exactly one activation is alive.
-fn segments(nodes: &[Node], input: ValueId, output: ValueId) -> Vec<Range<usize>> {
-    let values = nodes
-        .iter()
-        .map(|node| node.output.0)
-        .chain([input.0])
-        .max()
-        .unwrap_or(0)
-        + 1;
-    let mut last_use = vec![0usize; values];
+/// Stretches of nodes between places where exactly one activation is alive, images first: only such a one can be kept for
+/// each image.
+fn segments(
+    nodes: &[Node],
+    values: &[Value],
+    input: ValueId,
+    output: ValueId,
+) -> Vec<Range<usize>> {
+    let images_first = |value: ValueId| {
+        let shape = &values[value.0].shape;
+        shape.first() == Some(&Dim::Batch(1))
+            && shape[1..].iter().all(|d| matches!(d, Dim::Fixed(_)))
+    };
+    let mut last_use = vec![0usize; values.len()];
     for (index, node) in nodes.iter().enumerate() {
         for operand in &node.inputs {
             if let Input::Value(value) = operand {
@@ -103,7 +108,7 @@ fn segments(nodes: &[Node], input: ValueId, output: ValueId) -> Vec<Range<usize>
     for (index, node) in nodes.iter().enumerate() {
         alive.push(node.output);
         alive.retain(|value| last_use[value.0] > index);
-        if alive == [node.output] {
+        if alive == [node.output] && images_first(node.output) {
             segments.push(start..index + 1);
             start = index + 1;
         }

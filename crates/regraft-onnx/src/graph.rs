@@ -3,6 +3,7 @@
 use crate::blocks::Block;
 use crate::head::HeadSite;
 use crate::op::Op;
+use crate::weights::Weights;
 
 /// An imported network.
 ///
@@ -94,10 +95,7 @@ impl Value {
     pub fn values_per_image(&self) -> u64 {
         self.shape
             .iter()
-            .map(|dim| match dim {
-                Dim::Batch => 1,
-                Dim::Fixed(extent) => *extent as u64,
-            })
+            .map(|dim| dim.per_image() as u64)
             .product()
     }
 
@@ -106,7 +104,7 @@ impl Value {
         self.shape
             .iter()
             .map(|dim| match dim {
-                Dim::Batch => n,
+                Dim::Batch(each) => n * each,
                 Dim::Fixed(extent) => *extent,
             })
             .collect()
@@ -116,10 +114,19 @@ impl Value {
 /// An extent of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dim {
-    /// The number of images.
-    Batch,
+    /// So many entries for every image: 1 for the batch itself, more where an axis was merged into it (attention heads).
+    Batch(usize),
     /// The same for every batch.
     Fixed(usize),
+}
+
+impl Dim {
+    /// Entries for one image.
+    pub fn per_image(self) -> usize {
+        match self {
+            Dim::Batch(entries) | Dim::Fixed(entries) => entries,
+        }
+    }
 }
 
 /// A weight or constant operand.
@@ -134,7 +141,7 @@ pub struct Parameter {
     /// Shape as stored in the file.
     pub shape: Vec<usize>,
     /// Values in row-major order.
-    pub data: Vec<f32>,
+    pub data: Weights,
 }
 
 /// What a parameter is to the node that uses it.

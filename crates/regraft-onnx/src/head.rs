@@ -4,15 +4,16 @@
 //! between them, or a 1 x 1 convolution before the pooling. A new head is made of ordinary ONNX nodes in the
 //! file, so the grafted file is imported, trained and written like any other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use onnx_ir::{AttributeProto, AttributeType, GraphProto, NodeProto, TensorProto};
 
+use crate::element;
 use crate::error::{Error, nearest};
 use crate::graph::{Dim, Graph, Input, Node, ValueId};
 use crate::import::ImportOptions;
 use crate::metadata;
-use crate::model::Model;
+use crate::model::{Model, allow_plain_initializers};
 use crate::op::Op;
 use crate::tensor;
 
@@ -124,9 +125,9 @@ pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
 
 fn site(graph: &Graph, feature: ValueId, first_node: usize) -> Result<HeadSite, String> {
     let (features, spatial) = match graph.value(feature).shape.as_slice() {
-        [Dim::Batch, Dim::Fixed(features)] => (*features, false),
+        [Dim::Batch(1), Dim::Fixed(features)] => (*features, false),
         [
-            Dim::Batch,
+            Dim::Batch(1),
             Dim::Fixed(channels),
             Dim::Fixed(_),
             Dim::Fixed(_),
@@ -198,6 +199,7 @@ pub fn replace(model: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, E
     let headless = cut(model, graph, spec.at.as_deref())?;
     let options = ImportOptions {
         image_size: Some([graph.image_shape()[1], graph.image_shape()[2]]),
+        ..ImportOptions::default()
     };
     let trunk = Graph::import(&headless, &options)?;
     graft(&headless, &trunk, spec)
@@ -275,7 +277,8 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
         site(graph, graph.output, graph.nodes.len()).map_err(|reason| Error::Head { reason })?;
     let mut proto = headless.proto.clone();
     let file = proto.graph.mut_or_insert_default();
-    let mut builder = HeadBuilder::new(&file.node, &file.initializer, spec.seed);
+    let element = element::of(file, &graph.output_name);
+    let mut builder = HeadBuilder::new(&file.node, &file.initializer, element, spec.seed);
     let classes = spec.labels.len();
     let mut value = graph.output_name.clone();
     if site.spatial {
@@ -285,12 +288,12 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
     let logits = match spec.kind {
         HeadKind::Mlp { hidden } => {
             let he = (2.0 / site.features as f32).sqrt();
-            value = builder.linear("fc1", &value, site.features, hidden, he);
+            value = builder.linear("fc1", &value, site.features, hidden, he)?;
             value = builder.node("Relu", "relu", &[&value], vec![]);
-            builder.linear("fc2", &value, hidden, classes, CLASSIFIER_DEVIATION)
+            builder.linear("fc2", &value, hidden, classes, CLASSIFIER_DEVIATION)?
         }
         HeadKind::Linear | HeadKind::Keep => {
-            builder.linear("fc", &value, site.features, classes, CLASSIFIER_DEVIATION)
+            builder.linear("fc", &value, site.features, classes, CLASSIFIER_DEVIATION)?
         }
     };
     let free = !file
@@ -306,14 +309,16 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
     };
     file.node.extend(builder.nodes);
     file.initializer.extend(builder.initializers);
-    declare_output(file, &logits, &[Dim::Batch, Dim::Fixed(classes)])?;
+    declare_output(file, &logits, &[Dim::Batch(1), Dim::Fixed(classes)])?;
+    allow_plain_initializers(&mut proto);
     let mut grafted = Model::from_proto(proto)?;
     metadata::set_labels(&mut grafted, &spec.labels);
     Ok(grafted)
 }
 
-/// Makes `name`, a float tensor of `shape`, the file's output.
+/// Makes `name`, a tensor of `shape`, the file's output.
 fn declare_output(file: &mut GraphProto, name: &str, shape: &[Dim]) -> Result<(), Error> {
+    let element = element::of(file, name);
     let Some(output) = file.output.first_mut() else {
         return Err(Error::Head {
             reason: "the model has no output".to_owned(),
@@ -321,13 +326,13 @@ fn declare_output(file: &mut GraphProto, name: &str, shape: &[Dim]) -> Result<()
     };
     name.clone_into(&mut output.name);
     let tensor_type = output.type_.mut_or_insert_default().mut_tensor_type();
-    tensor_type.elem_type = tensor::FLOAT;
+    tensor_type.elem_type = element;
     let dims = &mut tensor_type.shape.mut_or_insert_default().dim;
     dims.clear();
     for extent in shape {
         dims.push(Default::default());
         match (dims.last_mut(), extent) {
-            (Some(dim), Dim::Batch) => dim.set_dim_param("N".to_owned()),
+            (Some(dim), Dim::Batch(_)) => dim.set_dim_param("N".to_owned()),
             (Some(dim), Dim::Fixed(extent)) => dim.set_dim_value(*extent as i64),
             (None, _) => {}
         }
@@ -337,30 +342,21 @@ fn declare_output(file: &mut GraphProto, name: &str, shape: &[Dim]) -> Result<()
 
 /// Which nodes the value `name` depends on.
 fn needed_by(nodes: &[NodeProto], name: &str) -> Vec<bool> {
-    let mut wanted: HashSet<&str> = HashSet::from([name]);
+    let producers: HashMap<&str, usize> = nodes
+        .iter()
+        .enumerate()
+        .flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)))
+        .filter(|(name, _)| !name.is_empty())
+        .collect();
     let mut needed = vec![false; nodes.len()];
-    // Files are in execution order by specification; where one is not, further rounds settle it.
-    loop {
-        let before = wanted.len();
-        for (index, node) in nodes.iter().enumerate().rev() {
-            if node
-                .output
-                .iter()
-                .any(|output| wanted.contains(output.as_str()))
-            {
-                needed[index] = true;
-                wanted.extend(
-                    node.input
-                        .iter()
-                        .map(String::as_str)
-                        .filter(|name| !name.is_empty()),
-                );
-            }
-        }
-        if wanted.len() == before {
-            return needed;
+    let mut queue: Vec<usize> = producers.get(name).copied().into_iter().collect();
+    while let Some(index) = queue.pop() {
+        if !std::mem::replace(&mut needed[index], true) {
+            let inputs = nodes[index].input.iter();
+            queue.extend(inputs.filter_map(|name| producers.get(name.as_str())));
         }
     }
+    needed
 }
 
 /// Makes the nodes and weights of a head under names that are free in the file.
@@ -368,11 +364,13 @@ struct HeadBuilder {
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
     prefix: String,
+    /// Element type of the feature, and so of all weights.
+    element: i32,
     random: SplitMix,
 }
 
 impl HeadBuilder {
-    fn new(nodes: &[NodeProto], initializers: &[TensorProto], seed: u64) -> Self {
+    fn new(nodes: &[NodeProto], initializers: &[TensorProto], element: i32, seed: u64) -> Self {
         let taken = |prefix: &str| {
             let (path, scope) = (format!("{prefix}."), format!("{prefix}/"));
             nodes.iter().any(|n| {
@@ -389,6 +387,7 @@ impl HeadBuilder {
             nodes: Vec::new(),
             initializers: Vec::new(),
             prefix,
+            element,
             random: SplitMix(seed),
         }
     }
@@ -420,31 +419,37 @@ impl HeadBuilder {
         inputs: usize,
         outputs: usize,
         deviation: f32,
-    ) -> String {
+    ) -> Result<String, Error> {
         let bound = deviation * 3f32.sqrt();
         let weight_name = format!("{}.{name}.weight", self.prefix);
         let bias_name = format!("{}.{name}.bias", self.prefix);
         let weight = self.random.uniform(outputs * inputs, bound);
         let bias = vec![0.0; outputs];
+        let shape = [outputs, inputs];
         self.initializers.push(tensor::float_proto(
             &weight_name,
-            &[outputs, inputs],
+            &shape,
+            self.element,
             &weight,
-        ));
-        self.initializers
-            .push(tensor::float_proto(&bias_name, &[outputs], &bias));
+        )?);
+        self.initializers.push(tensor::float_proto(
+            &bias_name,
+            &shape[..1],
+            self.element,
+            &bias,
+        )?);
         let transposed = AttributeProto {
             name: "transB".to_owned(),
             type_: AttributeType::INT.into(),
             i: 1,
             ..AttributeProto::default()
         };
-        self.node(
+        Ok(self.node(
             "Gemm",
             name,
             &[input, &weight_name, &bias_name],
             vec![transposed],
-        )
+        ))
     }
 }
 

@@ -22,7 +22,9 @@
 
 mod attributes;
 mod blocks;
+mod element;
 mod error;
+mod external;
 mod graph;
 pub mod head;
 mod import;
@@ -32,6 +34,8 @@ mod names;
 pub mod op;
 mod resize;
 mod tensor;
+mod weights;
+mod wire;
 pub mod write;
 
 pub use blocks::Block;
@@ -44,3 +48,4 @@ pub use import::ImportOptions;
 pub use model::Model;
 pub use op::Op;
 pub use tensor::tensor_from_pb;
+pub use weights::Weights;

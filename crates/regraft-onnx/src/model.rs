@@ -3,10 +3,18 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use onnx_ir::{GraphProto, Message, ModelProto, NodeProto, TensorProto};
 
 use crate::error::Error;
+use crate::external;
 use crate::tensor;
+use crate::wire;
+
+/// Most bytes of one protobuf message.
+const LARGEST_FILE: u64 = i32::MAX as u64;
+/// Most nodes of a graph; the deepest networks that are used have a few thousand.
+const MOST_NODES: usize = 1 << 15;
 
 /// An ONNX model as it lies in its file.
 #[derive(Debug, Clone)]
@@ -18,35 +26,31 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model from a file.
+    /// Reads a model from a file, and the weights that it keeps in files beside it.
     ///
     /// # Errors
-    /// When the file cannot be read, is no ONNX model, or keeps its weights outside itself.
+    /// When the file cannot be read or is no ONNX model, or when weights that it keeps in other files are not below its
+    /// folder or not of the declared size.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(|source| Error::Io {
             action: "reading",
             path: path.to_owned(),
             source,
         })?;
-        let mut model = Self::from_bytes(&bytes)?;
+        let mut proto = decode(&bytes.into())?;
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        external::resolve(&mut proto, folder.unwrap_or(Path::new(".")))?;
+        let mut model = Self::from_proto(proto)?;
         model.path = Some(path.to_owned());
         Ok(model)
     }
 
-    /// Decodes a model from the bytes of an ONNX file.
+    /// Decodes a model from the bytes of an ONNX file, which are copied once.
     ///
     /// # Errors
-    /// As [`Model::open`].
+    /// As [`Model::open`]; and when the model keeps its weights in other files.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        if bytes.is_empty() {
-            return Err(Error::NotOnnx {
-                reason: "the file is empty".to_owned(),
-            });
-        }
-        let proto = ModelProto::parse_from_bytes(bytes).map_err(|error| Error::NotOnnx {
-            reason: error.to_string(),
-        })?;
-        Self::from_proto(proto)
+        Self::from_proto(decode(&Bytes::copy_from_slice(bytes))?)
     }
 
     pub(crate) fn from_proto(proto: ModelProto) -> Result<Self, Error> {
@@ -58,6 +62,14 @@ impl Model {
         if graph.node.is_empty() {
             return Err(Error::NotOnnx {
                 reason: "its graph has no nodes".to_owned(),
+            });
+        }
+        if graph.node.len() > MOST_NODES {
+            return Err(Error::Graph {
+                reason: format!(
+                    "the graph has {} nodes; at most {MOST_NODES} are supported",
+                    graph.node.len()
+                ),
             });
         }
         let mut initializers = HashMap::with_capacity(graph.initializer.len());
@@ -134,9 +146,22 @@ impl Model {
     /// # Errors
     /// When the model is larger than the format allows (2 GiB).
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        let size = self.proto.compute_size();
+        if size > LARGEST_FILE {
+            return Err(Error::Graph {
+                reason: format!(
+                    "the model takes {size} bytes, an ONNX file holds at most {LARGEST_FILE}"
+                ),
+            });
+        }
         self.proto.write_to_bytes().map_err(|error| Error::Graph {
             reason: format!("the model cannot be encoded: {error}"),
         })
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn size(&self) -> u64 {
+        self.proto.compute_size()
     }
 
     pub(crate) fn graph(&self) -> &GraphProto {
@@ -157,6 +182,24 @@ impl Model {
     pub(crate) fn initializer_index(&self, name: &str) -> Option<usize> {
         self.initializers.get(name).copied()
     }
+}
+
+/// A decoded model whose weights stay where they are in `bytes`.
+fn decode(bytes: &Bytes) -> Result<ModelProto, Error> {
+    if bytes.is_empty() {
+        return Err(Error::NotOnnx {
+            reason: "the file is empty".to_owned(),
+        });
+    }
+    wire::check(bytes, wire::Kind::Model)?;
+    ModelProto::parse_from_tokio_bytes(bytes).map_err(|error| Error::NotOnnx {
+        reason: error.to_string(),
+    })
+}
+
+/// Makes initializers valid that are no graph inputs: before version 4 of the format each had to be one too.
+pub(crate) fn allow_plain_initializers(proto: &mut ModelProto) {
+    proto.ir_version = proto.ir_version.max(4);
 }
 
 /// What a person calls the node: its name, or its first output where the exporter gave none.

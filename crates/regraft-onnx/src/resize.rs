@@ -3,12 +3,12 @@
 //! Exporters bake the size in: a declared input shape, an average pool whose window is the whole image, a flatten
 //! with a fixed number of features. Each is rewritten to what it meant; names stay.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::Error;
 use crate::graph::{Dim, Graph, Node};
 use crate::import::{ImportOptions, declared_dims};
-use crate::model::{Model, node_label};
+use crate::model::{Model, allow_plain_initializers, node_label};
 use crate::op::Op;
 use crate::tensor;
 
@@ -22,6 +22,7 @@ impl Model {
             self,
             &ImportOptions {
                 image_size: Some(size),
+                ..ImportOptions::default()
             },
         )?;
         let [_, height, width] = graph.image_shape();
@@ -74,9 +75,14 @@ impl Model {
             }
         }
         // What was replaced goes, unless another node uses it too.
-        replaced.retain(|name| !file.node.iter().any(|node| node.input.contains(name)));
+        let mut replaced: HashSet<String> = replaced.into_iter().collect();
+        for name in file.node.iter().flat_map(|node| &node.input) {
+            replaced.remove(name);
+        }
         file.initializer
             .retain(|tensor| !replaced.contains(&tensor.name));
+        file.input.retain(|input| !replaced.contains(&input.name));
+        let added = !targets.is_empty();
         file.initializer.extend(targets);
         let input_layout = graph.layout;
         for input in file
@@ -120,6 +126,9 @@ impl Model {
                 batch.set_dim_param("N".to_owned());
             }
         }
+        if added {
+            allow_plain_initializers(&mut proto);
+        }
         Model::from_proto(proto)
     }
 }
@@ -128,13 +137,13 @@ impl Model {
 fn target_for_any_size(graph: &Graph, node: &Node) -> Option<Vec<i64>> {
     let shape = &graph.value(node.output).shape;
     match shape.as_slice() {
-        [Dim::Batch, Dim::Fixed(_)] => Some(vec![0, -1]),
-        [Dim::Batch, rest @ ..] => {
+        [Dim::Batch(1), Dim::Fixed(_)] => Some(vec![0, -1]),
+        [Dim::Batch(1), rest @ ..] => {
             let mut target = vec![0];
             for dim in rest {
                 match dim {
                     Dim::Fixed(extent) => target.push(*extent as i64),
-                    Dim::Batch => return None,
+                    Dim::Batch(_) => return None,
                 }
             }
             Some(target)

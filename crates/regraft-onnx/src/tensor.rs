@@ -1,8 +1,11 @@
 //! `TensorProto` to plain values and back, with every declared size checked against the bytes that are there.
 
+use bytes::Bytes;
 use onnx_ir::{Message, TensorProto};
 
 use crate::error::Error;
+use crate::weights::Weights;
+use crate::wire;
 
 // Element types of `TensorProto.DataType` in the ONNX specification (onnx.proto).
 pub(crate) const FLOAT: i32 = 1;
@@ -11,12 +14,54 @@ const INT8: i32 = 3;
 const INT32: i32 = 6;
 const INT64: i32 = 7;
 const BOOL: i32 = 9;
-const FLOAT16: i32 = 10;
-const DOUBLE: i32 = 11;
-const BFLOAT16: i32 = 16;
+pub(crate) const FLOAT16: i32 = 10;
+pub(crate) const DOUBLE: i32 = 11;
+pub(crate) const BFLOAT16: i32 = 16;
 
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
+
+/// The smallest magnitude that rounds to infinity in float16.
+const HALF_OVERFLOWS: f32 = 65520.0;
+
+/// How floats lie in raw bytes, little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Float,
+    Half,
+    Brain,
+    Double,
+}
+
+impl Encoding {
+    pub fn of(data_type: i32) -> Option<Self> {
+        match data_type {
+            FLOAT => Some(Self::Float),
+            FLOAT16 => Some(Self::Half),
+            BFLOAT16 => Some(Self::Brain),
+            DOUBLE => Some(Self::Double),
+            _ => None,
+        }
+    }
+
+    /// Bytes of one value.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Half | Self::Brain => 2,
+            Self::Float => 4,
+            Self::Double => 8,
+        }
+    }
+}
+
+pub(crate) fn decode(encoding: Encoding, raw: &[u8]) -> Vec<f32> {
+    match encoding {
+        Encoding::Float => chunks(raw, f32::from_le_bytes),
+        Encoding::Half => chunks(raw, |b: [u8; 2]| half::f16::from_le_bytes(b).to_f32()),
+        Encoding::Brain => chunks(raw, |b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()),
+        Encoding::Double => chunks(raw, |b: [u8; 8]| f64::from_le_bytes(b) as f32),
+    }
+}
 
 /// A constant of the graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,10 +70,30 @@ pub(crate) struct Constant {
     pub data: ConstantData,
 }
 
+impl Constant {
+    /// How many numbers it holds.
+    pub fn len(&self) -> usize {
+        match &self.data {
+            ConstantData::Floats(values) => values.len(),
+            ConstantData::Integers(values) => values.len(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ConstantData {
-    Floats(Vec<f32>),
+    Floats(Weights),
     Integers(Vec<i64>),
+}
+
+impl Constant {
+    /// The values as floats, whole numbers turned into such.
+    pub fn to_floats(&self) -> Vec<f32> {
+        match &self.data {
+            ConstantData::Floats(values) => values.to_vec(),
+            ConstantData::Integers(values) => values.iter().map(|&v| v as f32).collect(),
+        }
+    }
 }
 
 /// Number of elements, or `None` where a dimension is negative or the product overflows.
@@ -52,36 +117,50 @@ pub(crate) fn shape(tensor: &TensorProto) -> Result<Vec<usize>, Error> {
         })
 }
 
+/// Bytes of one value in raw data; `None` for element types that no network of images has.
+pub(crate) fn width(data_type: i32) -> Option<usize> {
+    match data_type {
+        UINT8 | INT8 | BOOL => Some(1),
+        FLOAT16 | BFLOAT16 => Some(2),
+        FLOAT | INT32 => Some(4),
+        INT64 | DOUBLE => Some(8),
+        _ => None,
+    }
+}
+
+pub(crate) fn is_external(tensor: &TensorProto) -> bool {
+    tensor.data_location.value() == EXTERNAL
+}
+
 /// Checks that the data is in the file and has the declared size, without decoding it.
 pub(crate) fn check(tensor: &TensorProto) -> Result<(), Error> {
-    if tensor.data_location.value() == EXTERNAL {
+    if is_external(tensor) {
         return Err(fault(
             tensor,
-            "its data lies in another file, which is not available yet; save the model as one file"
+            "its data lies in another file; open the model by its path, with that file beside it"
                 .to_owned(),
         ));
     }
     let count = element_count(&tensor.dims)
         .ok_or_else(|| fault(tensor, format!("impossible shape {:?}", tensor.dims)))?;
-    let width = match tensor.data_type {
-        UINT8 | INT8 | BOOL => 1,
-        FLOAT16 | BFLOAT16 => 2,
-        FLOAT | INT32 => 4,
-        INT64 | DOUBLE => 8,
-        // Other element types are refused where, and if, a node uses them.
-        _ => return Ok(()),
+    // Other element types are refused where, and if, a node uses them.
+    let Some(width) = width(tensor.data_type) else {
+        return Ok(());
     };
-    let (held, unit) = if !tensor.raw_data.is_empty() {
-        (tensor.raw_data.len(), width)
-    } else {
-        let typed = match tensor.data_type {
-            FLOAT => tensor.float_data.len(),
-            DOUBLE => tensor.double_data.len(),
-            INT64 => tensor.int64_data.len(),
-            _ => tensor.int32_data.len(),
-        };
-        (typed, 1)
+    let typed = match tensor.data_type {
+        FLOAT => tensor.float_data.len(),
+        DOUBLE => tensor.double_data.len(),
+        INT64 => tensor.int64_data.len(),
+        _ => tensor.int32_data.len(),
     };
+    let raw = tensor.raw_data.len();
+    if raw > 0 && typed > 0 {
+        return Err(fault(
+            tensor,
+            "it holds its values twice, as raw bytes and as a list".to_owned(),
+        ));
+    }
+    let (held, unit) = if raw > 0 { (raw, width) } else { (typed, 1) };
     if count.checked_mul(unit) != Some(held) {
         return Err(fault(
             tensor,
@@ -95,34 +174,32 @@ pub(crate) fn check(tensor: &TensorProto) -> Result<(), Error> {
     Ok(())
 }
 
-/// The values as `f32`, converted from half, bfloat16 or double where needed.
-pub(crate) fn floats(tensor: &TensorProto) -> Result<Vec<f32>, Error> {
+/// The values as `f32`, converted from half, bfloat16 or double where needed; raw bytes are converted when looked at.
+pub(crate) fn weights(tensor: &TensorProto) -> Result<Weights, Error> {
     check(tensor)?;
-    let raw = &tensor.raw_data;
-    Ok(match (tensor.data_type, raw.is_empty()) {
-        (FLOAT, false) => chunks(raw, f32::from_le_bytes),
-        (FLOAT, true) => tensor.float_data.clone(),
-        (FLOAT16, false) => chunks(raw, |b: [u8; 2]| half::f16::from_le_bytes(b).to_f32()),
-        (FLOAT16, true) => tensor
-            .int32_data
-            .iter()
-            .map(|&v| half::f16::from_bits(v as u16).to_f32())
-            .collect(),
-        (BFLOAT16, false) => chunks(raw, |b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()),
-        (BFLOAT16, true) => tensor
-            .int32_data
-            .iter()
-            .map(|&v| half::bf16::from_bits(v as u16).to_f32())
-            .collect(),
-        (DOUBLE, false) => chunks(raw, |b: [u8; 8]| f64::from_le_bytes(b) as f32),
-        (DOUBLE, true) => tensor.double_data.iter().map(|&v| v as f32).collect(),
-        (other, _) => {
-            return Err(fault(
-                tensor,
-                format!("element type {other} is not a float"),
-            ));
-        }
-    })
+    let encoding = Encoding::of(tensor.data_type).ok_or_else(|| {
+        fault(
+            tensor,
+            format!("element type {} is not a float", tensor.data_type),
+        )
+    })?;
+    if !tensor.raw_data.is_empty() {
+        return Ok(Weights::stored(encoding, tensor.raw_data.clone()));
+    }
+    // Halves in a list are bit patterns in the low 16 bits.
+    let bits = tensor.int32_data.iter().map(|&v| v as u16);
+    let values: Vec<f32> = match encoding {
+        Encoding::Float => tensor.float_data.clone(),
+        Encoding::Half => bits.map(|v| half::f16::from_bits(v).to_f32()).collect(),
+        Encoding::Brain => bits.map(|v| half::bf16::from_bits(v).to_f32()).collect(),
+        Encoding::Double => tensor.double_data.iter().map(|&v| v as f32).collect(),
+    };
+    Ok(values.into())
+}
+
+/// The values as `f32`, decoded.
+pub(crate) fn floats(tensor: &TensorProto) -> Result<Vec<f32>, Error> {
+    weights(tensor).map(|weights| weights.to_vec())
 }
 
 /// The tensor as a constant, floats or integers.
@@ -141,20 +218,25 @@ pub(crate) fn constant(tensor: &TensorProto) -> Result<Constant, Error> {
         (INT32 | UINT8 | INT8 | BOOL, true) => {
             ConstantData::Integers(tensor.int32_data.iter().map(|&v| v.into()).collect())
         }
-        _ => ConstantData::Floats(floats(tensor)?),
+        _ => ConstantData::Floats(weights(tensor)?),
     };
     Ok(Constant { shape, data })
 }
 
-/// A float tensor proto with little-endian raw data.
-pub(crate) fn float_proto(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
-    TensorProto {
+/// A float tensor proto of an element type, with little-endian raw data.
+pub(crate) fn float_proto(
+    name: &str,
+    shape: &[usize],
+    data_type: i32,
+    values: &[f32],
+) -> Result<TensorProto, Error> {
+    Ok(TensorProto {
         name: name.to_owned(),
         dims: shape.iter().map(|&dim| dim as i64).collect(),
-        data_type: FLOAT,
-        raw_data: float_bytes(values).into(),
+        data_type,
+        raw_data: encode(name, data_type, values)?,
         ..TensorProto::default()
-    }
+    })
 }
 
 /// An integer tensor proto with little-endian raw data.
@@ -173,26 +255,49 @@ pub(crate) fn integer_proto(name: &str, values: &[i64]) -> TensorProto {
 }
 
 /// Replaces a float tensor's values, keeping its name, shape and element type.
-pub(crate) fn overwrite(tensor: &mut TensorProto, values: &[f32]) {
-    let bytes: Vec<u8> = match tensor.data_type {
-        FLOAT16 => values
-            .iter()
-            .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
-            .collect(),
-        BFLOAT16 => values
-            .iter()
-            .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
-            .collect(),
-        DOUBLE => values
-            .iter()
-            .flat_map(|&v| f64::from(v).to_le_bytes())
-            .collect(),
-        _ => float_bytes(values),
-    };
+///
+/// # Errors
+/// When its element type cannot hold one of them.
+pub(crate) fn overwrite(tensor: &mut TensorProto, values: &[f32]) -> Result<(), Error> {
+    let bytes = encode(&tensor.name, tensor.data_type, values)?;
     tensor.float_data.clear();
     tensor.double_data.clear();
     tensor.int32_data.clear();
-    tensor.raw_data = bytes.into();
+    tensor.raw_data = bytes;
+    Ok(())
+}
+
+/// Values as raw bytes of an element type; `f32` for one that is no float.
+pub(crate) fn encode(name: &str, data_type: i32, values: &[f32]) -> Result<Bytes, Error> {
+    let bytes: Vec<u8> = match Encoding::of(data_type) {
+        Some(Encoding::Half) => {
+            if let Some(value) = values
+                .iter()
+                .find(|v| v.abs() >= HALF_OVERFLOWS && v.is_finite())
+            {
+                return Err(Error::Tensor {
+                    name: name.to_owned(),
+                    reason: format!(
+                        "the value {value} does not fit its element type float16; convert the model to float32 first"
+                    ),
+                });
+            }
+            values
+                .iter()
+                .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
+                .collect()
+        }
+        Some(Encoding::Brain) => values
+            .iter()
+            .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
+            .collect(),
+        Some(Encoding::Double) => values
+            .iter()
+            .flat_map(|&v| f64::from(v).to_le_bytes())
+            .collect(),
+        Some(Encoding::Float) | None => float_bytes(values),
+    };
+    Ok(bytes.into())
 }
 
 pub(crate) fn float_bytes(values: &[f32]) -> Vec<u8> {
@@ -208,6 +313,7 @@ pub(crate) fn float_bytes(values: &[f32]) -> Vec<u8> {
 /// # Errors
 /// When the bytes are no float tensor or sizes disagree.
 pub fn tensor_from_pb(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f32>), Error> {
+    wire::check(bytes, wire::Kind::Tensor)?;
     let tensor = TensorProto::parse_from_bytes(bytes).map_err(|error| Error::NotOnnx {
         reason: format!("no TensorProto: {error}"),
     })?;
@@ -222,7 +328,7 @@ fn chunks<const W: usize, T>(raw: &[u8], convert: impl Fn([u8; W]) -> T) -> Vec<
         .collect()
 }
 
-fn fault(tensor: &TensorProto, reason: String) -> Error {
+pub(crate) fn fault(tensor: &TensorProto, reason: String) -> Error {
     Error::Tensor {
         name: tensor.name.clone(),
         reason,

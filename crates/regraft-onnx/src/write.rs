@@ -48,7 +48,7 @@ pub fn with_weights(
             });
         }
         let proto = &mut written.graph_mut().initializer[index];
-        tensor::overwrite(proto, values);
+        tensor::overwrite(proto, values)?;
     }
     Ok(written)
 }

@@ -93,7 +93,14 @@ impl Classifier {
         };
         let preprocess = model_preprocess(model, &path)?;
         let image_size = preprocess.as_ref().map(|p| [p.size as usize; 2]);
-        let graph = Graph::import(model, &ImportOptions { image_size }).map_err(fault)?;
+        let graph = Graph::import(
+            model,
+            &ImportOptions {
+                image_size,
+                ..ImportOptions::default()
+            },
+        )
+        .map_err(fault)?;
         let preprocess = preprocess.unwrap_or_else(|| assumed_preprocess(&graph));
         preprocess.validate()?;
         let classes = graph.classes();

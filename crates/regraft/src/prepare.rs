@@ -104,6 +104,7 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
     let size = [preprocess.size as usize; 2];
     let options = ImportOptions {
         image_size: Some(size),
+        ..ImportOptions::default()
     };
     let labels = &data.train.classes;
     let (sized, mut model) = match recipe.model.head.kind {

@@ -57,6 +57,7 @@ pub fn run_raw(model: &str, device: &str, input: &Path, repeat: usize) -> Result
         &file,
         &ImportOptions {
             image_size: Some(size),
+            ..ImportOptions::default()
         },
     )
     .map_err(fault)?;

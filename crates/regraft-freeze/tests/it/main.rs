@@ -79,7 +79,7 @@ fn config(toml: &str) -> FreezeConfig {
 }
 
 fn trained(outline: &Outline, toml: &str) -> Vec<String> {
-    let plan = resolve(outline, &facts(5000), &config(toml)).unwrap();
+    let plan = resolve(outline, &facts(50_000), &config(toml)).unwrap();
     plan.phases[0]
         .parameters
         .iter()
@@ -89,7 +89,7 @@ fn trained(outline: &Outline, toml: &str) -> Vec<String> {
 }
 
 fn refusal(outline: &Outline, toml: &str) -> String {
-    resolve(outline, &facts(5000), &config(toml))
+    resolve(outline, &facts(50_000), &config(toml))
         .unwrap_err()
         .to_string()
 }
@@ -235,7 +235,7 @@ fn batch_norm_follows_the_data_unless_told() {
             .collect::<Vec<_>>()
     };
     let half = [false, false, true, true];
-    assert_eq!(statistics(5000, "policy = { last-blocks = 2 }"), half);
+    assert_eq!(statistics(50_000, "policy = { last-blocks = 2 }"), half);
     assert_eq!(statistics(200, "policy = { last-blocks = 2 }"), [false; 4]);
     assert_eq!(
         statistics(
@@ -245,7 +245,7 @@ fn batch_norm_follows_the_data_unless_told() {
         half
     );
     assert_eq!(
-        statistics(5000, "policy = \"full\"\nbatch_norm = \"affine-only\""),
+        statistics(50_000, "policy = \"full\"\nbatch_norm = \"affine-only\""),
         [false; 4]
     );
     let frozen = trained(&outline, "policy = \"full\"\nbatch_norm = \"frozen\"");
@@ -258,7 +258,7 @@ fn batch_norm_follows_the_data_unless_told() {
 #[test]
 fn the_plan_reads_as_a_table() {
     let outline = network(3);
-    let facts = facts(5000);
+    let facts = facts(50_000);
     let plan = resolve(
         &outline,
         &facts,

@@ -1,5 +1,4 @@
 //! Networks from real files against ONNX Runtime, and the trunk and the rest against each other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod goldens;
 mod real_models;

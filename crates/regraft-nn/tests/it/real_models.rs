@@ -43,6 +43,7 @@ fn check(stem: &str, folder: &str) {
     let model = Model::open(&path).unwrap();
     let options = ImportOptions {
         image_size: Some([golden.shape[2], golden.shape[3]]),
+        ..ImportOptions::default()
     };
     let graph = Arc::new(Graph::import(&model, &options).unwrap());
     let outline = outline(&graph, |_| false);

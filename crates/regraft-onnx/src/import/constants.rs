@@ -4,14 +4,12 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
+use super::indices::Indices;
 use super::{Extent, Importer, Known, attributes, unsupported};
 use crate::attributes::fault;
 use crate::error::Error;
 use crate::graph::Dim;
 use crate::tensor::{self, Constant, ConstantData};
-
-/// Most numbers that shape arithmetic may produce at once; real networks need a few dozen.
-const MOST_NUMBERS: usize = 1 << 16;
 
 /// Constant, with whichever attribute holds its value.
 pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
@@ -24,9 +22,12 @@ pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<
     } else if let Some(values) = attributes.ints("value_ints") {
         (vec![values.len()], ConstantData::Integers(values.to_vec()))
     } else if let Some(value) = attributes.float("value_float") {
-        (vec![], ConstantData::Floats(vec![value]))
+        (vec![], ConstantData::Floats(vec![value].into()))
     } else if let Some(values) = attributes.floats("value_floats") {
-        (vec![values.len()], ConstantData::Floats(values.to_vec()))
+        (
+            vec![values.len()],
+            ConstantData::Floats(values.to_vec().into()),
+        )
     } else {
         return Err(unsupported(
             node,
@@ -50,7 +51,7 @@ pub(super) fn shape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
             .shape(id)
             .iter()
             .map(|dim| match dim {
-                Dim::Batch => Extent::Batch,
+                Dim::Batch(each) => Extent::Batch(*each as i64),
                 Dim::Fixed(extent) => Extent::Number(*extent as i64),
             })
             .collect(),
@@ -66,6 +67,7 @@ pub(super) fn shape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
             .map(|&extent| Extent::Number(extent as i64))
             .collect(),
         Known::Extents(values) => vec![Extent::Number(values.len() as i64)],
+        Known::Indices(_) => return Err(unsupported(node, "the shape of indices")),
     };
     let rank = extents.len() as i64;
     let bound =
@@ -81,60 +83,64 @@ pub(super) fn pass(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
     importer.alias(node, source)
 }
 
-/// Cast: extents stay what they are; an activation stays `f32`.
+/// Cast: computed here for constants and extents; an activation stays `f32`.
 pub(super) fn cast(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let to = attributes(node)
         .int("to")
         .unwrap_or(i64::from(tensor::FLOAT));
-    match importer.required(node, 0)? {
-        Known::Activation(_) if to != i64::from(tensor::FLOAT) => Err(unsupported(
+    let to_float = to == i64::from(tensor::FLOAT);
+    let source = importer.required(node, 0)?;
+    if matches!(source, Known::Activation(_)) && !to_float {
+        return Err(unsupported(
             node,
             format!("casting an activation to element type {to}"),
-        )),
-        Known::Constant { constant, .. } if to == i64::from(tensor::FLOAT) => {
-            let data = match &constant.data {
-                ConstantData::Floats(values) => values.clone(),
-                ConstantData::Integers(values) => values.iter().map(|&v| v as f32).collect(),
-            };
+        ));
+    }
+    if to_float == source.has_fractions() {
+        return importer.alias(node, source);
+    }
+    match (source, importer.floats(node, 0)?) {
+        (Known::Constant { .. } | Known::Extents(_), Some(constant)) if to_float => {
+            let values = constant.to_floats();
+            importer.alias(node, Known::floats(constant.shape, values))
+        }
+        (Known::Constant { constant, .. }, Some(floats)) => {
+            // Towards zero, as the specification has it.
+            let values = floats.to_floats().into_iter().map(|v| v as i64).collect();
+            let data = ConstantData::Integers(values);
             let shape = constant.shape.clone();
-            let constant = Rc::new(Constant {
-                shape,
-                data: ConstantData::Floats(data),
-            });
             importer.alias(
                 node,
                 Known::Constant {
-                    constant,
+                    constant: Rc::new(Constant { shape, data }),
                     initializer: None,
                 },
             )
         }
-        Known::Constant {
-            constant,
-            initializer,
-        } => match &constant.data {
-            ConstantData::Integers(_) => importer.alias(
-                node,
-                Known::Constant {
-                    constant,
-                    initializer,
-                },
-            ),
-            ConstantData::Floats(values) if values.iter().all(|v| v.fract() == 0.0) => {
-                let data = ConstantData::Integers(values.iter().map(|&v| v as i64).collect());
-                let shape = constant.shape.clone();
-                importer.alias(
-                    node,
-                    Known::Constant {
-                        constant: Rc::new(Constant { shape, data }),
-                        initializer: None,
-                    },
-                )
-            }
-            ConstantData::Floats(_) => Err(fault(node, "casts fractions to whole numbers")),
-        },
-        other => importer.alias(node, other),
+        // The batch as a number stays symbolic.
+        (other, _) => importer.alias(node, other),
     }
+}
+
+/// Floor and Ceil of a constant.
+pub(super) fn round(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let source = importer.required(node, 0)?;
+    if !source.has_fractions() {
+        return match source {
+            Known::Activation(_) => Err(unsupported(node, "rounds activations")),
+            whole => importer.alias(node, whole),
+        };
+    }
+    let Some(constant) = importer.floats(node, 0)? else {
+        return Err(unsupported(node, "rounds what is computed at run time"));
+    };
+    let up = node.op_type == "Ceil";
+    let values = constant
+        .to_floats()
+        .into_iter()
+        .map(|v| if up { v.ceil() } else { v.floor() })
+        .collect();
+    importer.alias(node, Known::floats(constant.shape, values))
 }
 
 /// ConstantOfShape with a shape that is known.
@@ -151,16 +157,16 @@ pub(super) fn constant_of_shape(
     let count = shape
         .iter()
         .try_fold(1usize, |count, &n| count.checked_mul(n))
-        .filter(|&count| count <= MOST_NUMBERS)
+        .filter(|&count| count as u64 <= importer.numbers_left)
         .ok_or_else(|| unsupported(node, format!("a constant of shape {shape:?}")))?;
     let value = attributes(node)
         .tensor("value")
         .map(tensor::constant)
         .transpose()?;
     let data = match value.map(|value| value.data) {
-        None => ConstantData::Floats(vec![0.0; count]),
+        None => ConstantData::Floats(vec![0.0; count].into()),
         Some(ConstantData::Floats(value)) => {
-            ConstantData::Floats(vec![value.first().copied().unwrap_or(0.0); count])
+            ConstantData::Floats(vec![value.first().copied().unwrap_or(0.0); count].into())
         }
         Some(ConstantData::Integers(value)) => {
             ConstantData::Integers(vec![value.first().copied().unwrap_or(0); count])
@@ -177,6 +183,19 @@ pub(super) fn constant_of_shape(
 
 /// Range of whole numbers.
 pub(super) fn range(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let limit = importer.extents(node, 1)?;
+    if limit.as_deref() == Some(&[Extent::Batch(1)]) {
+        return match (
+            importer.integers(node, 0)?.as_deref(),
+            importer.integers(node, 2)?.as_deref(),
+        ) {
+            (Some([0]), Some([1])) => importer.alias(node, Known::Indices(Indices::positions())),
+            _ => Err(unsupported(
+                node,
+                "a range over the batch from other than 0 or in steps",
+            )),
+        };
+    }
     let mut bound = |index| -> Result<i64, Error> {
         match importer.integers(node, index)?.as_deref() {
             Some(&[number]) => Ok(number),
@@ -187,7 +206,7 @@ pub(super) fn range(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
         }
     };
     let (start, limit, step) = (bound(0)?, bound(1)?, bound(2)?);
-    if step == 0 || limit.saturating_sub(start).unsigned_abs() > MOST_NUMBERS as u64 {
+    if step == 0 || limit.saturating_sub(start).unsigned_abs() > importer.numbers_left {
         return Err(unsupported(
             node,
             format!("a range from {start} to {limit} in steps of {step}"),
@@ -257,7 +276,7 @@ pub(super) fn modulo(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
 }
 
 /// Two lists of extents side by side; a list of one goes with every entry of the other.
-fn pairs(
+pub(super) fn pairs(
     importer: &mut Importer<'_>,
     node: &NodeProto,
     left: usize,

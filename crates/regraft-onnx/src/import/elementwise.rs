@@ -2,11 +2,13 @@
 
 use onnx_ir::NodeProto;
 
+use super::constants::pairs;
 use super::{Extent, Importer, Known, attributes, axis, show, unsupported};
 use crate::attributes::fault;
 use crate::error::Error;
 use crate::graph::{Dim, Input, Role, ValueId};
 use crate::op::{Activation, Binary, Op};
+use crate::tensor::Constant;
 
 /// Functions of one activation.
 pub(super) fn activation(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
@@ -42,6 +44,9 @@ pub(super) fn activation(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
         "Abs" => Activation::Abs,
         _ => return Err(fault(node, "is not an activation function")),
     };
+    if let Some(constant) = importer.floats(node, 0)? {
+        return on_constant(importer, node, function, &constant);
+    }
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     importer.emit(
@@ -52,6 +57,56 @@ pub(super) fn activation(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
         shape,
         0,
     )
+}
+
+/// A function of constants, as exporters write the scale of attention: computed here.
+fn on_constant(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    function: Activation,
+    constant: &Constant,
+) -> Result<(), Error> {
+    let compute: fn(f32) -> f32 = match function {
+        Activation::Sqrt => f32::sqrt,
+        Activation::Reciprocal => f32::recip,
+        Activation::Neg => |x| -x,
+        Activation::Abs => f32::abs,
+        Activation::Exp => f32::exp,
+        Activation::Log => f32::ln,
+        _ => return Err(unsupported(node, "of a constant")),
+    };
+    let values = constant.to_floats().into_iter().map(compute).collect();
+    importer.alias(node, Known::floats(constant.shape.clone(), values))
+}
+
+/// Two constants of which one at least holds fractions; the shorter one is a single number.
+fn on_constants(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    operator: Binary,
+) -> Result<(), Error> {
+    let (Some(left), Some(right)) = (importer.floats(node, 0)?, importer.floats(node, 1)?) else {
+        return Err(unsupported(node, "calculates with the batch size"));
+    };
+    let (a, b) = (left.to_floats(), right.to_floats());
+    let (shape, count) = match (a.len(), b.len()) {
+        (n, m) if n == m || m == 1 => (left.shape, n),
+        (1, m) => (right.shape, m),
+        _ => return Err(unsupported(node, "of constants of different shapes")),
+    };
+    let compute: fn(f32, f32) -> f32 = match operator {
+        Binary::Add => |a, b| a + b,
+        Binary::Sub => |a, b| a - b,
+        Binary::Mul => |a, b| a * b,
+        Binary::Div => |a, b| a / b,
+        Binary::Pow => f32::powf,
+        Binary::Max => f32::max,
+        Binary::Min => f32::min,
+    };
+    let values = (0..count)
+        .map(|index| compute(a[index % a.len()], b[index % b.len()]))
+        .collect();
+    importer.alias(node, Known::floats(shape, values))
 }
 
 /// Clip's bounds are attributes before opset 11, inputs from then on.
@@ -101,6 +156,14 @@ pub(super) fn binary(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         }
         (Known::Activation(value), _) => with_constant(importer, node, operator, *value, 1),
         (_, Known::Activation(value)) => with_constant(importer, node, operator, *value, 0),
+        (Known::Indices(indices), Known::Constant { constant, .. })
+        | (Known::Constant { constant, .. }, Known::Indices(indices)) => {
+            let combined = indices.combined(node, operator, constant)?;
+            importer.alias(node, Known::Indices(combined))
+        }
+        _ if left.has_fractions() || right.has_fractions() => {
+            on_constants(importer, node, operator)
+        }
         _ => on_extents(importer, node, operator),
     }
 }
@@ -165,23 +228,22 @@ fn on_extents(
     node: &NodeProto,
     operator: Binary,
 ) -> Result<(), Error> {
-    let (Some(left), Some(right)) = (importer.extents(node, 0)?, importer.extents(node, 1)?) else {
-        return Err(fault(node, "an operand is missing"));
-    };
-    let length = left.len().max(right.len());
-    let at = |list: &[Extent], index: usize| match list {
-        [one] => Some(*one),
-        many => many.get(index).copied(),
-    };
-    let values = (0..length)
-        .map(
-            |index| match (at(&left, index), operator, at(&right, index)) {
-                (Some(Extent::Batch), Binary::Mul | Binary::Div, Some(Extent::Number(1)))
-                | (Some(Extent::Number(1)), Binary::Mul, Some(Extent::Batch))
-                | (Some(Extent::Batch), Binary::Add | Binary::Sub, Some(Extent::Number(0))) => {
-                    Ok(Extent::Batch)
+    let values = pairs(importer, node, 0, 1)?
+        .into_iter()
+        .map(|pair| {
+            let combined = match (pair, operator) {
+                ((Extent::Batch(a), Extent::Number(0)), Binary::Add | Binary::Sub) => {
+                    Some(Extent::Batch(a))
                 }
-                (Some(Extent::Number(a)), operator, Some(Extent::Number(b))) => match operator {
+                ((Extent::Batch(a), Extent::Number(b)), Binary::Mul)
+                | ((Extent::Number(a), Extent::Batch(b)), Binary::Mul) => {
+                    a.checked_mul(b).map(Extent::Batch)
+                }
+                ((Extent::Batch(a), Extent::Number(b)), Binary::Div) => a
+                    .checked_rem(b)
+                    .filter(|&rest| rest == 0)
+                    .map(|_| Extent::Batch(a / b)),
+                ((Extent::Number(a), Extent::Number(b)), operator) => match operator {
                     Binary::Add => a.checked_add(b),
                     Binary::Sub => a.checked_sub(b),
                     Binary::Mul => a.checked_mul(b),
@@ -190,11 +252,11 @@ fn on_extents(
                     Binary::Min => Some(a.min(b)),
                     Binary::Pow => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
                 }
-                .map(Extent::Number)
-                .ok_or_else(|| fault(node, format!("{a} and {b} cannot be combined"))),
-                _ => Err(unsupported(node, "calculates with the batch size")),
-            },
-        )
+                .map(Extent::Number),
+                _ => return Err(unsupported(node, "calculates with the batch size")),
+            };
+            combined.ok_or_else(|| fault(node, format!("{pair:?} cannot be combined")))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     importer.alias(node, Known::Extents(values))
 }
@@ -217,7 +279,7 @@ pub(super) fn softmax(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
             format!("over several axes of {}", show(&shape)),
         ));
     }
-    if shape[axis] == Dim::Batch {
+    if matches!(shape[axis], Dim::Batch(_)) {
         return Err(unsupported(node, "over the batch"));
     }
     let op = match node.op_type.as_str() {

@@ -57,10 +57,12 @@ pub(super) fn conv(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
             "a kernel of {kernel_height} x {kernel_width} does not fit an input of {height} x {width}; the image is too small for this network"
         )));
     };
-    let macs = (outputs * out_height * out_width) as u64
-        * (per_group * kernel_height * kernel_width) as u64;
+    let macs = [outputs, out_height, out_width]
+        .into_iter()
+        .chain([per_group, kernel_height, kernel_width])
+        .fold(1u64, |macs, n| macs.saturating_mul(n as u64));
     let shape = vec![
-        Dim::Batch,
+        Dim::Batch(1),
         Dim::Fixed(outputs),
         Dim::Fixed(out_height),
         Dim::Fixed(out_width),
@@ -124,15 +126,14 @@ pub(super) fn pads(
     Ok(pads)
 }
 
-/// Gemm with `alpha` and `beta` 1, opsets 1 to 13.
+/// Gemm with `alpha` 1 and `beta` 1 or 0, opsets 1 to 13.
 pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = attributes(node);
-    if attributes.float("alpha").unwrap_or(1.0) != 1.0
-        || attributes.float("beta").unwrap_or(1.0) != 1.0
-    {
+    let beta = attributes.float("beta").unwrap_or(1.0);
+    if attributes.float("alpha").unwrap_or(1.0) != 1.0 || !(beta == 0.0 || beta == 1.0) {
         return Err(unsupported(
             node,
-            "`alpha` and `beta` other than 1 are not supported",
+            "an `alpha` other than 1 or a `beta` other than 1 and 0",
         ));
     }
     if attributes.int("transA").unwrap_or(0) != 0 {
@@ -140,7 +141,11 @@ pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
     }
     let input = importer.activation(node, 0)?;
     let (weight, turned) = importer.matrix(node, 1)?;
-    let bias = importer.parameter(node, 2, Role::Bias)?;
+    let bias = if beta == 0.0 {
+        None
+    } else {
+        importer.parameter(node, 2, Role::Bias)?
+    };
     let weight_transposed = (attributes.int("transB").unwrap_or(0) != 0) != turned;
     linear(importer, node, input, weight, bias, weight_transposed)
 }
@@ -191,16 +196,7 @@ fn linear(
         expect_vector(importer, node, bias, outputs, "bias")?;
     }
     shape.pop();
-    let rows: u64 = shape
-        .iter()
-        .map(|dim| {
-            if let Dim::Fixed(n) = dim {
-                *n as u64
-            } else {
-                1
-            }
-        })
-        .product();
+    let rows: u64 = shape.iter().map(|dim| dim.per_image() as u64).product();
     shape.push(Dim::Fixed(outputs));
     let op = Op::Linear(Linear { weight_transposed });
     importer.emit(
@@ -209,7 +205,7 @@ fn linear(
         op,
         operands(input, [Some(weight), bias]),
         shape,
-        rows * (inputs * outputs) as u64,
+        rows.saturating_mul((inputs * outputs) as u64),
     )
 }
 
@@ -239,13 +235,7 @@ fn product(
     let macs = shape
         .iter()
         .chain([&a[rank - 1]])
-        .map(|dim| {
-            if let Dim::Fixed(n) = dim {
-                *n as u64
-            } else {
-                1
-            }
-        })
+        .map(|dim| dim.per_image() as u64)
         .product();
     importer.emit(
         node,
@@ -275,6 +265,9 @@ pub(super) fn batch_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
             ),
         ));
     };
+    if shape.len() > 4 {
+        return Err(unsupported(node, format!("over {}", show(&shape))));
+    }
     let mut inputs = vec![Input::Value(input)];
     let roles = [
         Role::NormScale,

@@ -4,12 +4,15 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
-use super::{Extent, Importer, Known, attributes, axis, show, unsupported};
+use super::{Extent, Importer, Known, attributes, axis, indices, show, unsupported};
 use crate::attributes::fault;
 use crate::error::Error;
 use crate::graph::{Dim, Input, Role, ValueId};
 use crate::op::Op;
 use crate::tensor::{Constant, ConstantData};
+
+/// Most numbers in a list that is joined from others; shapes have a few.
+const MOST_NUMBERS: usize = 1 << 16;
 
 /// Reshape; the target is an attribute before opset 5, an input from then on.
 pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
@@ -101,6 +104,10 @@ pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         _ => return Err(unsupported(node, "expanding a shape")),
     };
     let rank = from.len().max(target.len());
+    // A weight that is repeated for the one batch a file was exported with is repeated for any.
+    let fixed_batch = importer
+        .fixed_batch
+        .filter(|_| matches!(input, Input::Parameter(_)) && target.len() == rank);
     let fits = || {
         fault(
             node,
@@ -120,8 +127,11 @@ pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
                 .checked_sub(rank)
                 .map_or(Extent::Number(1), |index| target[index]);
             match (own, asked) {
+                (Dim::Fixed(1), Extent::Number(n)) if index == 0 && fixed_batch == Some(n) => {
+                    Ok(Dim::Batch(1))
+                }
                 (own, Extent::Number(1 | -1)) => Ok(own),
-                (Dim::Batch | Dim::Fixed(1), Extent::Batch) => Ok(Dim::Batch),
+                (Dim::Batch(1) | Dim::Fixed(1), Extent::Batch(1)) => Ok(Dim::Batch(1)),
                 (Dim::Fixed(own), Extent::Number(n)) if own == 1 || own as i64 == n => {
                     usize::try_from(n).map(Dim::Fixed).map_err(|_| fits())
                 }
@@ -134,7 +144,7 @@ pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
             importer.alias(node, Known::Activation(id))
         }
         // Only the batch may be open, and only a weight lacks it.
-        _ if shape.contains(&Dim::Batch) => {
+        _ if shape.contains(&Dim::Batch(1)) => {
             importer.emit(node, 0, Op::Expand, vec![input], shape, 0)
         }
         _ => Err(unsupported(node, "expanding a weight without a batch")),
@@ -142,67 +152,95 @@ pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
 }
 
 /// The target shape for any batch; `None` where the counts cannot agree.
+///
+/// Where the target names no batch, the open extent is it; in a file with a fixed batch, the axis that holds the entries
+/// which the batch lay among before.
 fn resolve(
     from: &[Dim],
     target: &[Extent],
     zero_copies: bool,
     fixed_batch: Option<i64>,
 ) -> Option<Vec<Dim>> {
-    let per_image = |shape: &[Dim]| -> usize {
-        shape
-            .iter()
-            .map(|dim| if let Dim::Fixed(n) = dim { *n } else { 1 })
-            .product()
-    };
-    let total = per_image(from);
-    let batched = from.contains(&Dim::Batch);
+    let total = per_image(from)?;
+    let batch_axis = from.iter().position(|dim| matches!(dim, Dim::Batch(_)));
     let mut shape: Vec<Option<Dim>> = Vec::with_capacity(target.len());
     for (index, extent) in target.iter().enumerate() {
         shape.push(match extent {
-            Extent::Batch => Some(Dim::Batch),
+            Extent::Batch(each) => Some(Dim::Batch(usize::try_from(*each).ok()?)),
             Extent::Number(0) if zero_copies => Some(*from.get(index)?),
             Extent::Number(-1) => None,
             Extent::Number(n) => Some(Dim::Fixed(usize::try_from(*n).ok()?)),
         });
     }
-    let known: Vec<Dim> = shape.iter().flatten().copied().collect();
-    let unknown = shape.len() - known.len();
-    let has_batch = known.contains(&Dim::Batch);
-    let fixed = per_image(&known);
-    match (unknown, batched && !has_batch) {
-        // The one open extent is the batch: the rest accounts for a whole image.
-        (1, true) if fixed == total => fill(&mut shape, Dim::Batch),
-        // The file fixes the batch it was exported with.
-        (open, true) if open <= 1 && fixed_batch.is_some() => {
-            let first = shape.first_mut()?;
-            if *first != Some(Dim::Fixed(usize::try_from(fixed_batch?).ok()?)) {
-                return None;
+    let named = shape.iter().flatten().any(|d| matches!(d, Dim::Batch(_)));
+    let mut open_is_batch = false;
+    if let Some(axis) = batch_axis.filter(|_| !named) {
+        let place = match fixed_batch.and_then(|batch| usize::try_from(batch).ok()) {
+            None => shape.iter().position(Option::is_none)?,
+            Some(batch) => {
+                let place = batch_place(&shape, per_image(&from[..axis])?, batch)?;
+                if let Some(Dim::Fixed(n)) = shape[place] {
+                    shape[place] = Some(Dim::Batch(n / batch));
+                }
+                place
             }
-            *first = Some(Dim::Batch);
-            let rest: usize = per_image(&shape.iter().flatten().copied().collect::<Vec<_>>());
-            if open == 1 {
-                fill(&mut shape, Dim::Fixed(total.checked_div(rest)?));
-            }
+        };
+        open_is_batch = shape[place].is_none();
+    }
+    if shape.iter().any(Option::is_none) {
+        let known: Vec<Dim> = shape.iter().flatten().copied().collect();
+        let rest = total.checked_div(per_image(&known)?)?;
+        let dim = if open_is_batch {
+            Dim::Batch(rest)
+        } else {
+            Dim::Fixed(rest)
+        };
+        if let Some(open) = shape.iter_mut().find(|dim| dim.is_none()) {
+            *open = Some(dim);
         }
-        (1, false) => fill(&mut shape, Dim::Fixed(total.checked_div(fixed)?)),
-        _ => {}
     }
     let shape: Vec<Dim> = shape.into_iter().collect::<Option<_>>()?;
-    let batches = shape.iter().filter(|dim| **dim == Dim::Batch).count();
-    (per_image(&shape) == total && batches == usize::from(batched)).then_some(shape)
+    let batches = shape.iter().filter(|d| matches!(d, Dim::Batch(_))).count();
+    (per_image(&shape)? == total && batches == usize::from(batch_axis.is_some())).then_some(shape)
 }
 
-fn fill(shape: &mut [Option<Dim>], dim: Dim) {
-    if let Some(open) = shape.iter_mut().find(|dim| dim.is_none()) {
-        *open = Some(dim);
+/// Entries for every image; `None` where they cannot be counted.
+fn per_image(shape: &[Dim]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |count, dim| count.checked_mul(dim.per_image()))
+}
+
+/// The axis of a target that holds the batch of a file that fixes it, where `before` entries preceded it so far.
+///
+/// The last axis holds features, so it comes second to an earlier one that the batch can be part of.
+fn batch_place(target: &[Option<Dim>], before: usize, batch: usize) -> Option<usize> {
+    let (mut passed, mut among) = (1usize, None);
+    for (index, dim) in target.iter().enumerate() {
+        let last = index + 1 == target.len();
+        let Some(Dim::Fixed(n)) = dim else {
+            return among.or((passed <= before).then_some(index));
+        };
+        if n.checked_rem(batch) == Some(0) {
+            let reach = passed.checked_mul(n / batch)?;
+            if passed == before && (!last || among.is_none()) {
+                return Some(index);
+            }
+            if passed <= before && before <= reach && among.is_none() {
+                among = Some(index);
+            }
+        }
+        passed = passed.checked_mul(*n)?;
     }
+    among
 }
 
 fn show_target(target: &[Extent]) -> String {
     let extents: Vec<String> = target
         .iter()
         .map(|extent| match extent {
-            Extent::Batch => "N".to_owned(),
+            Extent::Batch(1) => "N".to_owned(),
+            Extent::Batch(each) => format!("{each} N"),
             Extent::Number(n) => n.to_string(),
         })
         .collect();
@@ -227,7 +265,7 @@ pub(super) fn flatten(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     let given = attributes(node).int("axis").unwrap_or(1);
-    if given != 1 && given != 1 - shape.len() as i64 || shape.first() != Some(&Dim::Batch) {
+    if given != 1 && given != 1 - shape.len() as i64 || shape.first() != Some(&Dim::Batch(1)) {
         return Err(unsupported(
             node,
             format!("flattening {} at axis {given}", show(&shape)),
@@ -241,19 +279,60 @@ pub(super) fn flatten(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
         importer,
         node,
         input,
-        vec![Dim::Batch, Dim::Fixed(features)],
+        vec![Dim::Batch(1), Dim::Fixed(features)],
     )
 }
 
 /// Squeeze; axes are an attribute before opset 13, an input from then on.
 pub(super) fn squeeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let given = axes(importer, node)?;
-    let source = importer.required(node, 0)?;
-    let input = match source {
-        Known::Activation(input) => input,
-        constant => return importer.alias(node, constant),
-    };
-    let shape = importer.shape(input).to_vec();
+    rearrange(importer, node, |shape| squeezed(node, shape, given))
+}
+
+/// Unsqueeze; axes are an attribute before opset 13, an input from then on.
+pub(super) fn unsqueeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let given = axes(importer, node)?.ok_or_else(|| fault(node, "its axes are missing"))?;
+    if let Known::Indices(indices) = importer.required(node, 0)? {
+        let spread = indices.unsqueezed(node, &given)?;
+        return importer.alias(node, Known::Indices(spread));
+    }
+    rearrange(importer, node, |shape| unsqueezed(node, shape, &given))
+}
+
+/// Gives an activation or a weight the shape that `shaped` makes of its own; lists of whole numbers stay lists.
+fn rearrange(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    shaped: impl FnOnce(&[Dim]) -> Result<Vec<Dim>, Error>,
+) -> Result<(), Error> {
+    match importer.required(node, 0)? {
+        Known::Activation(input) => {
+            let shape = shaped(importer.shape(input))?;
+            emit_reshape(importer, node, input, shape)
+        }
+        Known::Constant {
+            constant,
+            initializer,
+        } if matches!(constant.data, ConstantData::Floats(_)) => {
+            let from: Vec<Dim> = constant.shape.iter().map(|&n| Dim::Fixed(n)).collect();
+            let constant = Constant {
+                shape: shaped(&from)?.into_iter().map(Dim::per_image).collect(),
+                data: constant.data.clone(),
+            };
+            let constant = Rc::new(constant);
+            importer.alias(
+                node,
+                Known::Constant {
+                    constant,
+                    initializer,
+                },
+            )
+        }
+        whole_numbers => importer.alias(node, whole_numbers),
+    }
+}
+
+fn squeezed(node: &NodeProto, shape: &[Dim], given: Option<Vec<i64>>) -> Result<Vec<Dim>, Error> {
     let axes = match given {
         Some(axes) => axes
             .into_iter()
@@ -266,32 +345,23 @@ pub(super) fn squeeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
     if let Some(&wrong) = axes.iter().find(|&&axis| shape[axis] != Dim::Fixed(1)) {
         return Err(fault(
             node,
-            format!("axis {wrong} of {} is not 1", show(&shape)),
+            format!("axis {wrong} of {} is not 1", show(shape)),
         ));
     }
-    let kept = (0..shape.len())
+    Ok((0..shape.len())
         .filter(|axis| !axes.contains(axis))
         .map(|axis| shape[axis])
-        .collect();
-    emit_reshape(importer, node, input, kept)
+        .collect())
 }
 
-/// Unsqueeze; axes are an attribute before opset 13, an input from then on.
-pub(super) fn unsqueeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let given = axes(importer, node)?.ok_or_else(|| fault(node, "its axes are missing"))?;
-    let source = importer.required(node, 0)?;
-    let input = match source {
-        Known::Activation(input) => input,
-        constant => return importer.alias(node, constant),
-    };
-    let shape = importer.shape(input).to_vec();
+fn unsqueezed(node: &NodeProto, shape: &[Dim], given: &[i64]) -> Result<Vec<Dim>, Error> {
     let rank = shape.len() + given.len();
     let axes = given
-        .into_iter()
-        .map(|a| axis(node, a, rank))
+        .iter()
+        .map(|&a| axis(node, a, rank))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut old = shape.into_iter();
-    let spread = (0..rank)
+    let mut old = shape.iter().copied();
+    (0..rank)
         .map(|index| {
             if axes.contains(&index) {
                 Some(Dim::Fixed(1))
@@ -300,8 +370,7 @@ pub(super) fn unsqueeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result
             }
         })
         .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| fault(node, "an axis is named twice"))?;
-    emit_reshape(importer, node, input, spread)
+        .ok_or_else(|| fault(node, "an axis is named twice"))
 }
 
 fn axes(importer: &mut Importer<'_>, node: &NodeProto) -> Result<Option<Vec<i64>>, Error> {
@@ -371,6 +440,9 @@ pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         let mut values = Vec::new();
         for index in 0..count {
             values.extend(importer.extents(node, index)?.unwrap_or_default());
+            if values.len() > MOST_NUMBERS {
+                return Err(unsupported(node, "joins very long lists of numbers"));
+            }
         }
         return importer.alias(node, Known::Extents(values));
     }
@@ -412,6 +484,13 @@ pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
 /// Gather of one index along an axis of an activation, or of entries of extents.
 pub(super) fn gather(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let given = attributes(node).int("axis").unwrap_or(0);
+    if let (Known::Activation(input), Known::Indices(by_image), 0) = (
+        importer.required(node, 0)?,
+        importer.required(node, 1)?,
+        given,
+    ) {
+        return indices::gather(importer, node, input, &by_image);
+    }
     let indices = importer
         .constant(node, 1)?
         .ok_or_else(|| fault(node, "its indices are missing"))?;
@@ -490,7 +569,7 @@ pub(super) fn slice(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
         else {
             return Err(unsupported(node, "slicing a shape along several axes"));
         };
-        let (start, end, step) = bounds(node, start, end, step, list.len())?;
+        let (start, end, step) = clamped(node, start, end, step, list.len())?;
         let values = list[start..end].iter().copied().step_by(step).collect();
         return importer.alias(node, Known::Extents(values));
     };
@@ -546,8 +625,23 @@ fn emit_slice(
     )
 }
 
-/// Python-like bounds on an axis of `extent` entries; a backward step is not supported.
+/// Bounds on an axis of an activation, of which something must be left.
 fn bounds(
+    node: &NodeProto,
+    start: i64,
+    end: i64,
+    step: i64,
+    extent: usize,
+) -> Result<(usize, usize, usize), Error> {
+    let (start, end, step) = clamped(node, start, end, step, extent)?;
+    if start == end {
+        return Err(fault(node, format!("takes nothing of an axis of {extent}")));
+    }
+    Ok((start, end, step))
+}
+
+/// Python-like bounds on `extent` entries, the end never before the start; a backward step is not supported.
+fn clamped(
     node: &NodeProto,
     start: i64,
     end: i64,
@@ -566,11 +660,8 @@ fn bounds(
         })
         .clamp(0, length) as usize
     };
-    let (start, end) = (clamp(start), clamp(end));
-    if start >= end {
-        return Err(fault(node, format!("takes nothing of an axis of {extent}")));
-    }
-    Ok((start, end, step))
+    let start = clamp(start);
+    Ok((start, clamp(end).max(start), step))
 }
 
 /// Split of an activation along an axis; sizes are an attribute before opset 13, an input from then on.
@@ -601,7 +692,7 @@ pub(super) fn split(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
     };
     if sizes.len() != node.output.len()
         || sizes.contains(&0)
-        || sizes.iter().sum::<usize>() != extent
+        || sizes.iter().map(|&size| size as u128).sum::<u128>() != extent as u128
     {
         return Err(fault(
             node,
@@ -656,7 +747,7 @@ pub(super) fn pad(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), E
         return importer.alias(node, Known::Activation(input));
     }
     let shape = vec![
-        Dim::Batch,
+        Dim::Batch(1),
         Dim::Fixed(channels),
         Dim::Fixed(height + top + bottom),
         Dim::Fixed(width + left + right),

@@ -6,9 +6,11 @@
 
 mod constants;
 mod elementwise;
+mod indices;
 mod layers;
 mod layout;
 mod pooling;
+mod refusals;
 mod table;
 
 use std::collections::{HashMap, HashSet};
@@ -16,6 +18,7 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
+use self::indices::Indices;
 use crate::attributes::{Attributes, fault};
 use crate::blocks;
 use crate::error::{Error, UnsupportedNode};
@@ -30,17 +33,37 @@ use crate::op::{Activation, Op};
 use crate::tensor::{self, Constant, ConstantData};
 
 /// What the file leaves open.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ImportOptions {
     /// Height and width of the image where the file does not fix them; 224 x 224, or what its metadata says, otherwise.
     pub image_size: Option<[usize; 2]>,
+    /// Most numbers that nodes may make besides one for each byte of the file (ConstantOfShape, Range, shape arithmetic);
+    /// real networks need a few hundred.
+    pub most_generated: usize,
 }
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self {
+            image_size: None,
+            most_generated: 1 << 19,
+        }
+    }
+}
+
+/// Five: attention's queries, keys and values at once, or channel groups being shuffled.
+const MOST_DIMENSIONS: usize = 5;
+/// Longest extent of an activation.
+const LONGEST_EXTENT: usize = 1 << 24;
+/// Most values of an activation for one image: 16 GiB.
+const MOST_VALUES: usize = 1 << 32;
 
 /// One extent of a shape being computed by the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     Number(i64),
-    Batch,
+    /// So many times the batch.
+    Batch(i64),
 }
 
 /// What is known of a value of the file.
@@ -57,6 +80,27 @@ enum Known {
         initializer: String,
     },
     Extents(Vec<Extent>),
+    /// Indices with as many entries for every image.
+    Indices(Indices),
+}
+
+impl Known {
+    fn floats(shape: Vec<usize>, values: Vec<f32>) -> Self {
+        Known::Constant {
+            constant: Rc::new(Constant {
+                shape,
+                data: ConstantData::Floats(values.into()),
+            }),
+            initializer: None,
+        }
+    }
+
+    fn has_fractions(&self) -> bool {
+        match self {
+            Known::Constant { constant, .. } => matches!(constant.data, ConstantData::Floats(_)),
+            _ => false,
+        }
+    }
 }
 
 /// The walk's state.
@@ -71,6 +115,8 @@ pub(crate) struct Importer<'a> {
     names: HashSet<String>,
     /// The batch the file fixes, where it does.
     fixed_batch: Option<i64>,
+    /// Numbers that may still be produced by folding constants.
+    numbers_left: u64,
 }
 
 impl Graph {
@@ -81,8 +127,8 @@ impl Graph {
     /// one image tensor to one output.
     pub fn import(model: &Model, options: &ImportOptions) -> Result<Graph, Error> {
         let order = execution_order(model)?;
-        refuse_unknown(model, &order)?;
-        let mut importer = Importer::new(model);
+        refusals::check(model, &order)?;
+        let mut importer = Importer::new(model, options.most_generated);
         let (input, layout) = importer.add_input(options)?;
         for index in order {
             let node = &model.graph().node[index];
@@ -95,7 +141,7 @@ impl Graph {
 }
 
 impl<'a> Importer<'a> {
-    fn new(model: &'a Model) -> Self {
+    fn new(model: &'a Model, most_generated: usize) -> Self {
         Self {
             model,
             opset: model.opset(),
@@ -106,6 +152,7 @@ impl<'a> Importer<'a> {
             parameter_of: HashMap::new(),
             names: HashSet::new(),
             fixed_batch: None,
+            numbers_left: model.size().saturating_add(most_generated as u64),
         }
     }
 
@@ -166,7 +213,7 @@ impl<'a> Importer<'a> {
         let shape = match layout {
             InputLayout::ChannelsFirst => {
                 vec![
-                    Dim::Batch,
+                    Dim::Batch(1),
                     Dim::Fixed(channels),
                     Dim::Fixed(height),
                     Dim::Fixed(width),
@@ -174,24 +221,33 @@ impl<'a> Importer<'a> {
             }
             InputLayout::ChannelsLast => {
                 vec![
-                    Dim::Batch,
+                    Dim::Batch(1),
                     Dim::Fixed(height),
                     Dim::Fixed(width),
                     Dim::Fixed(channels),
                 ]
             }
         };
-        let id = self.add_value(&input.name, shape);
+        let id = self.add_value(&input.name, shape)?;
         self.known.insert(input.name.clone(), Known::Activation(id));
         Ok((id, layout))
     }
 
-    fn add_value(&mut self, name: &str, shape: Vec<Dim>) -> ValueId {
+    fn add_value(&mut self, name: &str, shape: Vec<Dim>) -> Result<ValueId, Error> {
+        let values = shape.iter().try_fold(1usize, |count, dim| {
+            let extent = Some(dim.per_image()).filter(|&extent| extent <= LONGEST_EXTENT)?;
+            count.checked_mul(extent)
+        });
+        if values.is_none_or(|values| values > MOST_VALUES) {
+            return Err(Error::Graph {
+                reason: format!("value `{name}` has an impossible shape {}", show(&shape)),
+            });
+        }
         self.values.push(Value {
             name: name.to_owned(),
             shape,
         });
-        ValueId(self.values.len() - 1)
+        Ok(ValueId(self.values.len() - 1))
     }
 
     /// The value named by the node's input `index`; `None` where it is left out.
@@ -265,7 +321,7 @@ impl<'a> Importer<'a> {
                     Err(fault(node, format!("input {index} must be whole numbers")))
                 }
             },
-            Some(Known::Activation(_) | Known::TransposedMatrix { .. }) => Err(unsupported(
+            Some(_) => Err(unsupported(
                 node,
                 format!("input {index} depends on the image's content; whole numbers are expected"),
             )),
@@ -285,10 +341,37 @@ impl<'a> Importer<'a> {
             .into_iter()
             .map(|extent| match extent {
                 Extent::Number(number) => Ok(number),
-                Extent::Batch => Err(unsupported(node, "uses the batch size as a number")),
+                Extent::Batch(_) => Err(unsupported(node, "uses the batch size as a number")),
             })
             .collect::<Result<_, _>>()
             .map(Some)
+    }
+
+    /// Input `index` as known floats and their shape, whole numbers turned into such; `None` where it depends on the image
+    /// or the batch.
+    pub(crate) fn floats(
+        &mut self,
+        node: &NodeProto,
+        index: usize,
+    ) -> Result<Option<Constant>, Error> {
+        Ok(match self.required(node, index)? {
+            Known::Constant { constant, .. } => Some(Constant {
+                shape: constant.shape.clone(),
+                data: ConstantData::Floats(constant.to_floats().into()),
+            }),
+            Known::Extents(extents) => extents
+                .iter()
+                .map(|extent| match extent {
+                    Extent::Number(number) => Some(*number as f32),
+                    Extent::Batch(_) => None,
+                })
+                .collect::<Option<Vec<f32>>>()
+                .map(|values| Constant {
+                    shape: vec![values.len()],
+                    data: ConstantData::Floats(values.into()),
+                }),
+            Known::Activation(_) | Known::TransposedMatrix { .. } | Known::Indices(_) => None,
+        })
     }
 
     /// Input `index` as one float; `None` where it is left out.
@@ -327,7 +410,7 @@ impl<'a> Importer<'a> {
                 node,
                 format!("input {index} (its weights) lies behind a Transpose"),
             )),
-            Known::Activation(_) | Known::Extents(_) => Err(unsupported(
+            Known::Activation(_) | Known::Extents(_) | Known::Indices(_) => Err(unsupported(
                 node,
                 format!("input {index} (its weights) is computed at run time"),
             )),
@@ -381,8 +464,7 @@ impl<'a> Importer<'a> {
             .clone()
             .or_else(|| node.input.get(index).cloned())
             .unwrap_or_default();
-        let scope = names::informative(&node.name, node.output.first().map_or("", String::as_str));
-        let name = names::canonical(&source, scope, role, &mut self.names);
+        let name = names::canonical(&source, names::module(node), role, &mut self.names);
         // A constant made by a node has no initializer to write a trained value to.
         let role = if initializer.is_none() && role.trainable() {
             Role::Constant
@@ -410,7 +492,7 @@ impl<'a> Importer<'a> {
     /// The fixed `[C, H, W]` behind the batch of an activation.
     pub(crate) fn image(&self, node: &NodeProto, id: ValueId) -> Result<[usize; 3], Error> {
         match self.shape(id) {
-            [Dim::Batch, Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] => Ok([*c, *h, *w]),
+            [Dim::Batch(1), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] => Ok([*c, *h, *w]),
             other => Err(unsupported(
                 node,
                 format!("its input has shape {}, expected [N, C, H, W]", show(other)),
@@ -450,11 +532,17 @@ impl<'a> Importer<'a> {
         let Some(output) = node.output.get(index).filter(|name| !name.is_empty()) else {
             return Err(fault(node, "has no output"));
         };
+        if shape.len() > MOST_DIMENSIONS {
+            return Err(unsupported(
+                node,
+                format!("a value of {} dimensions", shape.len()),
+            ));
+        }
         let name = match index {
             0 => node_label(node),
             _ => format!("{}:{index}", node_label(node)),
         };
-        let id = self.add_value(output, shape);
+        let id = self.add_value(output, shape)?;
         self.nodes.push(Node {
             name,
             op,
@@ -465,7 +553,29 @@ impl<'a> Importer<'a> {
         self.define(node, output.clone(), Known::Activation(id))
     }
 
+    /// Takes what a folded value costs out of what the file's size allows; a few nodes could double a list at each step.
+    fn spend(&mut self, node: &NodeProto, known: &Known) -> Result<(), Error> {
+        let numbers = match known {
+            Known::Extents(values) => 2 * values.len(),
+            Known::Indices(indices) => indices.len(),
+            Known::Constant {
+                constant,
+                initializer: None,
+            } => constant.len(),
+            _ => 0,
+        };
+        let left = self.numbers_left.checked_sub(numbers as u64);
+        self.numbers_left = left.ok_or_else(|| {
+            unsupported(
+                node,
+                "the graph's constants multiply far beyond the file's size",
+            )
+        })?;
+        Ok(())
+    }
+
     fn define(&mut self, node: &NodeProto, name: String, known: Known) -> Result<(), Error> {
+        self.spend(node, &known)?;
         if self.known.insert(name.clone(), known).is_some() {
             return Err(fault(
                 node,
@@ -523,7 +633,14 @@ impl<'a> Importer<'a> {
         };
         graph.head = head::find(&graph);
         let start = graph.head.as_ref().ok().map(|site| site.first_node);
-        graph.blocks = blocks::split(&graph.nodes, &graph.parameters, input, id, start);
+        graph.blocks = blocks::split(
+            &graph.nodes,
+            &graph.parameters,
+            &graph.values,
+            input,
+            id,
+            start,
+        );
         Ok(graph)
     }
 }
@@ -608,32 +725,6 @@ fn execution_order(model: &Model) -> Result<Vec<usize>, Error> {
     Ok(order)
 }
 
-/// Lists every needed node whose operator is not in the table, before anything else is done.
-fn refuse_unknown(model: &Model, order: &[usize]) -> Result<(), Error> {
-    let unknown: Vec<UnsupportedNode> = order
-        .iter()
-        .map(|&index| &model.graph().node[index])
-        .filter(|node| !standard_domain(node) || table::importer(&node.op_type).is_none())
-        .map(|node| UnsupportedNode {
-            node: node_label(node),
-            operator: match node.domain.as_str() {
-                "" => node.op_type.clone(),
-                domain => format!("{domain}.{}", node.op_type),
-            },
-            reason: "operator not supported".to_owned(),
-        })
-        .collect();
-    if unknown.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Unsupported(unknown))
-    }
-}
-
-fn standard_domain(node: &NodeProto) -> bool {
-    node.domain.is_empty() || node.domain == "ai.onnx"
-}
-
 /// Keeps the nodes that `output` needs, and the parameters those use.
 fn live(
     nodes: Vec<Node>,
@@ -710,7 +801,8 @@ pub(crate) fn show(shape: &[Dim]) -> String {
     let extents: Vec<String> = shape
         .iter()
         .map(|dim| match dim {
-            Dim::Batch => "N".to_owned(),
+            Dim::Batch(1) => "N".to_owned(),
+            Dim::Batch(each) => format!("{each} N"),
             Dim::Fixed(extent) => extent.to_string(),
         })
         .collect();

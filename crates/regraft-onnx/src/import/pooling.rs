@@ -47,7 +47,7 @@ pub(super) fn global(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         _ => Op::GlobalAveragePool,
     };
     let shape = vec![
-        Dim::Batch,
+        Dim::Batch(1),
         Dim::Fixed(channels),
         Dim::Fixed(1),
         Dim::Fixed(1),
@@ -77,7 +77,10 @@ pub(super) fn reduce_mean(importer: &mut Importer<'_>, node: &NodeProto) -> Resu
         .collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();
     axes.dedup();
-    if axes.iter().any(|&axis| shape[axis] == Dim::Batch) {
+    if axes
+        .iter()
+        .any(|&axis| matches!(shape[axis], Dim::Batch(_)))
+    {
         return Err(super::unsupported(
             node,
             "a mean over the batch is not supported",
@@ -136,7 +139,7 @@ fn window(
         return Err(attributes.fault("padding is as large as the window"));
     }
     let shape = vec![
-        Dim::Batch,
+        Dim::Batch(1),
         Dim::Fixed(channels),
         Dim::Fixed(out_height),
         Dim::Fixed(out_width),

@@ -1,6 +1,10 @@
 //! The embedded SqueezeNet from outside: blocks, head surgery, and back to bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../build/mod.rs"]
+mod build;
+mod external;
+
 use std::collections::HashMap;
 
 use regraft_onnx::{Error, Graph, HeadKind, HeadSpec, ImportOptions, Model, head, metadata, write};

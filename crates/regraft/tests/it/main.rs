@@ -20,7 +20,7 @@ fn squeezenet() -> PathBuf {
 
 /// A small ResNet-18 with batch norm kept, of random weights.
 fn resnet() -> PathBuf {
-    root().join("crates/regraft-nn/tests/goldens/small/resnet18.kept-13.onnx")
+    root().join("crates/regraft-conformance/goldens/resnet18.kept-13.onnx")
 }
 
 /// Five classes with four images each, and nothing else.

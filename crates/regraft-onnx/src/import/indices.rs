@@ -1,0 +1,132 @@
+//! Indices that a graph computes for each image, as the dynamo exporter writes a view into a flattened batch: the image's
+//! position times a stride, plus offsets that are the same for every image.
+
+use onnx_ir::NodeProto;
+
+use super::{Importer, Known, axis, unsupported};
+use crate::error::Error;
+use crate::graph::{Dim, Input, ValueId};
+use crate::op::{Binary, Op};
+use crate::tensor::{Constant, ConstantData};
+
+/// `stride * n + offsets` for image `n`, of shape `[N, shape…]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Indices {
+    stride: i64,
+    shape: Vec<usize>,
+    offsets: Vec<i64>,
+}
+
+impl Indices {
+    /// 0, 1, 2, … to the last image.
+    pub fn positions() -> Self {
+        Self {
+            stride: 1,
+            shape: Vec::new(),
+            offsets: vec![0],
+        }
+    }
+
+    /// With extents of 1 at `axes`, none of which comes before the batch.
+    pub fn unsqueezed(&self, node: &NodeProto, axes: &[i64]) -> Result<Self, Error> {
+        let rank = 1 + self.shape.len() + axes.len();
+        let mut old = self.shape.iter().copied();
+        let mut added = Vec::new();
+        for &given in axes {
+            added.push(axis(node, given, rank)?);
+        }
+        if added.contains(&0) {
+            return Err(unsupported(node, "puts an axis before the batch"));
+        }
+        let shape = (1..rank)
+            .map(|index| {
+                if added.contains(&index) {
+                    1
+                } else {
+                    old.next().unwrap_or(1)
+                }
+            })
+            .collect();
+        Ok(Self {
+            shape,
+            ..self.clone()
+        })
+    }
+
+    /// Multiplied by a number, or with offsets added.
+    pub fn combined(
+        &self,
+        node: &NodeProto,
+        operator: Binary,
+        constant: &Constant,
+    ) -> Result<Self, Error> {
+        let beyond = || unsupported(node, "calculates with indices in a way that is not known");
+        let ConstantData::Integers(numbers) = &constant.data else {
+            return Err(beyond());
+        };
+        match (operator, numbers.as_slice()) {
+            (Binary::Mul, &[factor]) => Ok(Self {
+                stride: self.stride.checked_mul(factor).ok_or_else(beyond)?,
+                shape: self.shape.clone(),
+                offsets: scaled(&self.offsets, |offset| offset.checked_mul(factor))
+                    .ok_or_else(beyond)?,
+            }),
+            (Binary::Add, &[offset]) => Ok(Self {
+                offsets: scaled(&self.offsets, |own| own.checked_add(offset)).ok_or_else(beyond)?,
+                ..self.clone()
+            }),
+            (Binary::Add, offsets) => match (constant.shape.as_slice(), self.offsets.as_slice()) {
+                ([1, shape @ ..], &[own]) if shape.len() == self.shape.len() => Ok(Self {
+                    stride: self.stride,
+                    shape: shape.to_vec(),
+                    offsets: scaled(offsets, |offset| own.checked_add(offset))
+                        .ok_or_else(beyond)?,
+                }),
+                _ => Err(beyond()),
+            },
+            _ => Err(beyond()),
+        }
+    }
+
+    /// Offsets held.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether they count through a batch with `each` entries an image, in order.
+    fn count_through(&self, each: usize) -> bool {
+        self.stride == each as i64
+            && self.offsets.len() == each
+            && self.offsets.iter().copied().eq(0..each as i64)
+    }
+}
+
+fn scaled(numbers: &[i64], change: impl Fn(i64) -> Option<i64>) -> Option<Vec<i64>> {
+    numbers.iter().map(|&number| change(number)).collect()
+}
+
+/// Gather by indices that count through a flattened batch: a reshape.
+pub(super) fn gather(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    input: ValueId,
+    indices: &Indices,
+) -> Result<(), Error> {
+    let from = importer.shape(input).to_vec();
+    let [Dim::Batch(each), rest @ ..] = from.as_slice() else {
+        return Err(unsupported(
+            node,
+            "gathers by image from a value without a batch",
+        ));
+    };
+    if !indices.count_through(*each) {
+        return Err(unsupported(node, "gathers by computed indices"));
+    }
+    let mut shape = vec![Dim::Batch(1)];
+    shape.extend(indices.shape.iter().map(|&extent| Dim::Fixed(extent)));
+    shape.extend(rest);
+    if shape == from {
+        return importer.alias(node, Known::Activation(input));
+    }
+    importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)
+}
