@@ -76,7 +76,7 @@ impl Normal {
             return spare;
         }
         loop {
-            let (x, y) = (self.from_minus_one_to_one(), self.from_minus_one_to_one());
+            let (x, y) = (self.uniform(), self.uniform());
             let square = x * x + y * y;
             if square > 0.0 && square < 1.0 {
                 let factor = (-2.0 * libm::log(square) / square).sqrt();
@@ -86,7 +86,8 @@ impl Normal {
         }
     }
 
-    fn from_minus_one_to_one(&mut self) -> f64 {
+    /// From -1 to below 1.
+    fn uniform(&mut self) -> f64 {
         (self.random.next_u64() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
     }
 }

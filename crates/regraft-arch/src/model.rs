@@ -176,7 +176,7 @@ fn describe(model: &mut Model, spec: &Spec) {
     });
     metadata::set(model, metadata::PREPROCESSING, &preprocessing.to_string());
     let source = format!(
-        "{}, untrained: {} stem, width {}, seed {}. {}",
+        "{} from initial weights: {} stem, width {}, seed {}. {}",
         spec.architecture.name(),
         if spec.cifar_stem() {
             "cifar"

@@ -68,8 +68,6 @@ fn model_section(section: &Section<'_>, default: ModelSection) -> Result<ModelSe
         }
         _ => Ok(ModelSection {
             source: default.source,
-            classes: classes(section)?,
-            per_class: per_class(section)?,
             head,
             dropout,
         }),
@@ -101,6 +99,8 @@ fn head(section: &Section<'_>) -> Result<Head, Error> {
 fn data_section(section: &Section<'_>, default: DataSection) -> Result<DataSection, Error> {
     Ok(DataSection {
         source: default.source,
+        classes: classes(section)?,
+        per_class: per_class(section)?,
         validation: section
             .number("validation", BELOW_ONE)?
             .unwrap_or(default.validation),
