@@ -6,7 +6,12 @@ use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
 /// Crates that know nothing of each other, whoever needs them.
-const APART: [&str; 3] = ["regraft-onnx", "regraft-freeze", "regraft-data"];
+const APART: [&str; 4] = [
+    "regraft-onnx",
+    "regraft-freeze",
+    "regraft-data",
+    "regraft-zoo",
+];
 /// Names that belong to the plugin crates and the table that lists them.
 const BACKENDS: [&str; 4] = ["flex", "ndarray", "cuda", "wgpu"];
 /// Where a backend may be named.

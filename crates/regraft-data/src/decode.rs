@@ -10,7 +10,7 @@ use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, Rgba};
 use crate::error::Error;
 
 /// Longest side of an image in pixels.
-const MAX_SIDE: u32 = 1 << 15;
+pub(crate) const MAX_SIDE: u32 = 1 << 15;
 /// Most memory for decoding one image, in bytes.
 const MAX_BYTES: u64 = 512 << 20;
 

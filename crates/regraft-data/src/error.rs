@@ -16,7 +16,7 @@ pub enum Error {
     },
     /// The folder is not laid out as expected.
     #[error(
-        "`{path}`: {reason}; expected one folder a class with its images in it, or train/ (and val/, test/) of those"
+        "`{path}`: {reason}; expected one folder a class with its images in it, or train/ (and val/, test/) of those, or IDX files (`train-images-idx3-ubyte.gz` and so on)"
     )]
     Layout {
         /// The folder.
@@ -50,6 +50,20 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
+        reason: String,
+    },
+    /// A file in IDX format that cannot be used.
+    #[error("`{path}`: {reason}")]
+    Idx {
+        /// The file, or the folder that lacks one.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A choice of classes or images that makes no sense.
+    #[error("{reason}")]
+    Selection {
+        /// What is wrong and what would work.
         reason: String,
     },
     /// A preprocessing table that makes no sense.

@@ -1,10 +1,14 @@
-//! Folders of class folders, with or without splits: which images there are and what they show.
+//! Folders of class folders, with or without splits, and of IDX files: which images there are and what they show.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::decode::{Decoded, decode};
 use crate::error::Error;
+use crate::idx::{self, IdxImages, Split};
+use crate::select::Selection;
 use crate::split;
 
 /// File endings that count as images.
@@ -15,8 +19,35 @@ const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif"
 pub struct Sample {
     /// The file.
     pub path: PathBuf,
+    /// Which of the file's images, where it holds many.
+    pub packed: Option<Packed>,
     /// Index into the set's classes.
     pub label: usize,
+}
+
+/// An image among those of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// All of them.
+    pub images: Arc<IdxImages>,
+    /// Its place among them, from 0.
+    pub position: usize,
+}
+
+impl Sample {
+    /// Its pixels.
+    ///
+    /// # Errors
+    /// When its file cannot be decoded.
+    pub fn decode(&self) -> Result<Decoded, Error> {
+        let Some(Packed { images, position }) = &self.packed else {
+            return decode(&self.path);
+        };
+        images.image(*position).ok_or_else(|| Error::BadImage {
+            path: self.path.clone(),
+            reason: format!("it has no image {position}"),
+        })
+    }
 }
 
 /// Labelled images, in an order that does not depend on the file system.
@@ -24,7 +55,7 @@ pub struct Sample {
 pub struct ImageSet {
     /// Class names in label order.
     pub classes: Vec<String>,
-    /// Images, by class and then by path.
+    /// Images, by class and then by path or place in their file.
     pub samples: Vec<Sample>,
 }
 
@@ -58,6 +89,11 @@ impl ImageSet {
         for sample in &self.samples {
             sample.path.hash(&mut hasher);
             sample.label.hash(&mut hasher);
+            sample
+                .packed
+                .as_ref()
+                .map(|packed| packed.position)
+                .hash(&mut hasher);
             if let Ok(meta) = sample.path.metadata() {
                 meta.len().hash(&mut hasher);
                 meta.modified().ok().hash(&mut hasher);
@@ -76,17 +112,61 @@ impl ImageSet {
     }
 }
 
-/// Opens a folder of class folders, or of train/, val/ and test/ of those.
+/// Opens a folder of class folders, of train/, val/ and test/ of those, or of IDX files (`train-images-idx3-ubyte` and its
+/// labels; `t10k-…` or `test-…` to test on; with `.gz` or without).
+///
+/// IDX classes are called by their numbers, or as the lines of a file `labels.txt` beside the data say.
 ///
 /// # Errors
-/// When the folder is missing or laid out otherwise, a class is empty, or a split has a class that training lacks.
+/// When the folder is missing or laid out otherwise, a class is empty, a split has a class that training lacks, or an IDX
+/// file is damaged.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, Error> {
+    open_part(path, options, &Selection::default())
+}
+
+/// As [`open`], but only some of the classes, or of the images of each.
+///
+/// # Errors
+/// As [`open`]; also when a selected class does not exist.
+pub fn open_part(
+    path: &Path,
+    options: &OpenOptions,
+    selection: &Selection,
+) -> Result<Dataset, Error> {
     check_folder(path)?;
+    let whole = if idx::is_idx(path) {
+        read_idx(path)?
+    } else {
+        read_folders(path)?
+    };
+    let part = selection.apply(whole, options.seed)?;
+    Ok(with_validation(part, options))
+}
+
+fn read_idx(path: &Path) -> Result<Dataset, Error> {
+    let train = idx::read(path, Split::Train, None)?;
+    let test = match idx::has(path, Split::Test) {
+        true => Some(idx::read(path, Split::Test, Some(&train.classes))?),
+        false => None,
+    };
+    Ok(Dataset {
+        train,
+        validation: None,
+        test,
+        warnings: Vec::new(),
+    })
+}
+
+fn read_folders(path: &Path) -> Result<Dataset, Error> {
     let mut warnings = Vec::new();
     let train_folder = path.join("train");
     if !train_folder.is_dir() {
-        let whole = read_set(path, None, &mut warnings)?;
-        return Ok(with_validation(whole, None, None, options, warnings));
+        return Ok(Dataset {
+            train: read_set(path, None, &mut warnings)?,
+            validation: None,
+            test: None,
+            warnings,
+        });
     }
     let train = read_set(&train_folder, None, &mut warnings)?;
     let mut named = |names: &[&str]| -> Result<Option<ImageSet>, Error> {
@@ -101,46 +181,49 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, Error> {
     };
     let validation = named(&["val", "valid", "validation"])?;
     let test = named(&["test"])?;
-    Ok(with_validation(train, validation, test, options, warnings))
+    Ok(Dataset {
+        train,
+        validation,
+        test,
+        warnings,
+    })
 }
 
-fn with_validation(
-    train: ImageSet,
-    validation: Option<ImageSet>,
-    test: Option<ImageSet>,
-    options: &OpenOptions,
-    mut warnings: Vec<String>,
-) -> Dataset {
-    if validation.is_some() || options.validation <= 0.0 {
-        return Dataset {
-            train,
-            validation,
-            test,
-            warnings,
-        };
+/// Holds out a share of the training images, where that is asked for and the data has no validation split of its own.
+fn with_validation(mut data: Dataset, options: &OpenOptions) -> Dataset {
+    if data.validation.is_some() || options.validation <= 0.0 {
+        return data;
     }
-    let (train, held_out, too_small) = split::stratified(train, options.validation, options.seed);
+    let (train, held_out, too_small) =
+        split::stratified(data.train, options.validation, options.seed);
     for class in too_small {
-        warnings.push(format!(
+        data.warnings.push(format!(
             "class `{class}` has a single image, which stays in training: it is not validated"
         ));
     }
     Dataset {
         train,
         validation: Some(held_out),
-        test,
-        warnings,
+        ..data
     }
 }
 
 /// Opens one folder of class folders, against a given list of classes where there is one (a model's labels, in their
-/// order).
+/// order). Of IDX files, those to test on where there are any.
 ///
 /// # Errors
 /// As [`open`]; also when the folder has a class that is not in the list.
 pub fn open_split(path: &Path, classes: Option<&[String]>) -> Result<ImageSet, Error> {
     check_folder(path)?;
-    read_set(path, classes, &mut Vec::new())
+    if !idx::is_idx(path) {
+        return read_set(path, classes, &mut Vec::new());
+    }
+    let split = if idx::has(path, Split::Test) {
+        Split::Test
+    } else {
+        Split::Train
+    };
+    idx::read(path, split, classes)
 }
 
 fn check_folder(path: &Path) -> Result<(), Error> {
@@ -243,7 +326,11 @@ fn read_set(
         let before = samples.len();
         for file in entries(folder)? {
             if file.is_file() && is_image(&file) {
-                samples.push(Sample { path: file, label });
+                samples.push(Sample {
+                    path: file,
+                    packed: None,
+                    label,
+                });
             } else {
                 ignored += 1;
             }

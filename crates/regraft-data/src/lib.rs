@@ -1,6 +1,6 @@
-//! Image folders to batches: splits, decoding, preprocessing, augmentation, deterministic parallel loading.
+//! Image folders and IDX files to batches: splits, decoding, preprocessing, augmentation, deterministic parallel loading.
 //!
-//! [`open`] finds classes and splits in a folder, [`Loader`] turns a split into batches of plain `f32` values. Order and
+//! [`open`] finds classes and splits in a folder (of class folders, or of IDX files as MNIST's), [`Loader`] turns a split into batches of plain `f32` values. Order and
 //! augmentation are functions of (seed, epoch, index), never of thread timing.
 //!
 //! ```no_run
@@ -20,15 +20,21 @@ mod augment;
 mod decode;
 mod error;
 mod folder;
+mod idx;
 mod loader;
 mod preprocess;
 mod random;
+mod select;
 mod split;
 
 pub use augment::{Augment, Transforms};
 pub use decode::{Decoded, decode};
 pub use error::Error;
-pub use folder::{Dataset, ImageSet, OpenOptions, Sample, is_image, open, open_split};
+pub use folder::{
+    Dataset, ImageSet, OpenOptions, Packed, Sample, is_image, open, open_part, open_split,
+};
+pub use idx::IdxImages;
 pub use loader::{Batch, Batches, Loader, LoaderOptions, OnBadImage, Skipped, load_image};
 pub use preprocess::{Channels, Crop, Interpolation, Preprocess};
 pub use random::{order, rng};
+pub use select::Selection;

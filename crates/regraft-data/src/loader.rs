@@ -192,7 +192,7 @@ fn work(
     results: &Sender<(usize, Loaded)>,
 ) {
     for (position, index) in tickets {
-        let loaded = decode(&set.samples[index].path).and_then(|image| {
+        let loaded = set.samples[index].decode().and_then(|image| {
             options.augment.apply(
                 &image,
                 &options.preprocess,

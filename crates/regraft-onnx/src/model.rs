@@ -56,7 +56,11 @@ impl Model {
         Self::from_proto(decode(&Bytes::copy_from_slice(bytes))?)
     }
 
-    pub(crate) fn from_proto(proto: ModelProto) -> Result<Self, Error> {
+    /// A model made in memory, from onnx-ir's protobuf types.
+    ///
+    /// # Errors
+    /// When it holds no graph, or an initializer's data does not fit its declaration.
+    pub fn from_proto(proto: ModelProto) -> Result<Self, Error> {
         let Some(graph) = proto.graph.as_ref() else {
             return Err(Error::NotOnnx {
                 reason: "it holds no graph".to_owned(),

@@ -13,6 +13,8 @@ pub const TABLES: &[(&str, &[&str])] = &[
         "data",
         &[
             "source",
+            "classes",
+            "per_class",
             "validation",
             "preprocess",
             "augment",

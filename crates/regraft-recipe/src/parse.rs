@@ -99,6 +99,8 @@ fn head(section: &Section<'_>) -> Result<Head, Error> {
 fn data_section(section: &Section<'_>, default: DataSection) -> Result<DataSection, Error> {
     Ok(DataSection {
         source: default.source,
+        classes: classes(section)?,
+        per_class: per_class(section)?,
         validation: section
             .number("validation", BELOW_ONE)?
             .unwrap_or(default.validation),
@@ -111,6 +113,38 @@ fn data_section(section: &Section<'_>, default: DataSection) -> Result<DataSecti
             .choice("on_bad_image")?
             .unwrap_or(default.on_bad_image),
     })
+}
+
+/// `"all"`, or the names of at least two classes.
+fn classes(section: &Section<'_>) -> Result<Option<Vec<String>>, Error> {
+    let Some(entry) = section.get("classes") else {
+        return Ok(None);
+    };
+    if entry.item.as_str() == Some("all") {
+        return Ok(None);
+    }
+    let names: Option<Vec<String>> = entry.item.as_array().and_then(|names| {
+        names
+            .iter()
+            .map(|name| name.as_str().filter(|name| !name.is_empty()))
+            .map(|name| name.map(str::to_owned))
+            .collect()
+    });
+    match names {
+        Some(names) if names.len() >= 2 => Ok(Some(names)),
+        _ => Err(entry.value_error("\"all\" or the names of at least two classes in brackets")),
+    }
+}
+
+/// `"all"`, or at least one image.
+fn per_class(section: &Section<'_>) -> Result<Option<usize>, Error> {
+    match section.get("per_class") {
+        Some(entry) if entry.item.as_str() == Some("all") => Ok(None),
+        Some(entry) if entry.item.as_integer().is_none() => {
+            Err(entry.value_error("\"all\" or a whole number of at least 1"))
+        }
+        _ => section.count("per_class", 1),
+    }
 }
 
 fn preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {

@@ -66,6 +66,10 @@ pub enum HeadKind {
 pub struct DataSection {
     /// Where the images are; not empty.
     pub source: String,
+    /// The classes to use, at least two, in the order of their labels; none: all. Default none.
+    pub classes: Option<Vec<String>>,
+    /// Most training images of a class, at least 1, before any are held out for validation; none: all. Default none.
+    pub per_class: Option<usize>,
     /// Share of the images held out for validation, 0 to below 1; ignored where the data has its own split. 0: none.
     /// Default 0.2.
     pub validation: f64,
@@ -284,6 +288,8 @@ impl Recipe {
             },
             data: DataSection {
                 source: data.into(),
+                classes: None,
+                per_class: None,
                 validation: 0.2,
                 preprocess: PreprocessSpec::Auto,
                 augment: Augment::None,

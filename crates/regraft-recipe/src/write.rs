@@ -55,12 +55,21 @@ fn head(head: &Head) -> Value {
 fn data(data: &DataSection) -> Vec<(&'static str, Value)> {
     vec![
         ("source", data.source.as_str().into()),
+        ("classes", classes(data.classes.as_deref())),
+        ("per_class", data.per_class.map_or("all".into(), whole)),
         ("validation", data.validation.into()),
         ("preprocess", preprocess(&data.preprocess)),
         ("augment", foreign(&data.augment)),
         ("sampler", data.sampler.name().into()),
         ("on_bad_image", data.on_bad_image.name().into()),
     ]
+}
+
+fn classes(names: Option<&[String]>) -> Value {
+    let Some(names) = names else {
+        return "all".into();
+    };
+    Value::Array(names.iter().map(String::as_str).collect::<Array>())
 }
 
 fn preprocess(spec: &PreprocessSpec) -> Value {

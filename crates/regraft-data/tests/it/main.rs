@@ -1,6 +1,8 @@
 //! Folders of real image files, from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod idx;
+
 use std::path::Path;
 
 use image::{Rgb, RgbImage, Rgba, RgbaImage};

@@ -90,6 +90,7 @@ fn two_sources_are_a_recipe() {
         }
     );
     assert_eq!(recipe.model.dropout, 0.0);
+    assert_eq!((recipe.data.classes, recipe.data.per_class), (None, None));
     assert_eq!(recipe.data.validation, 0.2);
     assert_eq!(recipe.data.preprocess, PreprocessSpec::Auto);
     assert_eq!(recipe.data.augment, Augment::None);

@@ -214,6 +214,22 @@ fn a_wrong_word_lists_the_right_ones() {
         "recipe.toml:3:16: `data.sampler` = 'even': expected `uniform` or `balanced`",
     );
     check(
+        "data.classes = 'cat'",
+        "recipe.toml:3:16: `data.classes` = 'cat': expected \"all\" or the names of at least two classes in brackets",
+    );
+    check(
+        "data.classes = ['cat', 7]",
+        "recipe.toml:3:16: `data.classes` = ['cat', 7]: expected \"all\" or the names of at least two classes in brackets",
+    );
+    check(
+        "data.per_class = 'few'",
+        "recipe.toml:3:18: `data.per_class` = 'few': expected \"all\" or a whole number of at least 1",
+    );
+    check(
+        "data.per_class = 0",
+        "recipe.toml:3:18: `data.per_class` = 0: expected a whole number of at least 1",
+    );
+    check(
         "data.on_bad_image = 0",
         "recipe.toml:3:21: `data.on_bad_image` = 0: expected `error` or `skip`",
     );

@@ -89,6 +89,10 @@ fn preprocess() -> impl Strategy<Value = PreprocessSpec> {
 fn data() -> impl Strategy<Value = DataSection> {
     (
         ".+",
+        (
+            proptest::option::of(proptest::collection::vec(".+", 2..5)),
+            proptest::option::of(count()),
+        ),
         below_one(),
         preprocess(),
         select(vec![
@@ -101,13 +105,25 @@ fn data() -> impl Strategy<Value = DataSection> {
         select(vec![OnBadImage::Error, OnBadImage::Skip]),
     )
         .prop_map(
-            |(source, validation, preprocess, augment, sampler, on_bad_image)| DataSection {
+            |(
                 source,
+                (classes, per_class),
                 validation,
                 preprocess,
                 augment,
                 sampler,
                 on_bad_image,
+            )| {
+                DataSection {
+                    source,
+                    classes,
+                    per_class,
+                    validation,
+                    preprocess,
+                    augment,
+                    sampler,
+                    on_bad_image,
+                }
             },
         )
 }
@@ -277,6 +293,8 @@ dropout = 0.0
 
 [data]
 source = "data/flowers"
+classes = "all"
+per_class = "all"
 validation = 0.2
 preprocess = { size = 96, scale = 0.003921569, mean = [0.485, 0.456, 0.406] }
 augment = "none"
