@@ -1,6 +1,7 @@
-//! Build chores: `cargo xtask verify` is the one test command, `cargo xtask conformance` asks others.
+//! Build chores: `cargo xtask verify` is the one test command, `cargo xtask conformance` asks others, `cargo xtask download` fetches models.
 
 mod conformance;
+mod download;
 mod python;
 mod tidy;
 mod verify;
@@ -22,6 +23,11 @@ const COMMANDS: &[Command] = &[
         "conformance",
         "PyTorch's goldens, the ONNX project's cases, exported files in ONNX Runtime; writes docs/conformance.md",
         conformance::run,
+    ),
+    (
+        "download",
+        "[NAME…|--all|--family NAME]: models of the zoo into the cache folder",
+        download::run,
     ),
 ];
 

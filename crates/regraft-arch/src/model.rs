@@ -188,4 +188,5 @@ fn describe(model: &mut Model, spec: &Spec) {
         spec.architecture.about(),
     );
     metadata::set(model, "source", &source);
+    metadata::set(model, metadata::UNTRAINED, "true");
 }

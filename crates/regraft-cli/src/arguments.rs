@@ -32,7 +32,7 @@ pub enum Verb {
     },
     /// Show a model's blocks, layers, parameters, and where its head is.
     Inspect {
-        /// An ONNX file or a run folder.
+        /// An ONNX file, a run folder, or a name of the zoo.
         model: String,
         /// Print JSON.
         #[arg(long)]
@@ -63,7 +63,7 @@ pub enum Verb {
     },
     /// Measure accuracy on labelled images.
     Eval {
-        /// An ONNX file or a run folder.
+        /// An ONNX file, a run folder, or a name of the zoo.
         model: String,
         /// A folder of class folders.
         #[arg(long)]
@@ -83,7 +83,7 @@ pub enum Verb {
     },
     /// Name what images show.
     Predict {
-        /// An ONNX file or a run folder.
+        /// An ONNX file, a run folder, or a name of the zoo.
         model: String,
         /// Images, folders of images, or patterns.
         #[arg(required = true)]
@@ -100,7 +100,7 @@ pub enum Verb {
     },
     /// One raw forward pass on a tensor, without preprocessing.
     Run {
-        /// An ONNX file or a run folder.
+        /// An ONNX file, a run folder, or a name of the zoo.
         model: String,
         /// The input: `.npy`, or an ONNX TensorProto `.pb`.
         #[arg(long)]
@@ -124,21 +124,122 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Write an untrained network as ONNX, to train from nothing.
+    New {
+        /// The architecture; `regraft new --list` lists them.
+        #[arg(required_unless_present = "list")]
+        architecture: Option<String>,
+        /// How many classes it tells apart.
+        #[arg(long, default_value_t = 1000, conflicts_with = "labels")]
+        classes: usize,
+        /// The names of its classes, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        labels: Vec<String>,
+        /// Pixels a side of its images; without it, what the paper trains on.
+        #[arg(long)]
+        size: Option<usize>,
+        /// Factor on the number of channels of every layer.
+        #[arg(long, default_value_t = 1.0)]
+        width: f64,
+        /// How it begins: `imagenet` shrinks the image soon, `cifar` keeps small ones large, `auto` goes by the size.
+        #[arg(long, default_value = "auto")]
+        stem: String,
+        /// Decides the initial weights.
+        #[arg(long, default_value_t = 42)]
+        seed: u64,
+        /// The file to write; without it, `ARCHITECTURE.onnx`.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Replace the file where there is one.
+        #[arg(long)]
+        overwrite: bool,
+        /// List the architectures.
+        #[arg(long)]
+        list: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The model zoo: pretrained networks by name.
+    #[command(subcommand)]
+    Models(Models),
     /// Learning-rate range test (not available yet).
     #[command(hide = true)]
     FindLr(Later),
     /// Order models by how well they should transfer (not available yet).
     #[command(hide = true)]
     Rank(Later),
-    /// Write an untrained network (not available yet).
-    #[command(hide = true)]
-    New(Later),
     /// Export to other formats (not available yet).
     #[command(hide = true)]
     Export(Later),
-    /// The model zoo (not available yet).
-    #[command(hide = true)]
-    Models(Later),
+}
+
+/// The verbs of the zoo.
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// List the models that are known.
+    List {
+        /// Names, families or architectures; without them, all.
+        names: Vec<String>,
+        /// Only those that are on this machine.
+        #[arg(long)]
+        here: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch models into the cache folder.
+    Get {
+        /// Their names.
+        names: Vec<String>,
+        /// A whole family, e.g. `vgg`.
+        #[arg(long, value_name = "NAME")]
+        family: Vec<String>,
+        /// All that are known: tens of gigabytes.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        fetching: Fetching,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read fetched models again and check their SHA-256.
+    Verify {
+        /// Their names; without them, all that are on this machine.
+        names: Vec<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print where a fetched model's file is.
+    Path {
+        /// Its name.
+        name: String,
+    },
+    /// Make the models of a manifest of your own known; the file stays where it is.
+    Add {
+        /// The manifest, a TOML file.
+        manifest: PathBuf,
+        /// Take it off the list again.
+        #[arg(long)]
+        forget: bool,
+    },
+}
+
+/// How files are fetched.
+#[derive(Debug, Args)]
+pub struct Fetching {
+    /// An address or folder that may hold the files under their own names, tried before the manifest's sources; may be
+    /// given several times, in order.
+    #[arg(long, value_name = "URL|DIR")]
+    pub mirror: Vec<String>,
+    /// Use what is on this machine only.
+    #[arg(long)]
+    pub offline: bool,
+    /// Downloads at once.
+    #[arg(long, default_value_t = 3)]
+    pub parallel: usize,
 }
 
 /// Where the recipe comes from.
@@ -146,7 +247,7 @@ pub enum Verb {
 pub struct RecipeArguments {
     /// The recipe, a TOML file; may be left out with --model and --data.
     pub recipe: Option<PathBuf>,
-    /// The pretrained model: short for `--set model.source=…`.
+    /// The pretrained model, a file, a run folder or a name of the zoo: short for `--set model.source=…`.
     #[arg(long)]
     pub model: Option<String>,
     /// The images: short for `--set data.source=…`.
@@ -190,7 +291,7 @@ impl std::fmt::Display for NotYet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "`regraft {}` is not available yet; `quickstart`, `inspect`, `plan`, `train`, `resume`, `eval`, `predict`, `run` and `devices` are",
+            "`regraft {}` is not available yet; `quickstart`, `inspect`, `plan`, `train`, `resume`, `eval`, `predict`, `run`, `new`, `models` and `devices` are",
             self.0
         )
     }

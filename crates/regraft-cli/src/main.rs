@@ -1,6 +1,8 @@
 //! The `regraft` command: parses, calls the library, prints.
 
 mod arguments;
+mod models;
+mod new;
 mod print;
 mod progress;
 mod quickstart;

@@ -10,7 +10,7 @@ use regraft::{Classifier, Recipe, RunOptions, Summary};
 
 use crate::arguments::{Arguments, NotYet, Output, RecipeArguments, Verb};
 use crate::progress::Progress;
-use crate::{print, quickstart};
+use crate::{models, new, print, quickstart};
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     match arguments.verb {
         Verb::Quickstart { output, device } => quickstart::run(&output, &device, talk),
         Verb::Inspect { model, json } => {
+            models::obtain(&model, talk)?;
             let inspection = regraft::inspect(&model)?;
             if json {
                 print::json(&inspection)
@@ -36,7 +37,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
                 print::inspection(&inspection)
             }
         }
-        Verb::Plan { recipe, json } => plan(&recipe, json),
+        Verb::Plan { recipe, json } => plan(&recipe, json, talk),
         Verb::Train { recipe, output } => train(&recipe, &output, talk),
         Verb::Resume { run, json } => resume(&run, json, talk),
         Verb::Eval {
@@ -52,6 +53,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             } else {
                 OnBadImage::Error
             };
+            models::obtain(&model, talk)?;
             let classifier = Classifier::open(&model, &device)?;
             let mut progress = Progress::new(talk);
             let report = classifier.evaluate(
@@ -75,6 +77,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             json,
         } => {
             let paths = regraft::images(&images)?;
+            models::obtain(&model, talk)?;
             let classifier = Classifier::open(&model, &device)?;
             let mut progress = Progress::new(talk);
             let predictions = classifier.predict(&paths, top.max(1), &mut |done, total| {
@@ -95,6 +98,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             device,
             json,
         } => {
+            models::obtain(&model, talk)?;
             let run = regraft::run_raw(&model, &device, &input, repeat)?;
             if let Some(path) = &output {
                 run.write_npy(path)?;
@@ -106,11 +110,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
             }
         }
         Verb::Devices { json } => print::devices(json),
+        Verb::New { .. } => new::run(arguments.verb),
+        Verb::Models(verb) => models::run(verb, talk),
         Verb::FindLr(_) => Err(NotYet("find-lr").into()),
         Verb::Rank(_) => Err(NotYet("rank").into()),
-        Verb::New(_) => Err(NotYet("new").into()),
         Verb::Export(_) => Err(NotYet("export").into()),
-        Verb::Models(_) => Err(NotYet("models").into()),
     }
 }
 
@@ -132,8 +136,9 @@ fn read_recipe(arguments: &RecipeArguments) -> Result<Recipe> {
     Ok(recipe.map_err(regraft::Error::from)?)
 }
 
-fn plan(arguments: &RecipeArguments, json: bool) -> Result<()> {
+fn plan(arguments: &RecipeArguments, json: bool, talk: Talk) -> Result<()> {
     let recipe = read_recipe(arguments)?;
+    models::obtain(&recipe.model.source, talk)?;
     use_threads(recipe.device.threads);
     let prepared = regraft::prepare(&recipe)?;
     let pace = regraft::pace(&prepared)?;
@@ -154,6 +159,7 @@ fn plan(arguments: &RecipeArguments, json: bool) -> Result<()> {
 
 fn train(arguments: &RecipeArguments, output: &Output, talk: Talk) -> Result<()> {
     let recipe = read_recipe(arguments)?;
+    models::obtain(&recipe.model.source, talk)?;
     let summary = train_recipe(&recipe, output, talk)?;
     if output.json {
         print::json(&summary)

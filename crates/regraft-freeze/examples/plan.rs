@@ -27,6 +27,7 @@ fn main() -> Result<(), Error> {
             })
             .collect(),
         norms: vec![],
+        untrained: false,
     };
     let facts = DataFacts {
         train_images: 800,

@@ -14,6 +14,7 @@
 //!     blocks: vec![block("layer1", false), block("layer2", false), block("head", true)],
 //!     parameters: vec![weight("layer1.weight", 0, false), weight("layer2.weight", 1, false), weight("head.weight", 2, true)],
 //!     norms: vec![],
+//!     untrained: false,
 //! };
 //! let facts = DataFacts { train_images: 500, classes: 10, batch_size: 32 };
 //! let config = FreezeConfig { policy: Policy::LastBlocks(1), ..FreezeConfig::default() };

@@ -12,6 +12,9 @@ pub struct Outline {
     pub parameters: Vec<ParameterOutline>,
     /// Every normalisation layer with running statistics, in graph order.
     pub norms: Vec<NormOutline>,
+    /// Whether the weights are initial ones, so that there is nothing to keep.
+    #[serde(default)]
+    pub untrained: bool,
 }
 
 /// One block: the part of the graph between two neighbouring cuts.

@@ -39,7 +39,7 @@ pub fn resolve(
             policy: "l2-sp".to_owned(),
         });
     }
-    let (batch_norm, why_batch_norm) = batch_norm(facts, config.batch_norm);
+    let (batch_norm, why_batch_norm) = batch_norm(outline, facts, config.batch_norm);
     let mut trained = selected(outline, &config.policy)?;
     if batch_norm == BatchNorm::Frozen && config.policy != Policy::NormOnly {
         for (parameter, trained) in outline.parameters.iter().zip(&mut trained) {
@@ -237,8 +237,13 @@ fn depth(outline: &Outline, block: usize) -> i32 {
     i32::try_from(head.saturating_sub(block)).unwrap_or(i32::MAX)
 }
 
-fn batch_norm(facts: &DataFacts, asked: BatchNorm) -> (BatchNorm, String) {
+fn batch_norm(outline: &Outline, facts: &DataFacts, asked: BatchNorm) -> (BatchNorm, String) {
     match asked {
+        BatchNorm::Auto if outline.untrained => (
+            BatchNorm::Updated,
+            "batch norm updates its statistics (the network is untrained and has none worth keeping)"
+                .to_owned(),
+        ),
         BatchNorm::Auto if facts.train_images < SMALL_DATA_IMAGES => (
             BatchNorm::AffineOnly,
             format!(

@@ -64,6 +64,7 @@ pub fn outline(graph: &Graph, fresh: impl Fn(&str) -> bool) -> Outline {
         blocks,
         parameters,
         norms,
+        untrained: false,
     }
 }
 

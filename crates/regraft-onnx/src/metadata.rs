@@ -11,6 +11,9 @@ pub const LABELS: &str = "labels";
 /// Key of the preprocessing.
 pub const PREPROCESSING: &str = "preprocessing";
 
+/// Key of the mark of a network whose weights are initial ones. What training writes has it no more.
+pub const UNTRAINED: &str = "untrained";
+
 /// The value of a metadata key.
 pub fn get<'a>(model: &'a Model, key: &str) -> Option<&'a str> {
     model
@@ -33,6 +36,16 @@ pub fn set(model: &mut Model, key: &str, value: &str) {
         key.clone_into(&mut entry.key);
         value.clone_into(&mut entry.value);
     }
+}
+
+/// Takes a metadata key out, where it is there.
+pub fn remove(model: &mut Model, key: &str) {
+    model.proto.metadata_props.retain(|entry| entry.key != key);
+}
+
+/// Whether the weights are initial ones.
+pub fn is_untrained(model: &Model) -> bool {
+    get(model, UNTRAINED).is_some()
 }
 
 /// The class labels in the order of the logits; `None` where the model has none.

@@ -18,24 +18,6 @@ struct Later {
 
 const LATER: &[Later] = &[
     Later {
-        key: "data.classes",
-        asked: |recipe| {
-            recipe
-                .data
-                .classes
-                .as_ref()
-                .map(|names| format!("{names:?}"))
-        },
-        feature: "training on some of the classes",
-        instead: "leave it out",
-    },
-    Later {
-        key: "data.per_class",
-        asked: |recipe| recipe.data.per_class.map(|most| most.to_string()),
-        feature: "training on some of the images of each class",
-        instead: "leave it out",
-    },
-    Later {
         key: "data.augment",
         asked: |recipe| match &recipe.data.augment {
             Augment::None | Augment::Light | Augment::Standard => None,

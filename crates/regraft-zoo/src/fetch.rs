@@ -109,14 +109,20 @@ fn cached(entry: &Entry, options: &Options) -> Result<Option<PathBuf>> {
     }
 }
 
-/// The user's folders that hold a file of that name, then what the manifest names.
+/// The mirrors, then what the manifest names.
 fn sources(entry: &Entry, options: &Options) -> Vec<Source> {
-    let folders = options
-        .folders
-        .iter()
-        .map(|folder| folder.join(&entry.file));
-    let found = folders.filter(|path| path.is_file()).map(Source::Local);
-    found.chain(entry.sources.iter().cloned()).collect()
+    let mirrored = options.mirrors.iter().filter_map(|mirror| match mirror {
+        Source::Local(folder) => Some(folder.join(&entry.file))
+            .filter(|path| path.is_file())
+            .map(Source::Local),
+        Source::Http(address) => Some(Source::Http(format!(
+            "{}/{}",
+            address.trim_end_matches('/'),
+            entry.file
+        ))),
+        Source::Pip { .. } | Source::Npm { .. } => None,
+    });
+    mirrored.chain(entry.sources.iter().cloned()).collect()
 }
 
 fn from(

@@ -30,6 +30,8 @@
 //! # Ok::<(), regraft_zoo::Error>(())
 //! ```
 
+#[cfg(feature = "bars")]
+mod bars;
 mod cache;
 mod digest;
 mod error;
@@ -41,8 +43,11 @@ mod options;
 mod package;
 mod part;
 mod preprocess;
+mod registry;
 mod source;
 
+#[cfg(feature = "bars")]
+pub use bars::Bars;
 pub use cache::Cache;
 pub use digest::Digest;
 pub use error::{Error, Failure};

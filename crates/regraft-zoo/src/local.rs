@@ -1,4 +1,4 @@
-//! Files that are already on this machine: local sources, folders of the user's, and what was put into the cache by hand.
+//! Files that are already on this machine: local sources and mirrors, and what was put into the cache by hand.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -14,6 +14,8 @@ const FORMAT: u32 = 1;
 const LONGEST_NAME: usize = 200;
 /// The manifest of this project.
 const BUILTIN: &str = include_str!("../../../models/zoo.toml");
+/// The classes of ILSVRC 2012, one a line.
+const IMAGENET: &str = include_str!("../../../models/imagenet-labels.txt");
 
 /// Models by name.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -77,6 +79,19 @@ pub enum Weights {
     Trained,
     /// Their source does not say; they may be random.
     Unverified,
+}
+
+impl Labels {
+    /// The names, one a class; `None` for a set that is not known.
+    pub fn names(&self) -> Option<Vec<String>> {
+        match self {
+            Labels::Names(names) => Some(names.clone()),
+            Labels::Set(set) if set == "imagenet" => {
+                Some(IMAGENET.lines().map(str::to_owned).collect())
+            }
+            Labels::Set(_) => None,
+        }
+    }
 }
 
 impl Manifest {

@@ -1,17 +1,16 @@
 //! How files are fetched, and what is told meanwhile.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Cache, Error};
+use crate::{Cache, Error, Source};
 
 /// How files are fetched.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where files are kept.
     pub cache: Cache,
-    /// Folders that may hold the files under their own names: looked through before any source.
-    pub folders: Vec<PathBuf>,
+    /// Folders and addresses that may hold the files under their own names: tried in order, before the manifest's sources.
+    pub mirrors: Vec<Source>,
     /// Use the cache, folders and local sources only.
     pub offline: bool,
     /// Tries after the first one, a source. A try that brought a mebibyte or more does not count.
@@ -35,7 +34,7 @@ impl Options {
     pub fn new(cache: Cache) -> Self {
         Self {
             cache,
-            folders: Vec::new(),
+            mirrors: Vec::new(),
             offline: false,
             retries: 4,
             first_wait: Duration::from_millis(500),

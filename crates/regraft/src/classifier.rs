@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::prepare::{assumed_preprocess, model_preprocess};
-use crate::source::model_file;
+use crate::source::{Located, locate};
 
 /// A model ready to classify images.
 pub struct Classifier {
@@ -73,12 +73,12 @@ impl Classifier {
     /// # Errors
     /// When there is no such model or device, or the model cannot be imported.
     pub fn open(name: &str, device: &str) -> Result<Self, Error> {
-        let path = model_file(name)?;
-        let model = Model::open(&path).map_err(|source| Error::Model {
-            path: path.clone(),
+        let located = locate(name)?;
+        let model = Model::open(&located.path).map_err(|source| Error::Model {
+            path: located.path.clone(),
             source,
         })?;
-        Self::from_model(&model, path, device)
+        Self::build(&model, &located, device)
     }
 
     /// A model in memory; `path` is for messages.
@@ -86,12 +86,20 @@ impl Classifier {
     /// # Errors
     /// When there is no such device, or the model cannot be imported.
     pub fn from_model(model: &Model, path: PathBuf, device: &str) -> Result<Self, Error> {
+        Self::build(model, &Located::at(path), device)
+    }
+
+    fn build(model: &Model, located: &Located, device: &str) -> Result<Self, Error> {
+        let path = located.path.clone();
         let device = regraft_backend::open(device)?;
         let fault = |source| Error::Model {
             path: path.clone(),
             source,
         };
-        let preprocess = model_preprocess(model, &path)?;
+        let preprocess = match model_preprocess(model, &path)? {
+            Some(preprocess) => Some(preprocess),
+            None => located.preprocess()?,
+        };
         let image_size = preprocess.as_ref().map(|p| [p.size as usize; 2]);
         let graph = Graph::import(
             model,
@@ -104,7 +112,8 @@ impl Classifier {
         let preprocess = preprocess.unwrap_or_else(|| assumed_preprocess(&graph));
         preprocess.validate()?;
         let classes = graph.classes();
-        let (labels, named) = match metadata::labels(model).map_err(fault)? {
+        let own = metadata::labels(model).map_err(fault)?;
+        let (labels, named) = match own.or_else(|| located.labels()) {
             Some(labels) if labels.len() == classes => (labels, true),
             _ => ((0..classes).map(|class| class.to_string()).collect(), false),
         };

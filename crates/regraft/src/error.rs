@@ -22,12 +22,28 @@ pub enum Error {
     },
     /// No such model.
     #[error(
-        "no model `{name}`: there is no file or run folder of that name, and names from a model zoo are not available yet; give the path of an ONNX file"
+        "no model `{name}`: there is no file or run folder of that name, and the zoo has none{}; give the path of an ONNX file, or a name of `regraft models list`", and_near(.near)
     )]
     NoModel {
         /// What was asked for.
         name: String,
+        /// Names of the zoo that look like it.
+        near: Vec<String>,
     },
+    /// A model of the zoo whose file is not here yet.
+    #[error(
+        "model `{name}` is in the zoo, but not on this machine; fetch it with `regraft models get {name}`"
+    )]
+    NotFetched {
+        /// Its name.
+        name: String,
+    },
+    /// The zoo.
+    #[error(transparent)]
+    Zoo(#[from] regraft_zoo::Error),
+    /// A network to build.
+    #[error(transparent)]
+    Architecture(#[from] regraft_arch::Error),
     /// The images.
     #[error(transparent)]
     Data(#[from] regraft_data::Error),
@@ -71,12 +87,25 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Error::Recipe(_) | Error::Freeze(_) | Error::NoModel { .. } | Error::Device(_)
+            Error::Recipe(_)
+                | Error::Freeze(_)
+                | Error::NoModel { .. }
+                | Error::NotFetched { .. }
+                | Error::Architecture(_)
+                | Error::Device(_)
+                | Error::Zoo(regraft_zoo::Error::Unknown { .. })
         )
     }
 
     /// Whether the run was stopped on purpose and can go on.
     pub fn is_interruption(&self) -> bool {
         matches!(self, Error::Train(regraft_train::Error::Interrupted { .. }))
+    }
+}
+
+fn and_near(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("; near: `{}`", names.join("`, `")),
     }
 }

@@ -31,9 +31,10 @@ pub use inspect::{BlockReport, Inspection, inspect};
 pub use prepare::{Prepared, prepare};
 pub use raw::{RawRun, run_raw};
 pub use run_folder::RunFolder;
-pub use source::model_file;
+pub use source::{fetch_model, model_file};
 pub use train::{RunOptions, Score, Summary, pace, resume, train};
 
+pub use regraft_arch as arch;
 pub use regraft_backend as backend;
 pub use regraft_data as data;
 pub use regraft_freeze as freeze;
@@ -43,3 +44,4 @@ pub use regraft_recipe as recipe;
 pub use regraft_recipe::Recipe;
 pub use regraft_train as training;
 pub use regraft_train::{Event, Pace};
+pub use regraft_zoo as zoo;

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use regraft_data::{Channels, Dataset, OpenOptions, Preprocess};
+use regraft_data::{Channels, Dataset, OpenOptions, Preprocess, Selection};
 use regraft_freeze::{DataFacts, Estimate, FreezePlan, Outline, estimate, resolve, table};
 use regraft_nn::{Dropout, outline};
 use regraft_onnx::{Graph, HeadKind, HeadSpec, ImportOptions, Input, Model, Op, head, metadata};
 use regraft_recipe::{HeadKind as RecipeHead, PreprocessSpec, Recipe, check_available};
 
 use crate::error::Error;
-use crate::source::model_file;
+use crate::source::locate;
 
 /// A grafted model, its data and its plan.
 pub struct Prepared {
@@ -60,24 +60,34 @@ impl Prepared {
 pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
     check_available(recipe)?;
     recipe.data.augment.check_available()?;
-    let path = model_file(&recipe.model.source)?;
+    let located = locate(&recipe.model.source)?;
+    let path = located.path.clone();
     let fault = |source| Error::Model {
         path: path.clone(),
         source,
     };
     let pretrained = Model::open(&path).map_err(fault)?;
     let data_path = PathBuf::from(&recipe.data.source);
-    let data = regraft_data::open(
+    let data = regraft_data::open_part(
         &data_path,
         &OpenOptions {
             validation: recipe.data.validation,
             seed: recipe.train.seed,
         },
+        &Selection {
+            classes: recipe.data.classes.clone(),
+            per_class: recipe.data.per_class,
+        },
     )?;
     let mut warnings = data.warnings.clone();
+    warnings.extend(located.warning());
 
     let native = Graph::import(&pretrained, &ImportOptions::default()).map_err(fault)?;
-    let base = match model_preprocess(&pretrained, &path)? {
+    let stated = match model_preprocess(&pretrained, &path)? {
+        Some(preprocess) => Some(preprocess),
+        None => located.preprocess()?,
+    };
+    let base = match stated {
         Some(preprocess) => preprocess,
         None => {
             if recipe.data.preprocess == PreprocessSpec::Auto {
@@ -137,6 +147,7 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
         reason: error.to_string(),
     })?;
     metadata::set(&mut model, metadata::PREPROCESSING, &json);
+    metadata::remove(&mut model, metadata::UNTRAINED);
     let graph = Arc::new(Graph::import(&model, &options).map_err(fault)?);
 
     let fresh: HashSet<&str> = graph
@@ -149,13 +160,20 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
         })
         .map(|p| p.name.as_str())
         .collect();
-    let outline = outline(&graph, |name| fresh.contains(name));
+    let mut outline = outline(&graph, |name| fresh.contains(name));
+    outline.untrained = metadata::is_untrained(&pretrained);
     let facts = DataFacts {
         train_images: data.train.samples.len(),
         classes: data.train.classes.len(),
         batch_size: recipe.train.batch_size,
     };
     let plan = resolve(&outline, &facts, &recipe.freeze)?;
+    if outline.untrained && plan.phases.iter().any(|phase| phase.frozen_blocks > 0) {
+        warnings.push(
+            "the network is untrained, and the policy freezes layers at their random weights: set `freeze.policy` to \"full\""
+                .to_owned(),
+        );
+    }
     let dropout = dropout(recipe, &graph);
 
     let mut resolved = recipe.clone();

@@ -20,14 +20,6 @@ fn later_values_are_refused_by_name() {
         "`train.mixup` = 0.2: mixup is not available yet; set it to 0",
     );
     check(
-        "data.classes = ['3', '5']",
-        "`data.classes` = [\"3\", \"5\"]: training on some of the classes is not available yet; leave it out",
-    );
-    check(
-        "data.per_class = 50",
-        "`data.per_class` = 50: training on some of the images of each class is not available yet; leave it out",
-    );
-    check(
         "train.ema = 0.999",
         "`train.ema` = 0.999: weight averaging is not available yet; set it to 0",
     );

@@ -1,6 +1,6 @@
 //! What lies on this machine: complete files, damaged ones, folders, files put by hand.
 
-use regraft_zoo::Error;
+use regraft_zoo::{Digest, Error, Labels, Source};
 
 use crate::scene::{Scene, assert_right, content, entry, reason};
 use crate::server::{Answer, Server};
@@ -106,15 +106,66 @@ fn a_wrong_local_file_leaves_the_part_alone() {
 }
 
 #[test]
-fn folders_come_before_sources() {
+fn mirrors_come_before_sources_in_order() {
     let mut scene = Scene::new();
     let server = Server::new(&content(), &[Answer::Well]);
     let stick = scene.folder.path().join("stick");
     std::fs::create_dir(&stick).unwrap();
     std::fs::write(stick.join("net.onnx"), content()).unwrap();
-    scene.options.folders = vec!["/no/such/folder".into(), stick];
+    let bad = Server::new(&content(), &[Answer::Status(404, "")]);
+    scene.options.mirrors = vec![
+        Source::Local("/no/such/folder".into()),
+        Source::Http(bad.address("")),
+        Source::Local(stick),
+    ];
     assert_right(&scene.from(&server).unwrap(), &content());
-    assert_eq!(server.requests(), 0);
+    assert_eq!((bad.requests(), server.requests()), (1, 0));
+}
+
+#[test]
+fn manifests_of_ones_own_are_registered_once_and_found_again() {
+    let scene = Scene::new();
+    let folder = scene.folder.path();
+    std::fs::write(folder.join("net.onnx"), content()).unwrap();
+    let path = folder.join("own.toml");
+    let text = format!(
+        "[[model]]\nname = \"net\"\nbytes = {}\nsha256 = \"{}\"\nsources = [\"net.onnx\"]\n",
+        content().len(),
+        Digest::of(&content())
+    );
+    std::fs::write(&path, text).unwrap();
+    let cache = &scene.options.cache;
+    assert!(cache.manifest().unwrap().get("net").is_err());
+    for _ in 0..2 {
+        assert_eq!(cache.register(&path).unwrap().len(), 1);
+    }
+    assert_eq!(cache.registered().unwrap().len(), 1);
+    let manifest = cache.manifest().unwrap();
+    assert!(manifest.get("resnet18").is_ok());
+    assert_right(
+        &scene.fetch(manifest.get("net").unwrap()).unwrap(),
+        &content(),
+    );
+
+    std::fs::write(&path, "[[model]]\nname = 3\n").unwrap();
+    let message = cache.manifest().unwrap_err().to_string();
+    assert!(message.contains("own.toml"), "{message}");
+    assert!(cache.register(&path).is_err());
+    std::fs::remove_file(&path).unwrap();
+    assert!(
+        cache.manifest().is_err(),
+        "a manifest that is gone is told of"
+    );
+}
+
+#[test]
+fn known_label_sets_have_their_names() {
+    let names = Labels::Set("imagenet".to_owned()).names().unwrap();
+    assert_eq!(
+        (names.len(), names[0].as_str(), names[999].as_str()),
+        (1000, "tench", "toilet tissue")
+    );
+    assert!(Labels::Set("of nobody".to_owned()).names().is_none());
 }
 
 #[test]
