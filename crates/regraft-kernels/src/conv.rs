@@ -1,14 +1,16 @@
 //! Convolution with weights that change between calls.
 
 use crate::isa::dispatch;
-use crate::{Conv2dShape, Conv2dSpec, Epilogue, Error, Isa};
-use crate::{backward_weight, direct, scratch};
+use crate::winograd::Pass;
+use crate::{Algorithm, Conv2dShape, Conv2dSpec, Epilogue, Error, Isa, choose};
+use crate::{algorithm, backward_weight, depthwise, scratch};
 
 /// A convolution of one shape. Weights are packed a call; see [`PreparedConv`](crate::PreparedConv) for frozen ones.
 #[derive(Debug, Clone)]
 pub struct Conv2d {
     shape: Conv2dShape,
     isa: Isa,
+    algorithm: Algorithm,
 }
 
 impl Conv2d {
@@ -17,9 +19,12 @@ impl Conv2d {
     /// # Errors
     /// As [`Conv2dShape::new`].
     pub fn new(spec: Conv2dSpec) -> Result<Self, Error> {
+        let shape = Conv2dShape::new(spec)?;
+        let algorithm = choose(&shape);
         Ok(Self {
-            shape: Conv2dShape::new(spec)?,
+            shape,
             isa: Isa::detect(),
+            algorithm,
         })
     }
 
@@ -27,6 +32,30 @@ impl Conv2d {
     #[must_use]
     pub fn with_isa(self, isa: Isa) -> Self {
         Self { isa, ..self }
+    }
+
+    /// The same computed in a given way.
+    ///
+    /// # Panics
+    /// Where that can't compute the shape.
+    #[must_use]
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
+        assert!(
+            algorithm.fits(&self.shape),
+            "{algorithm:?} does not compute {:?}",
+            self.shape
+        );
+        Self { algorithm, ..self }
+    }
+
+    /// The way it is computed.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
     }
 
     /// The checked shape.
@@ -50,10 +79,9 @@ impl Conv2d {
         check(shape, input, weight, output);
         epilogue.check(shape.out_channels, output.len());
         dispatch!(self.isa, S => {
-            let len = shape.groups * direct::forward_layout::<S>(shape).len();
-            scratch::with(len, |packed| {
-                direct::pack_forward::<S>(shape, weight, packed);
-                direct::forward::<S>(shape, packed, input, epilogue, output);
+            scratch::with(algorithm::packed_len::<S>(self.algorithm, shape, Pass::Forward), |packed| {
+                algorithm::pack::<S>(self.algorithm, shape, Pass::Forward, weight, packed);
+                algorithm::forward::<S>(self.algorithm, shape, packed, input, epilogue, output);
             });
         });
     }
@@ -71,9 +99,9 @@ impl Conv2d {
         let shape = &self.shape;
         check(shape, input_gradient, weight, output_gradient);
         dispatch!(self.isa, S => {
-            scratch::with(direct::backward_len::<S>(shape), |packed| {
-                direct::pack_backward::<S>(shape, weight, packed);
-                direct::backward_input::<S>(shape, packed, output_gradient, input_gradient);
+            scratch::with(algorithm::packed_len::<S>(self.algorithm, shape, Pass::BackwardInput), |packed| {
+                algorithm::pack::<S>(self.algorithm, shape, Pass::BackwardInput, weight, packed);
+                algorithm::backward_input::<S>(self.algorithm, shape, packed, output_gradient, input_gradient);
             });
         });
     }
@@ -91,7 +119,12 @@ impl Conv2d {
         let shape = &self.shape;
         check(shape, input, weight_gradient, output_gradient);
         dispatch!(self.isa, S => {
-            backward_weight::backward_weight::<S>(shape, input, output_gradient, weight_gradient);
+            match self.algorithm {
+                Algorithm::Depthwise => {
+                    depthwise::backward_weight::<S>(shape, input, output_gradient, weight_gradient);
+                }
+                _ => backward_weight::backward_weight::<S>(shape, input, output_gradient, weight_gradient),
+            }
         });
     }
 
@@ -116,14 +149,18 @@ impl Conv2d {
 
 fn check(shape: &Conv2dShape, input: &[f32], weight: &[f32], output: &[f32]) {
     assert_eq!(
-        input.len(),
-        shape.input_len(),
-        "length of the input of {shape:?}"
-    );
-    assert_eq!(
         weight.len(),
         shape.weight_len(),
         "length of the weight of {shape:?}"
+    );
+    check_images(shape, input, output);
+}
+
+pub(crate) fn check_images(shape: &Conv2dShape, input: &[f32], output: &[f32]) {
+    assert_eq!(
+        input.len(),
+        shape.input_len(),
+        "length of the input of {shape:?}"
     );
     assert_eq!(
         output.len(),

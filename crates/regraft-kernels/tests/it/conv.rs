@@ -1,9 +1,11 @@
 //! Convolution against the naive reference.
 
 use proptest::prelude::*;
-use regraft_kernels::{Activation, Conv2d, Conv2dShape, Conv2dSpec, Epilogue, Isa};
+use regraft_kernels::{
+    Activation, Algorithm, Conv2d, Conv2dShape, Conv2dSpec, Epilogue, Isa, PreparedConv,
+};
 
-use crate::reference::{self, difference, shapes, values};
+use crate::reference::{self, depthwise, difference, shapes, three_by_three, values};
 
 const CLOSE: f64 = 2e-5;
 
@@ -11,7 +13,24 @@ fn conv(shape: &Conv2dShape, isa: Isa) -> Conv2d {
     Conv2d::new((**shape).clone()).unwrap().with_isa(isa)
 }
 
-/// All passes of a shape against the reference, for all instruction sets.
+const ALGORITHMS: [Algorithm; 4] = [
+    Algorithm::Product,
+    Algorithm::Depthwise,
+    Algorithm::Winograd2,
+    Algorithm::Winograd4,
+];
+
+/// A shape in all ways that compute it, for all instruction sets.
+fn all_ways(shape: &Conv2dShape) -> Vec<Conv2d> {
+    let fits = |algorithm: &Algorithm| algorithm.fits(shape);
+    let ways = |isa| {
+        let of = move |algorithm| conv(shape, isa).with_algorithm(algorithm);
+        ALGORITHMS.into_iter().filter(fits).map(of)
+    };
+    Isa::available().into_iter().flat_map(ways).collect()
+}
+
+/// All passes of a shape against the reference, in all ways.
 fn check(shape: &Conv2dShape) {
     let input = values(shape.input_len(), 1);
     let weight = values(shape.weight_len(), 2);
@@ -19,25 +38,33 @@ fn check(shape: &Conv2dShape) {
     let output = reference::forward(shape, &input, &weight);
     let input_gradient = reference::backward_input(shape, &gradient, &weight);
     let weight_gradient = reference::backward_weight(shape, &input, &gradient);
-    for isa in Isa::available() {
-        let conv = conv(shape, isa);
-        let mut out = vec![f32::NAN; shape.output_len()];
-        conv.forward(&input, &weight, &Epilogue::default(), &mut out);
-        let off = difference(&out, &output);
-        assert!(off < CLOSE, "forward, {isa:?}: {off:e} off in {shape:?}");
-        let mut out = vec![f32::NAN; shape.input_len()];
-        conv.backward_input(&gradient, &weight, &mut out);
-        let off = difference(&out, &input_gradient);
+    for conv in all_ways(shape) {
+        let mut outs = [
+            vec![f32::NAN; output.len()],
+            vec![f32::NAN; input.len()],
+            vec![f32::NAN; weight.len()],
+        ];
+        conv.forward(&input, &weight, &Epilogue::default(), &mut outs[0]);
+        conv.backward_input(&gradient, &weight, &mut outs[1]);
+        conv.backward_weight(&input, &gradient, &mut outs[2]);
+        for (out, expected) in outs
+            .iter()
+            .zip([&output, &input_gradient, &weight_gradient])
+        {
+            let off = difference(out, expected);
+            assert!(off < CLOSE, "{off:e} off in {conv:?}");
+        }
+        let prepared = PreparedConv::with_backward(&conv, &weight);
+        let mut again = [vec![f32::NAN; output.len()], vec![f32::NAN; input.len()]];
+        prepared
+            .forward(shape.batch, &input, &Epilogue::default(), &mut again[0])
+            .unwrap();
+        prepared
+            .backward_input(shape.batch, &gradient, &mut again[1])
+            .unwrap();
         assert!(
-            off < CLOSE,
-            "backward_input, {isa:?}: {off:e} off in {shape:?}"
-        );
-        let mut out = vec![f32::NAN; shape.weight_len()];
-        conv.backward_weight(&input, &gradient, &mut out);
-        let off = difference(&out, &weight_gradient);
-        assert!(
-            off < CLOSE,
-            "backward_weight, {isa:?}: {off:e} off in {shape:?}"
+            again[..] == outs[..2],
+            "prepared weights give other bits in {conv:?}"
         );
     }
 }
@@ -50,12 +77,24 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
+    fn three_by_three_agrees_with_the_reference(shape in three_by_three()) {
+        check(&shape);
+    }
+
+    #[test]
+    fn depthwise_agrees_with_the_reference(shape in depthwise()) {
+        check(&shape);
+    }
+
+    #[test]
     fn all_passes_agree_with_the_reference(shape in shapes()) {
         check(&shape);
     }
 
     #[test]
-    fn epilogues_agree_with_the_reference(shape in shapes(), with in any::<[bool; 2]>(), which in 0usize..5) {
+    fn epilogues_agree_with_the_reference(
+        shape in prop_oneof![shapes(), three_by_three(), depthwise()],
+        with in any::<[bool; 2]>(), which in 0usize..5) {
         let activation =
             [Activation::None, Activation::Relu, Activation::Relu6, Activation::Silu, Activation::HardSwish][which];
         let input = values(shape.input_len(), 1);
@@ -78,11 +117,11 @@ proptest! {
             residual: with[1].then_some(&residual),
             activation,
         };
-        for isa in Isa::available() {
+        for conv in all_ways(&shape) {
             let mut out = vec![f32::NAN; shape.output_len()];
-            conv(&shape, isa).forward(&input, &weight, &epilogue, &mut out);
+            conv.forward(&input, &weight, &epilogue, &mut out);
             let off = difference(&out, &expected);
-            prop_assert!(off < CLOSE, "{isa:?}: {off:e} off");
+            prop_assert!(off < CLOSE, "{off:e} off in {conv:?}");
         }
     }
 }
@@ -96,6 +135,10 @@ fn shapes_larger_than_a_block_agree_with_the_reference() {
         spec(1, [40, 40], [17, 17], 3).stride(2),
         spec(3, [24, 24], [20, 20], 3).groups(4),
         spec(5, [70, 70], [7, 7], 3),
+        spec(2, [20, 200], [30, 61], 3),
+        spec(1, [17, 5], [4, 530], 3),
+        spec(2, [70, 70], [33, 45], 5).groups(70).stride(2),
+        spec(2, [40, 80], [33, 45], 3).groups(40),
         spec(600, [3, 5], [1, 1], 1),
     ];
     for spec in large {
@@ -174,8 +217,8 @@ fn runs_repeat_bit_by_bit() {
     let input = values(shape.input_len(), 1);
     let weight = values(shape.weight_len(), 2);
     let gradient = values(shape.output_len(), 3);
-    let run = |isa| {
-        let conv = conv(&shape, isa);
+    let run = |isa, algorithm| {
+        let conv = conv(&shape, isa).with_algorithm(algorithm);
         let mut outs = [
             vec![0.0; shape.output_len()],
             vec![0.0; shape.input_len()],
@@ -187,9 +230,15 @@ fn runs_repeat_bit_by_bit() {
         outs.map(|out| out.iter().map(|value| value.to_bits()).collect::<Vec<_>>())
     };
     for isa in Isa::available() {
-        let first = run(isa);
-        for _ in 0..5 {
-            assert!(run(isa) == first, "{isa:?}");
+        for algorithm in [
+            Algorithm::Product,
+            Algorithm::Winograd2,
+            Algorithm::Winograd4,
+        ] {
+            let first = run(isa, algorithm);
+            for _ in 0..5 {
+                assert!(run(isa, algorithm) == first, "{isa:?}, {algorithm:?}");
+            }
         }
     }
 }

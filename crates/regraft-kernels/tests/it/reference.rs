@@ -47,6 +47,42 @@ pub fn shapes() -> impl Strategy<Value = Conv2dShape> {
         )
 }
 
+/// Shapes for Winograd: 3x3 without stride, with sizes around those of tiles.
+pub fn three_by_three() -> impl Strategy<Value = Conv2dShape> {
+    let channels = [1usize..=20, 1..=20];
+    (
+        1usize..=3,
+        [1usize..=20, 1..=40],
+        channels,
+        [0usize..=4, 0..=4, 0..=4, 0..=4],
+    )
+        .prop_filter_map("the window fits", |(batch, size, channels, pads)| {
+            let spec = Conv2dSpec {
+                pads,
+                ..Conv2dSpec::square(batch, channels, size, 3)
+            };
+            Conv2dShape::new(spec).ok()
+        })
+}
+
+/// Shapes of one input channel a group.
+pub fn depthwise() -> impl Strategy<Value = Conv2dShape> {
+    (shapes(), 1usize..=5, 1usize..=3, [1usize..=14, 1..=70]).prop_filter_map(
+        "the window fits",
+        |(shape, groups, outputs, size)| {
+            let spec = Conv2dSpec {
+                in_channels: groups,
+                out_channels: groups * outputs,
+                in_height: size[0],
+                in_width: size[1],
+                groups,
+                ..(*shape).clone()
+            };
+            Conv2dShape::new(spec).ok()
+        },
+    )
+}
+
 /// Calls `f(input, weight, output)` with the index of each product of a convolution.
 pub fn each_product(shape: &Conv2dShape, mut f: impl FnMut(usize, usize, usize)) {
     let (inputs, outputs) = (
