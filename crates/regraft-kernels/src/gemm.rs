@@ -18,8 +18,6 @@ use crate::simd::{Simd, TileOut};
 const DEPTH: usize = 256;
 /// Columns of a block, so that with [`DEPTH`] it fills under half of a 512 KiB second-level cache.
 const COLUMNS: usize = 192;
-/// Rows of a block, for the other half.
-const ROWS: usize = 192;
 
 /// The depth split into equal blocks of at most [`DEPTH`].
 pub(crate) fn depth_block(depth: usize) -> usize {

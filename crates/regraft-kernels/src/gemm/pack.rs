@@ -124,6 +124,7 @@ impl PackedRows {
 /// `columns` values of each row are readable, `columns * stride` of the output writable, and `stride` is at least the
 /// rows and at least half of the rows rounded up to 8: blocks of 8 rows reach into the next column, which is written
 /// after them, and the last column is written by itself.
+#[allow(clippy::needless_range_loop)] // closures of `std` would not be compiled for the instruction set
 #[inline(always)]
 pub(crate) unsafe fn pack_transposed<S: Simd>(
     rows: &[*const f32],
@@ -136,15 +137,20 @@ pub(crate) unsafe fn pack_transposed<S: Simd>(
     let whole = columns.saturating_sub(beyond) / NARROW * NARROW;
     for (block, rows) in rows.chunks(NARROW).enumerate().rev() {
         // Rows that don't exist repeat the first; what they write is written over by the next column.
-        let row = |i: usize| rows.get(i).copied().unwrap_or(rows[0]);
+        let mut from = [rows[0]; NARROW];
+        from[..rows.len()].copy_from_slice(rows);
         // SAFETY: columns below `columns`, rows of the slice; the output as the caller promises.
         unsafe {
             let out = out.add(block * NARROW);
             let mut k = 0;
             while k < whole {
-                let loaded = std::array::from_fn(|i| S::Narrow::load(row(i).add(k)));
-                for (i, column) in S::Narrow::transpose(loaded).into_iter().enumerate() {
-                    S::Narrow::store(out.add((k + i) * stride), column);
+                let mut block = [S::Narrow::splat(0.0); NARROW];
+                for i in 0..NARROW {
+                    block[i] = S::Narrow::load(from[i].add(k));
+                }
+                let block = S::Narrow::transpose(block);
+                for i in 0..NARROW {
+                    S::Narrow::store(out.add((k + i) * stride), block[i]);
                 }
                 k += NARROW;
             }

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::{COLUMNS, Gather, PackedRows, ROWS, depth_block};
+use super::{COLUMNS, Gather, PackedRows, depth_block};
 use crate::epilogue::{Epilogue, finish_run};
 use crate::scratch;
 use crate::shared::Shared;
@@ -145,23 +145,31 @@ fn multiply_block<S: Simd>(
     let layout = &product.layout;
     let depth = range[1] - range[0];
     let left = &product.packed[part.group * layout.len()..][..layout.len()];
-    let rows = (ROWS / S::TILE_ROWS).max(1);
-    for from in (part.panels[0]..part.panels[1]).step_by(rows) {
-        let until = (from + rows).min(part.panels[1]);
-        for column in part.columns[0]..part.columns[1] {
-            let at = (column - part.columns[0]) * depth * S::TILE_COLUMNS;
-            let right = &packed[at..at + depth * S::TILE_COLUMNS];
-            let place = Place::of::<S>(product, batch, column);
-            for panel in from..until {
-                let at = layout.panel(range[0], depth, panel);
-                let left = &left[at..at + depth * S::TILE_ROWS];
-                write_tile::<S>(product, part.group, panel, &place, range, left, right);
-            }
+    // A panel of rows stays in the first-level cache while the columns go by; tiles side by side are written in turn.
+    let mut places = [Place::NONE; COLUMNS / 8];
+    for (place, column) in places.iter_mut().zip(part.columns[0]..part.columns[1]) {
+        *place = Place::of::<S>(product, batch, column);
+    }
+    for panel in part.panels[0]..part.panels[1] {
+        let at = layout.panel(range[0], depth, panel);
+        let left = &left[at..at + depth * S::TILE_ROWS];
+        for column in 0..part.columns[1] - part.columns[0] {
+            let right = &packed[column * depth * S::TILE_COLUMNS..][..depth * S::TILE_COLUMNS];
+            write_tile::<S>(
+                product,
+                part.group,
+                panel,
+                &places[column],
+                range,
+                left,
+                right,
+            );
         }
     }
 }
 
 /// Where the columns of a panel lie in channel 0 of the sink.
+#[derive(Clone, Copy)]
 struct Place {
     offsets: [usize; LARGEST_COLUMNS],
     columns: usize,
@@ -170,6 +178,12 @@ struct Place {
 }
 
 impl Place {
+    const NONE: Self = Self {
+        offsets: [0; LARGEST_COLUMNS],
+        columns: 0,
+        together: false,
+    };
+
     #[inline(always)]
     fn of<S: Simd>(product: &Product<'_>, batch: usize, panel: usize) -> Self {
         let (grid, pixels) = (product.gather.grid, product.gather.pixels());

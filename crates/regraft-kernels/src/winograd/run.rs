@@ -278,7 +278,8 @@ impl Job<'_> {
                     offset
                 });
                 for (y, out) in out.iter().enumerate().take(W::OUT) {
-                    let columns = std::array::from_fn(|x| out[x % MOST_OUT]);
+                    let mut columns = [out[0]; NARROW];
+                    columns[..MOST_OUT].copy_from_slice(out);
                     let by_tile = S::Narrow::transpose(columns);
                     for (tile, offset) in by_tile.iter().zip(offsets).take(here) {
                         let at = offset + y * sizes.out_width;
@@ -339,18 +340,23 @@ unsafe fn transform_group<S: Simd, W: Scheme>(
 ) {
     let mut across = [[S::Narrow::splat(0.0); MOST_IN]; MOST_IN];
     for (y, across) in across.iter_mut().enumerate().take(W::IN) {
-        // SAFETY: the caller's.
-        let rows = std::array::from_fn(|lane| unsafe {
-            S::Narrow::load(lines.add(offsets[lane] + y * width))
-        });
+        let mut rows = [S::Narrow::splat(0.0); NARROW];
+        for lane in 0..NARROW {
+            // SAFETY: the caller's.
+            rows[lane] = unsafe { S::Narrow::load(lines.add(offsets[lane] + y * width)) };
+        }
         let [a, b, c, d, e, f, ..] = S::Narrow::transpose(rows);
         *across = W::input::<S::Narrow>([a, b, c, d, e, f]);
     }
     for x in 0..W::IN {
-        let down = W::input::<S::Narrow>(std::array::from_fn(|y| across[y][x]));
-        for (y, value) in down.into_iter().enumerate().take(W::IN) {
+        let mut column = [S::Narrow::splat(0.0); MOST_IN];
+        for y in 0..W::IN {
+            column[y] = across[y][x];
+        }
+        let down = W::input::<S::Narrow>(column);
+        for y in 0..W::IN {
             // SAFETY: the caller's.
-            unsafe { S::Narrow::store(to.add((y * W::IN + x) * position), value) };
+            unsafe { S::Narrow::store(to.add((y * W::IN + x) * position), down[y]) };
         }
     }
 }
@@ -366,14 +372,19 @@ unsafe fn transform_back<S: Simd, W: Scheme>(
 ) -> [[<S::Narrow as Simd>::Vector; MOST_OUT]; MOST_OUT] {
     let mut down = [[S::Narrow::splat(0.0); MOST_IN]; MOST_OUT];
     for x in 0..W::IN {
-        let column = std::array::from_fn(|y| {
-            // SAFETY: the caller's; rows that a small tile lacks repeat its last.
-            unsafe { S::Narrow::load(from.add((y.min(W::IN - 1) * W::IN + x) * position)) }
-        });
+        let mut column = [S::Narrow::splat(0.0); MOST_IN];
+        for y in 0..W::IN {
+            // SAFETY: the caller's.
+            column[y] = unsafe { S::Narrow::load(from.add((y * W::IN + x) * position)) };
+        }
         let column = W::output::<S::Narrow>(column);
         for y in 0..W::OUT {
             down[y][x] = column[y];
         }
     }
-    down.map(|row| W::output::<S::Narrow>(row))
+    let mut out = [[S::Narrow::splat(0.0); MOST_OUT]; MOST_OUT];
+    for y in 0..W::OUT {
+        out[y] = W::output::<S::Narrow>(down[y]);
+    }
+    out
 }

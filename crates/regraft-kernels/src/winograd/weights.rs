@@ -102,9 +102,12 @@ fn gather<S: Simd>(
             };
         }
     }
-    // SAFETY: eight values each.
-    let load = |i: usize| unsafe { S::Narrow::load(taps[i].as_ptr()) };
-    std::array::from_fn(|y| std::array::from_fn(|x| load(3 * y + x)))
+    let mut loaded = [[S::Narrow::splat(0.0); 3]; 3];
+    for (i, tap) in taps.iter().enumerate() {
+        // SAFETY: eight values each.
+        loaded[i / 3][i % 3] = unsafe { S::Narrow::load(tap.as_ptr()) };
+    }
+    loaded
 }
 
 /// `G g G^T`
@@ -112,7 +115,10 @@ fn gather<S: Simd>(
 fn transform<S: Simd, W: Scheme>(
     taps: [[<S::Narrow as Simd>::Vector; 3]; 3],
 ) -> [[<S::Narrow as Simd>::Vector; MOST_IN]; MOST_IN] {
-    let across = taps.map(|row| W::weight::<S::Narrow>(row));
+    let mut across = [[S::Narrow::splat(0.0); MOST_IN]; 3];
+    for y in 0..3 {
+        across[y] = W::weight::<S::Narrow>(taps[y]);
+    }
     let mut tile = [[S::Narrow::splat(0.0); MOST_IN]; MOST_IN];
     for j in 0..W::IN {
         let down = W::weight::<S::Narrow>([across[0][j], across[1][j], across[2][j]]);
