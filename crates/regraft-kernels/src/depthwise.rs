@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::epilogue::Epilogue;
 use crate::scratch;
 use crate::shape::Conv2dShape;
-use crate::simd::Simd;
+use crate::simd::{Simd, every_other};
 
 /// One plane slid over by one kernel.
 struct Plane {
@@ -100,7 +100,7 @@ impl Plane {
     }
 
     #[inline(always)]
-    fn fill(&self, plane: &[f32], buffer: &mut [f32]) {
+    fn fill<S: Simd>(&self, plane: &[f32], buffer: &mut [f32]) {
         buffer.fill(0.0);
         for row in 0..self.rows {
             let Some(y) = self.source_row(row) else {
@@ -119,10 +119,7 @@ impl Plane {
                         let len = line.len().min(out.len());
                         out[..len].copy_from_slice(&line[..len]);
                     }
-                    2 => out
-                        .iter_mut()
-                        .zip(line.iter().step_by(2))
-                        .for_each(|(to, from)| *to = *from),
+                    2 => every_other::<S>(line, out),
                     stride => out
                         .iter_mut()
                         .zip(line.iter().step_by(stride))
@@ -233,7 +230,7 @@ pub(crate) fn forward<S: Simd>(
                 S::run(
                     #[inline(always)]
                     || {
-                        plane.fill(input, buffer);
+                        plane.fill::<S>(input, buffer);
                         for (i, output) in output.chunks_exact_mut(pixels).enumerate() {
                             let channel = group * outputs + i;
                             let weight = &weight[channel * taps..][..taps];
@@ -283,7 +280,7 @@ pub(crate) fn backward_input<S: Simd>(
                     S::run(
                         #[inline(always)]
                         || {
-                            plane.fill(from, buffer);
+                            plane.fill::<S>(from, buffer);
                             for (y, row) in out.chunks_exact_mut(plane.to[1]).enumerate() {
                                 // SAFETY: the buffer is of the plane, the row one of its outputs.
                                 unsafe { plane.slide::<S>(buffer, y, weight, row) };
@@ -356,7 +353,7 @@ pub(crate) fn backward_weight<S: Simd>(
                     S::run(
                         #[inline(always)]
                         || {
-                            plane.fill(input, buffer);
+                            plane.fill::<S>(input, buffer);
                             for (gradient, out) in gradients
                                 .chunks_exact(pixels)
                                 .zip(out.chunks_exact_mut(taps))

@@ -47,6 +47,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn round(a: Self::Vector) -> Self::Vector;
     /// Two to the power of whole numbers in -126..=127.
     fn exp2(a: Self::Vector) -> Self::Vector;
+    /// Every other lane of `a`, then of `b`, from the first on.
+    fn even(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Transposes 8 by 8; only of 8-lane sets.
     fn transpose(rows: [Self::Vector; NARROW]) -> [Self::Vector; NARROW];
 
@@ -73,4 +75,36 @@ pub(crate) struct TileOut {
     pub rows: usize,
     /// Whether what is there is added to.
     pub accumulate: bool,
+}
+
+/// Writes every other of `from`, from the first on, to `out`.
+#[inline(always)]
+pub(crate) fn every_other<S: Simd>(from: &[f32], out: &mut [f32]) {
+    let len = out.len().min(from.len().div_ceil(2));
+    let mut i = 0;
+    while 2 * i + 2 * S::LANES <= from.len() && i + S::LANES <= len {
+        // SAFETY: two vectors of `from` and one of `out` from here on, by the condition.
+        unsafe {
+            let pair = from.as_ptr().add(2 * i);
+            let even = S::even(S::load(pair), S::load(pair.add(S::LANES)));
+            S::store(out.as_mut_ptr().add(i), even);
+        }
+        i += S::LANES;
+    }
+    for i in i..len {
+        out[i] = from[2 * i];
+    }
+}
+
+/// Asks for the line of `values[at]`, if there is one, ahead of its use.
+#[inline(always)]
+pub(crate) fn prefetch(values: &[f32], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(value) = values.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which every x86-64 has, about an element of the slice.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, at);
 }

@@ -1,7 +1,7 @@
 //! Reads the matrix that a convolution multiplies its weights with out of the image, row by row.
 #![allow(unsafe_code)]
 
-use crate::simd::Simd;
+use crate::simd::{Simd, every_other};
 
 /// The matrix `[channels * taps, images * grid]` whose element `(c, t), (b, y, x)` is the value of channel `c` of image
 /// `b` at `(y, x) * step + taps[t]`, or zero outside of the image.
@@ -133,14 +133,7 @@ unsafe fn copy<S: Simd>(source: &[f32], at: usize, step: usize, len: usize, out:
                 }
             }
             1 => std::ptr::copy_nonoverlapping(source.as_ptr(), out, len),
-            2 => {
-                let to = std::slice::from_raw_parts_mut(out, len);
-                let (last, rest) = to.split_at_mut(len - 1);
-                for (to, from) in last.iter_mut().zip(source.chunks_exact(2)) {
-                    *to = from[0];
-                }
-                rest[0] = source[2 * (len - 1)];
-            }
+            2 => every_other::<S>(source, std::slice::from_raw_parts_mut(out, len)),
             _ => {
                 for i in 0..len {
                     *out.add(i) = *source.get_unchecked(i * step);

@@ -7,10 +7,12 @@ use super::{COLUMNS, Gather, PackedRows, depth_block};
 use crate::epilogue::{Epilogue, finish_run};
 use crate::scratch;
 use crate::shared::Shared;
-use crate::simd::{Simd, TileOut};
+use crate::simd::{Simd, TileOut, prefetch};
 
 /// Largest tile of any instruction set, for the buffer of tiles that don't lie in one piece.
 const LARGEST_TILE: usize = 12 * 32;
+/// Channels that are asked for before they are packed.
+const AHEAD: usize = 4;
 /// Most columns of a tile.
 const LARGEST_COLUMNS: usize = 32;
 
@@ -114,6 +116,14 @@ fn pack_columns<S: Simd>(
     assert!(packed.len() >= panels * S::TILE_COLUMNS * depth);
     for k in 0..depth {
         let row = [(range[0] + k) / taps, (range[0] + k) % taps];
+        if gather.grid[0] == 1 && taps == 1 {
+            // Runs this short are over before the machine has seen that they are runs.
+            let (image, pixel) = (first / gather.pixels(), first % gather.pixels());
+            let at = base + image * gather.image + (row[0] + AHEAD) * gather.size[1] + pixel;
+            for line in (0..len).step_by(16) {
+                prefetch(product.source, at + line);
+            }
+        }
         // SAFETY: `line` has a vector more than the panels, `packed` has `depth` rows of each panel.
         unsafe {
             gather.row::<S>(product.source, base, row, first, len, line.as_mut_ptr());

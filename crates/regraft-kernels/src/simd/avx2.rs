@@ -89,6 +89,15 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn even(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe {
+            // Pairs of a and b alternate by half register; the permutation puts them in order.
+            let mixed = _mm256_castps_pd(_mm256_shuffle_ps::<0x88>(a, b));
+            _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(mixed))
+        }
+    }
+
+    #[inline(always)]
     fn transpose(rows: [Self::Vector; NARROW]) -> [Self::Vector; NARROW] {
         let [a, b, c, d, e, f, g, h] = rows;
         unsafe {

@@ -89,6 +89,15 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn even(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe {
+            let lanes =
+                _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            _mm512_permutex2var_ps(a, lanes, b)
+        }
+    }
+
+    #[inline(always)]
     fn transpose(rows: [Self::Vector; NARROW]) -> [Self::Vector; NARROW] {
         unreachable!("blocks of {} are transposed in 8 lanes", rows.len())
     }

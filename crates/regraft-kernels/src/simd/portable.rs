@@ -76,6 +76,17 @@ impl<const LANES: usize> Simd for Portable<LANES> {
     }
 
     #[inline(always)]
+    fn even(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| {
+            if 2 * i < LANES {
+                a[2 * i]
+            } else {
+                b[2 * i - LANES]
+            }
+        })
+    }
+
+    #[inline(always)]
     fn transpose(rows: [Self::Vector; NARROW]) -> [Self::Vector; NARROW] {
         let mut out = [[0.0; LANES]; NARROW];
         for (i, row) in rows.iter().enumerate() {
