@@ -17,7 +17,9 @@ fn main() -> Result<(), regraft_kernels::Error> {
         "{threads} threads; FMA peak {:.0} GFLOP/s by the clock, {:.0} a core by processor time",
         peak.by_clock, peak.by_core
     );
-    println!("each pass: GFLOP/s by the clock, a core by processor time, the latter's share of the peak");
+    println!(
+        "each pass: GFLOP/s by the clock, a core by processor time, the latter's share of the peak"
+    );
     println!(
         "{:<26}{:>20}{:>20}{:>20}",
         "layer", "forward", "input", "weight"
