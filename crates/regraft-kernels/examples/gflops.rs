@@ -1,14 +1,17 @@
 //! GFLOP/s of each pass over the layers of ResNet and VGG, counted as direct convolution would, and their share of what
 //! the machine's FMA units give (Winograd, which multiplies less, may exceed it). `benches/conv.rs` has statistics on fewer layers; this is the quick overview, and its
 //! rates by processor time mean something on a machine that does other work too.
-//! Arguments: parts of layer names, to run only those.
+//! Arguments: parts of layer names, to run only those; `every-way` to run each algorithm that computes a layer instead
+//! of the one that `choose` takes.
 
 use std::time::Instant;
 
-use regraft_kernels::{Conv2d, Conv2dSpec, Epilogue};
+use regraft_kernels::{Algorithm, Conv2d, Conv2dSpec, Epilogue};
 
 fn main() -> Result<(), regraft_kernels::Error> {
-    let only: Vec<String> = std::env::args().skip(1).collect();
+    let (ways, only): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|argument| argument == "every-way");
     let threads = rayon::current_num_threads();
     let peak = measure(peak::flops() * threads as f64, || {
         rayon::broadcast(|_| peak::run());
@@ -31,30 +34,17 @@ fn main() -> Result<(), regraft_kernels::Error> {
             continue;
         }
         let conv = Conv2d::new(spec)?;
-        let shape = conv.shape();
-        let values = |len: usize| {
-            (0..len)
-                .map(|i| (i * 7 % 13) as f32 / 13.0 - 0.5)
-                .collect::<Vec<f32>>()
-        };
-        let (mut input, weight) = (values(shape.input_len()), values(shape.weight_len()));
-        let (mut weight_gradient, mut output) = (weight.clone(), values(shape.output_len()));
-        let epilogue = Epilogue::default();
-        let forward = measure(shape.flops(), || {
-            conv.forward(&input, &weight, &epilogue, &mut output)
-        });
-        let by_weight = measure(shape.flops(), || {
-            conv.backward_weight(&input, &output, &mut weight_gradient)
-        });
-        let by_input = measure(shape.flops(), || {
-            conv.backward_input(&output, &weight, &mut input)
-        });
-        print!("{name:<26}");
-        for rate in [forward, by_input, by_weight] {
-            let share = 100.0 * rate.by_core / peak.by_core;
-            print!("{:>10.0}{:>5.0}{share:>4.0}%", rate.by_clock, rate.by_core);
+        if ways.is_empty() {
+            print!("{name:<26}");
+            layer(&conv, peak.by_core);
+            continue;
         }
-        println!();
+        for algorithm in ALGORITHMS {
+            if algorithm.fits(conv.shape()) {
+                print!("{name:<26}{:<12}", format!("{algorithm:?}"));
+                layer(&conv.clone().with_algorithm(algorithm), peak.by_core);
+            }
+        }
     }
     let end = scheduled();
     let available = begin.elapsed().as_secs_f64() * threads as f64;
@@ -64,6 +54,40 @@ fn main() -> Result<(), regraft_kernels::Error> {
         100.0 * (end.waited - start.waited) / available
     );
     Ok(())
+}
+
+const ALGORITHMS: [Algorithm; 4] = [
+    Algorithm::Product,
+    Algorithm::Depthwise,
+    Algorithm::Winograd2,
+    Algorithm::Winograd4,
+];
+
+/// Prints the rates of a layer's passes.
+fn layer(conv: &Conv2d, peak: f64) {
+    let shape = conv.shape();
+    let values = |len: usize| {
+        (0..len)
+            .map(|i| (i * 7 % 13) as f32 / 13.0 - 0.5)
+            .collect::<Vec<f32>>()
+    };
+    let (mut input, weight) = (values(shape.input_len()), values(shape.weight_len()));
+    let (mut weight_gradient, mut output) = (weight.clone(), values(shape.output_len()));
+    let epilogue = Epilogue::default();
+    let forward = measure(shape.flops(), || {
+        conv.forward(&input, &weight, &epilogue, &mut output)
+    });
+    let by_weight = measure(shape.flops(), || {
+        conv.backward_weight(&input, &output, &mut weight_gradient)
+    });
+    let by_input = measure(shape.flops(), || {
+        conv.backward_input(&output, &weight, &mut input)
+    });
+    for rate in [forward, by_input, by_weight] {
+        let share = 100.0 * rate.by_core / peak;
+        print!("{:>10.0}{:>5.0}{share:>4.0}%", rate.by_clock, rate.by_core);
+    }
+    println!();
 }
 
 struct Rate {
@@ -204,6 +228,7 @@ fn layers() -> Vec<(&'static str, Conv2dSpec)> {
         ("7x7 3-64 224 s2", spec(8, [3, 64], 224, 7).stride(2)),
         ("3x3 3-32 299 s2", spec(8, [3, 32], 299, 3).stride(2)),
         ("3x3 3-64 224", spec(4, [3, 64], 224, 3)),
+        ("3x3 16-16 56", spec(8, [16, 16], 56, 3)),
         ("3x3 64-64 224", spec(2, [64, 64], 224, 3)),
         ("3x3 128-128 112", spec(2, [128, 128], 112, 3)),
         ("3x3 64-64 56", spec(8, [64, 64], 56, 3)),
