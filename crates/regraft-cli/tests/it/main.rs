@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod new;
 mod quickstart;
 mod run_folder;
 mod verbs;
+mod zoo;
 
 use std::path::{Path, PathBuf};
 

@@ -40,7 +40,11 @@ fn the_list_has_the_families_and_says_what_is_here() {
     let all = json(&mut place.zoo(&["models", "list", "--json"]));
     assert!(all.as_array().unwrap().len() > 120);
     for name in ["resnet18", "vgg16", "inception_v3", "googlenet", "tiny"] {
-        let known = all.as_array().unwrap().iter().any(|row| row["short"] == name);
+        let known = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|row| row["short"] == name);
         assert!(known, "{name}");
     }
     let vgg = stdout(&mut place.zoo(&["models", "list", "vgg"]));
@@ -82,9 +86,22 @@ fn a_recipe_may_name_a_model_of_the_zoo_which_is_then_fetched() {
     let place = Place::with_images();
     place.with_manifest();
     let words = [
-        "train", "--model", "tiny", "--data", "data", "--out", "run", "--json", "--set",
-        "data.preprocess.size=64", "--set", "data.preprocess.crop=squash", "--set",
-        "train.batch_size=4", "--set", "train.epochs=1",
+        "train",
+        "--model",
+        "tiny",
+        "--data",
+        "data",
+        "--out",
+        "run",
+        "--json",
+        "--set",
+        "data.preprocess.size=64",
+        "--set",
+        "data.preprocess.crop=squash",
+        "--set",
+        "train.batch_size=4",
+        "--set",
+        "train.epochs=1",
     ];
     assert_eq!(json(&mut place.zoo(&words))["epochs"], 1);
     let recipe = String::from_utf8(place.bytes("run/recipe.toml")).unwrap();
@@ -109,7 +126,11 @@ fn mistyped_names_are_told_what_is_near() {
         &["models", "path", "resnet81"],
         &["inspect", "resnet81"],
     ] {
-        fails(&mut place.zoo(words), 2, &["resnet81", "near", "`resnet18`"]);
+        fails(
+            &mut place.zoo(words),
+            2,
+            &["resnet81", "near", "`resnet18`"],
+        );
     }
     fails(&mut place.zoo(&["models", "get"]), 1, &["--family"]);
 }
