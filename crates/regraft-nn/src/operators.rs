@@ -1,10 +1,11 @@
 //! One node on a device: typed operators to Burn's tensor operations.
 
-use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
+use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{Slice, Tensor, activation as function};
 use regraft_onnx::op::{Activation as Function, Binary, Conv, Lrn, Pool};
 use regraft_onnx::{Node, Op};
+use regraft_ops::conv2d;
 
 use crate::activation::{Activation, each_rank};
 use crate::batch_norm::{self, BatchNormStatistics, Norm};
