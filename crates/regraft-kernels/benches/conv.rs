@@ -1,0 +1,3 @@
+//! Criterion over the layers of ResNet and VGG.
+
+fn main() {}

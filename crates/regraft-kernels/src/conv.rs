@@ -1,0 +1,170 @@
+//! Convolution with weights that change between calls.
+
+use crate::isa::dispatch;
+use crate::winograd::Pass;
+use crate::{Algorithm, Conv2dShape, Conv2dSpec, Epilogue, Error, Isa, choose};
+use crate::{algorithm, backward_weight, depthwise, scratch};
+
+/// A convolution of one shape. Weights are packed a call; see [`PreparedConv`](crate::PreparedConv) for frozen ones.
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    shape: Conv2dShape,
+    isa: Isa,
+    algorithm: Algorithm,
+}
+
+impl Conv2d {
+    /// A convolution for the fastest instruction set of the machine.
+    ///
+    /// # Errors
+    /// As [`Conv2dShape::new`].
+    pub fn new(spec: Conv2dSpec) -> Result<Self, Error> {
+        let shape = Conv2dShape::new(spec)?;
+        let algorithm = choose(&shape);
+        Ok(Self {
+            shape,
+            isa: Isa::detect(),
+            algorithm,
+        })
+    }
+
+    /// The same for a given instruction set.
+    #[must_use]
+    pub fn with_isa(self, isa: Isa) -> Self {
+        Self { isa, ..self }
+    }
+
+    /// The same computed in a given way.
+    ///
+    /// # Panics
+    /// Where that can't compute the shape.
+    #[must_use]
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
+        assert!(
+            algorithm.fits(&self.shape),
+            "{algorithm:?} does not compute {:?}",
+            self.shape
+        );
+        Self { algorithm, ..self }
+    }
+
+    /// The way it is computed.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The checked shape.
+    #[must_use]
+    pub fn shape(&self) -> &Conv2dShape {
+        &self.shape
+    }
+
+    /// `output = epilogue(conv(input, weight))`.
+    ///
+    /// # Panics
+    /// Where a slice has not the length of its tensor.
+    pub fn forward(
+        &self,
+        input: &[f32],
+        weight: &[f32],
+        epilogue: &Epilogue<'_>,
+        output: &mut [f32],
+    ) {
+        let shape = &self.shape;
+        check(shape, input, weight, output);
+        epilogue.check(shape.out_channels, output.len());
+        dispatch!(self.isa, S => {
+            scratch::with(algorithm::packed_len::<S>(self.algorithm, shape, Pass::Forward), |packed| {
+                algorithm::pack::<S>(self.algorithm, shape, Pass::Forward, weight, packed);
+                algorithm::forward::<S>(self.algorithm, shape, packed, input, epilogue, output);
+            });
+        });
+    }
+
+    /// The gradient of the input, written over what is there.
+    ///
+    /// # Panics
+    /// Where a slice has not the length of its tensor.
+    pub fn backward_input(
+        &self,
+        output_gradient: &[f32],
+        weight: &[f32],
+        input_gradient: &mut [f32],
+    ) {
+        let shape = &self.shape;
+        check(shape, input_gradient, weight, output_gradient);
+        dispatch!(self.isa, S => {
+            scratch::with(algorithm::packed_len::<S>(self.algorithm, shape, Pass::BackwardInput), |packed| {
+                algorithm::pack::<S>(self.algorithm, shape, Pass::BackwardInput, weight, packed);
+                algorithm::backward_input::<S>(self.algorithm, shape, packed, output_gradient, input_gradient);
+            });
+        });
+    }
+
+    /// The gradient of the weight, written over what is there.
+    ///
+    /// # Panics
+    /// Where a slice has not the length of its tensor.
+    pub fn backward_weight(
+        &self,
+        input: &[f32],
+        output_gradient: &[f32],
+        weight_gradient: &mut [f32],
+    ) {
+        let shape = &self.shape;
+        check(shape, input, weight_gradient, output_gradient);
+        dispatch!(self.isa, S => {
+            match self.algorithm {
+                Algorithm::Depthwise => {
+                    depthwise::backward_weight::<S>(shape, input, output_gradient, weight_gradient);
+                }
+                _ => backward_weight::backward_weight::<S>(shape, input, output_gradient, weight_gradient),
+            }
+        });
+    }
+
+    /// The gradient of the bias, `[out_channels]`, written over what is there.
+    ///
+    /// # Panics
+    /// Where a slice has not the length of its tensor.
+    pub fn backward_bias(&self, output_gradient: &[f32], bias_gradient: &mut [f32]) {
+        assert_eq!(
+            output_gradient.len(),
+            self.shape.output_len(),
+            "the output's gradient"
+        );
+        assert_eq!(
+            bias_gradient.len(),
+            self.shape.out_channels,
+            "one bias an output channel"
+        );
+        dispatch!(self.isa, S => backward_weight::bias_gradient::<S>(&self.shape, output_gradient, bias_gradient));
+    }
+}
+
+fn check(shape: &Conv2dShape, input: &[f32], weight: &[f32], output: &[f32]) {
+    assert_eq!(
+        weight.len(),
+        shape.weight_len(),
+        "length of the weight of {shape:?}"
+    );
+    check_images(shape, input, output);
+}
+
+pub(crate) fn check_images(shape: &Conv2dShape, input: &[f32], output: &[f32]) {
+    assert_eq!(
+        input.len(),
+        shape.input_len(),
+        "length of the input of {shape:?}"
+    );
+    assert_eq!(
+        output.len(),
+        shape.output_len(),
+        "length of the output of {shape:?}"
+    );
+}

@@ -1,0 +1,310 @@
+//! The product of packed rows with gathered columns, in blocks for the caches, over all cores.
+#![allow(unsafe_code)]
+
+use rayon::prelude::*;
+
+use super::{COLUMNS, Gather, PackedRows, depth_block};
+use crate::epilogue::{Epilogue, finish_run};
+use crate::scratch;
+use crate::shared::Shared;
+use crate::simd::{Simd, TileOut, prefetch};
+
+/// Largest tile of any instruction set, for the buffer of tiles that don't lie in one piece.
+const LARGEST_TILE: usize = 12 * 32;
+/// Channels that are asked for before they are packed.
+const AHEAD: usize = 4;
+/// Most columns of a tile.
+const LARGEST_COLUMNS: usize = 32;
+
+/// Where a product is written: row `m`, column `(b, y, x)` at channel `m` of image `b`, at `(y, x) * step + origin`.
+#[derive(Clone, Copy)]
+pub(crate) struct Sink<'a> {
+    pub out: Shared<'a>,
+    /// Values from image to image.
+    pub image: usize,
+    /// Height and width of the image.
+    pub size: [usize; 2],
+    pub step: [usize; 2],
+    pub origin: [usize; 2],
+}
+
+/// `sink = epilogue(packed * gather(source))`, group by group.
+pub(crate) struct Product<'a> {
+    pub layout: PackedRows,
+    pub groups: usize,
+    /// The packed rows of all groups.
+    pub packed: &'a [f32],
+    pub gather: &'a Gather,
+    pub source: &'a [f32],
+    pub sink: Sink<'a>,
+    pub epilogue: Epilogue<'a>,
+}
+
+/// One task: a range of panels of columns by a range of panels of rows of a group.
+struct Part {
+    group: usize,
+    columns: [usize; 2],
+    panels: [usize; 2],
+}
+
+/// Runs a product over the threads of the pool. How it is cut depends on the number of threads, the order in which an
+/// element is summed up does not.
+pub(crate) fn multiply<S: Simd>(product: &Product<'_>, batch: usize) {
+    let columns = (batch * product.gather.pixels()).div_ceil(S::TILE_COLUMNS);
+    let threads = rayon::current_num_threads();
+    let most = (COLUMNS / S::TILE_COLUMNS).max(1);
+    let cuts = columns
+        .div_ceil(most)
+        .next_multiple_of(threads)
+        .min(columns);
+    let panels = product.layout.panels();
+    let rows = (2 * threads)
+        .div_ceil(cuts * product.groups)
+        .min(panels.div_ceil(4));
+    let range = |i: usize, parts: usize, of: usize| [i * of / parts, (i + 1) * of / parts];
+    (0..product.groups * cuts * rows)
+        .into_par_iter()
+        .with_max_len(1)
+        .for_each(|task| {
+            let part = Part {
+                group: task / (cuts * rows),
+                columns: range(task / rows % cuts, cuts, columns),
+                panels: range(task % rows, rows, panels),
+            };
+            run_part::<S>(product, batch, &part);
+        });
+}
+
+fn run_part<S: Simd>(product: &Product<'_>, batch: usize, part: &Part) {
+    let depth = product.layout.depth;
+    let block = depth_block(depth);
+    let width = (part.columns[1] - part.columns[0]) * S::TILE_COLUMNS;
+    scratch::with(block * width + width + 32, |buffer| {
+        let (packed, line) = buffer.split_at_mut(block * width);
+        for first in (0..depth).step_by(block) {
+            let range = [first, (first + block).min(depth)];
+            S::run(
+                #[inline(always)]
+                || {
+                    pack_columns::<S>(product, batch, part, range, line, packed);
+                    multiply_block::<S>(product, batch, part, range, packed);
+                },
+            );
+        }
+    });
+}
+
+/// Gathers the columns of a part for the depth `range` into panels.
+#[inline(always)]
+fn pack_columns<S: Simd>(
+    product: &Product<'_>,
+    batch: usize,
+    part: &Part,
+    range: [usize; 2],
+    line: &mut [f32],
+    packed: &mut [f32],
+) {
+    let gather = product.gather;
+    let depth = range[1] - range[0];
+    let panels = part.columns[1] - part.columns[0];
+    let first = part.columns[0] * S::TILE_COLUMNS;
+    let len = (part.columns[1] * S::TILE_COLUMNS).min(batch * gather.pixels()) - first;
+    let taps = gather.taps.len();
+    let channels = product.layout.depth / taps;
+    let base = part.group * channels * gather.size[0] * gather.size[1];
+    assert!(line.len() >= panels * S::TILE_COLUMNS + S::LANES);
+    assert!(packed.len() >= panels * S::TILE_COLUMNS * depth);
+    for k in 0..depth {
+        let row = [(range[0] + k) / taps, (range[0] + k) % taps];
+        if gather.grid[0] == 1 && taps == 1 {
+            // Runs this short are over before the machine has seen that they are runs.
+            let (image, pixel) = (first / gather.pixels(), first % gather.pixels());
+            let at = base + image * gather.image + (row[0] + AHEAD) * gather.size[1] + pixel;
+            for line in (0..len).step_by(16) {
+                prefetch(product.source, at + line);
+            }
+        }
+        // SAFETY: `line` has a vector more than the panels, `packed` has `depth` rows of each panel.
+        unsafe {
+            gather.row::<S>(product.source, base, row, first, len, line.as_mut_ptr());
+            for rest in &mut line[len..panels * S::TILE_COLUMNS] {
+                *rest = 0.0;
+            }
+            for panel in 0..panels {
+                let from = line.as_ptr().add(panel * S::TILE_COLUMNS);
+                let to = packed
+                    .as_mut_ptr()
+                    .add((panel * depth + k) * S::TILE_COLUMNS);
+                for j in (0..S::TILE_COLUMNS).step_by(S::LANES) {
+                    S::store(to.add(j), S::load(from.add(j)));
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies the packed columns of a block with the rows of the part.
+#[inline(always)]
+fn multiply_block<S: Simd>(
+    product: &Product<'_>,
+    batch: usize,
+    part: &Part,
+    range: [usize; 2],
+    packed: &[f32],
+) {
+    let layout = &product.layout;
+    let depth = range[1] - range[0];
+    let left = &product.packed[part.group * layout.len()..][..layout.len()];
+    // A panel of rows stays in the first-level cache while the columns go by; tiles side by side are written in turn.
+    let mut places = [Place::NONE; COLUMNS / 8];
+    for (place, column) in places.iter_mut().zip(part.columns[0]..part.columns[1]) {
+        *place = Place::of::<S>(product, batch, column);
+    }
+    for panel in part.panels[0]..part.panels[1] {
+        let at = layout.panel(range[0], depth, panel);
+        let left = &left[at..at + depth * S::TILE_ROWS];
+        for column in 0..part.columns[1] - part.columns[0] {
+            let right = &packed[column * depth * S::TILE_COLUMNS..][..depth * S::TILE_COLUMNS];
+            write_tile::<S>(
+                product,
+                part.group,
+                panel,
+                &places[column],
+                range,
+                left,
+                right,
+            );
+        }
+    }
+}
+
+/// Where the columns of a panel lie in channel 0 of the sink.
+#[derive(Clone, Copy)]
+struct Place {
+    offsets: [usize; LARGEST_COLUMNS],
+    columns: usize,
+    /// A whole panel in one run.
+    together: bool,
+}
+
+impl Place {
+    const NONE: Self = Self {
+        offsets: [0; LARGEST_COLUMNS],
+        columns: 0,
+        together: false,
+    };
+
+    #[inline(always)]
+    fn of<S: Simd>(product: &Product<'_>, batch: usize, panel: usize) -> Self {
+        let (grid, pixels) = (product.gather.grid, product.gather.pixels());
+        let sink = &product.sink;
+        let first = panel * S::TILE_COLUMNS;
+        let columns = S::TILE_COLUMNS.min(batch * pixels - first);
+        let (mut b, pixel) = (first / pixels, first % pixels);
+        let (mut y, mut x) = (pixel / grid[1], pixel % grid[1]);
+        let mut offsets = [0; LARGEST_COLUMNS];
+        for offset in &mut offsets[..columns] {
+            let row = y * sink.step[0] + sink.origin[0];
+            *offset = b * sink.image + row * sink.size[1] + x * sink.step[1] + sink.origin[1];
+            x += 1;
+            if x == grid[1] {
+                x = 0;
+                y += 1;
+            }
+            if y == grid[0] {
+                y = 0;
+                b += 1;
+            }
+        }
+        let together =
+            columns == S::TILE_COLUMNS && (1..columns).all(|i| offsets[i] == offsets[0] + i);
+        Self {
+            offsets,
+            columns,
+            together,
+        }
+    }
+}
+
+#[inline(always)]
+fn write_tile<S: Simd>(
+    product: &Product<'_>,
+    group: usize,
+    panel: usize,
+    place: &Place,
+    range: [usize; 2],
+    left: &[f32],
+    right: &[f32],
+) {
+    let layout = &product.layout;
+    let sink = &product.sink;
+    let depth = range[1] - range[0];
+    debug_assert!(left.len() >= depth * S::TILE_ROWS && right.len() >= depth * S::TILE_COLUMNS);
+    let rows = S::TILE_ROWS.min(layout.rows - panel * S::TILE_ROWS);
+    let channel = group * layout.rows + panel * S::TILE_ROWS;
+    let plane = sink.size[0] * sink.size[1];
+    let (begun, done) = (range[0] > 0, range[1] == layout.depth);
+    let epilogue = (done && !product.epilogue.is_empty()).then_some(&product.epilogue);
+    if place.together {
+        let at = place.offsets[0] + channel * plane;
+        // SAFETY: `rows` rows of a whole tile of the sink, which are this task's.
+        unsafe {
+            let data = sink.out.at(at, (rows - 1) * plane + S::TILE_COLUMNS);
+            let out = TileOut {
+                data,
+                stride: plane,
+                rows,
+                accumulate: begun,
+            };
+            S::tile(depth, left.as_ptr(), right.as_ptr(), out);
+            if let Some(epilogue) = epilogue {
+                for i in 0..rows {
+                    let run = data.add(i * plane);
+                    epilogue.finish::<S>(run, S::TILE_COLUMNS, channel + i, at + i * plane);
+                }
+            }
+        }
+        return;
+    }
+    let mut buffer = [0.0f32; LARGEST_TILE];
+    let mut residual = [0.0f32; LARGEST_COLUMNS];
+    let offsets = &place.offsets[..place.columns];
+    // SAFETY: the buffer holds the largest tile; each offset is an element of the sink that is this task's.
+    unsafe {
+        let out = TileOut {
+            data: buffer.as_mut_ptr(),
+            stride: S::TILE_COLUMNS,
+            rows,
+            accumulate: false,
+        };
+        S::tile(depth, left.as_ptr(), right.as_ptr(), out);
+        for i in 0..rows {
+            let row = &mut buffer[i * S::TILE_COLUMNS..][..S::TILE_COLUMNS];
+            let at = (channel + i) * plane;
+            if begun {
+                for (value, offset) in row.iter_mut().zip(offsets) {
+                    *value += *sink.out.at(at + offset, 1);
+                }
+            }
+            if let Some(epilogue) = epilogue {
+                let other = epilogue.residual.map(|from| {
+                    for (to, offset) in residual.iter_mut().zip(offsets) {
+                        *to = from[at + offset];
+                    }
+                    residual.as_ptr()
+                });
+                let bias = epilogue.bias_of(channel + i);
+                finish_run::<S>(
+                    row.as_mut_ptr(),
+                    S::TILE_COLUMNS,
+                    bias,
+                    other,
+                    epilogue.activation,
+                );
+            }
+            for (value, offset) in row.iter().zip(offsets) {
+                *sink.out.at(at + offset, 1) = *value;
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! CPU kernels on plain `&[f32]` slices.
+
+mod algorithm;
+mod backward_weight;
+mod batch_norm;
+mod conv;
+mod depthwise;
+mod direct;
+mod epilogue;
+mod error;
+mod gemm;
+mod isa;
+mod pooling;
+mod prepared;
+mod scratch;
+mod shape;
+mod shared;
+mod simd;
+mod sum;
+mod winograd;
+
+pub use algorithm::{Algorithm, choose};
+pub use batch_norm::{
+    BatchStatistics, NormGradients, NormShape, batch_norm, batch_norm_backward, batch_statistics,
+};
+pub use conv::Conv2d;
+pub use epilogue::{Activation, Epilogue};
+pub use error::Error;
+pub use isa::Isa;
+pub use pooling::{
+    Divisor, NOWHERE, PoolShape, PoolSpec, Rounding, average_pool, average_pool_backward,
+    global_average_pool, global_average_pool_backward, max_pool, max_pool_backward,
+};
+pub use prepared::PreparedConv;
+pub use scratch::release as release_scratch;
+pub use shape::{Conv2dShape, Conv2dSpec};

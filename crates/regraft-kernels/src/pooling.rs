@@ -1,0 +1,480 @@
+//! Pooling over windows and over whole images, forward and backward, plane by plane.
+
+use std::ops::{Deref, Range};
+
+use rayon::prelude::*;
+
+use crate::isa::dispatch;
+use crate::simd::Simd;
+use crate::{Error, Isa};
+
+/// What happens to windows that reach beyond the padded image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Rounding {
+    /// There are none (`ceil_mode = 0`).
+    #[default]
+    Down,
+    /// One that begins within the image or the padding before it counts (`ceil_mode = 1`).
+    Up,
+}
+
+/// What an average is divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Divisor {
+    /// The pixels of the image in the window.
+    Image,
+    /// The pixels of the padded image in the window (`count_include_pad = 1`).
+    PaddedImage,
+}
+
+/// A pooling in the terms of ONNX: NCHW tensors.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PoolSpec {
+    /// Images times channels.
+    pub planes: usize,
+    /// Rows of the input.
+    pub in_height: usize,
+    /// Columns of the input.
+    pub in_width: usize,
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal step.
+    pub stride: [usize; 2],
+    /// Padding: top, left, bottom, right.
+    pub pads: [usize; 4],
+    /// Vertical and horizontal distance between taps.
+    pub dilation: [usize; 2],
+    /// How the size of the output is rounded.
+    pub rounding: Rounding,
+}
+
+/// A [`PoolSpec`] that makes sense, with the size of its output.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PoolShape {
+    spec: PoolSpec,
+    out: [usize; 2],
+}
+
+impl Deref for PoolShape {
+    type Target = PoolSpec;
+
+    fn deref(&self) -> &PoolSpec {
+        &self.spec
+    }
+}
+
+/// The index of a window that holds no pixel.
+pub const NOWHERE: u32 = u32::MAX;
+
+impl PoolShape {
+    /// Checks a spec and works out the size of the output.
+    ///
+    /// # Errors
+    /// Where a size is zero, a window does not fit the padded image, or a plane has more than 2^32 - 1 pixels.
+    pub fn new(spec: PoolSpec) -> Result<Self, Error> {
+        for (name, value) in [
+            ("planes", spec.planes),
+            ("in_height", spec.in_height),
+            ("in_width", spec.in_width),
+            ("kernel", spec.kernel[0].min(spec.kernel[1])),
+            ("stride", spec.stride[0].min(spec.stride[1])),
+            ("dilation", spec.dilation[0].min(spec.dilation[1])),
+        ] {
+            if value == 0 {
+                return Err(Error::Zero { name });
+            }
+        }
+        let out = [extent(&spec, 0)?, extent(&spec, 1)?];
+        for [height, width] in [[spec.in_height, spec.in_width], out] {
+            let pixels = height
+                .checked_mul(width)
+                .filter(|pixels| *pixels < NOWHERE as usize);
+            let all = pixels.and_then(|pixels| pixels.checked_mul(spec.planes)?.checked_mul(8));
+            all.filter(|bytes| *bytes <= isize::MAX as usize)
+                .ok_or(Error::TooLarge)?;
+        }
+        Ok(Self { spec, out })
+    }
+
+    /// Rows of the output.
+    #[must_use]
+    pub fn out_height(&self) -> usize {
+        self.out[0]
+    }
+
+    /// Columns of the output.
+    #[must_use]
+    pub fn out_width(&self) -> usize {
+        self.out[1]
+    }
+
+    /// Elements of the input.
+    #[must_use]
+    pub fn input_len(&self) -> usize {
+        self.planes * self.in_pixels()
+    }
+
+    /// Elements of the output.
+    #[must_use]
+    pub fn output_len(&self) -> usize {
+        self.planes * self.out_pixels()
+    }
+
+    fn in_pixels(&self) -> usize {
+        self.in_height * self.in_width
+    }
+
+    fn out_pixels(&self) -> usize {
+        self.out[0] * self.out[1]
+    }
+
+    fn size(&self, axis: usize) -> usize {
+        [self.in_height, self.in_width][axis]
+    }
+
+    /// Where a tap of an output lies in the image.
+    #[inline(always)]
+    fn place(&self, axis: usize, out: usize, tap: usize) -> Option<usize> {
+        let padded = out * self.stride[axis] + tap * self.dilation[axis];
+        padded
+            .checked_sub(self.pads[axis])
+            .filter(|at| *at < self.size(axis))
+    }
+
+    /// The outputs of an axis for which a tap lies in the image.
+    fn reached(&self, axis: usize, tap: usize) -> Range<usize> {
+        let (offset, pad) = (tap * self.dilation[axis], self.pads[axis]);
+        let end = (self.size(axis) + pad)
+            .saturating_sub(offset)
+            .div_ceil(self.stride[axis]);
+        let begin = pad
+            .saturating_sub(offset)
+            .div_ceil(self.stride[axis])
+            .min(self.out[axis]);
+        begin..end.clamp(begin, self.out[axis])
+    }
+
+    /// What an average is divided by along an axis, for each output.
+    fn divisors(&self, axis: usize, divisor: Divisor) -> Vec<f32> {
+        let padded = self.pads[axis] + self.size(axis) + self.pads[axis + 2];
+        let counts = |out: usize, tap: &usize| match divisor {
+            Divisor::Image => self.place(axis, out, *tap).is_some(),
+            Divisor::PaddedImage => out * self.stride[axis] + tap * self.dilation[axis] < padded,
+        };
+        let count = |out: usize| {
+            (0..self.kernel[axis])
+                .filter(|tap| counts(out, tap))
+                .count()
+        };
+        (0..self.out[axis])
+            .map(|out| count(out).max(1) as f32)
+            .collect()
+    }
+}
+
+/// Size of the output along one axis.
+fn extent(spec: &PoolSpec, axis: usize) -> Result<usize, Error> {
+    let (name, size) = [("height", spec.in_height), ("width", spec.in_width)][axis];
+    let padded = size
+        .checked_add(spec.pads[axis])
+        .and_then(|sum| sum.checked_add(spec.pads[axis + 2]))
+        .filter(|sum| *sum <= isize::MAX as usize / 8)
+        .ok_or(Error::TooLarge)?;
+    let window = (spec.kernel[axis] - 1)
+        .checked_mul(spec.dilation[axis])
+        .and_then(|reach| reach.checked_add(1))
+        .ok_or(Error::TooLarge)?;
+    if window > padded {
+        return Err(Error::Window {
+            axis: name,
+            window,
+            size: padded,
+        });
+    }
+    let stride = spec.stride[axis];
+    Ok(match spec.rounding {
+        Rounding::Down => (padded - window) / stride + 1,
+        Rounding::Up => {
+            let up = (padded - window).div_ceil(stride) + 1;
+            let begins_behind = (up - 1) * stride >= size + spec.pads[axis];
+            up - usize::from(begins_behind && up > 1)
+        }
+    })
+}
+
+/// The largest of each window and where it lies: `indices` into its plane of the input, [`NOWHERE`] (and minus infinity)
+/// for a window of padding only. What is no number wins.
+///
+/// # Panics
+/// Where a slice has not the length of its tensor.
+pub fn max_pool(
+    isa: Isa,
+    shape: &PoolShape,
+    input: &[f32],
+    output: &mut [f32],
+    indices: &mut [u32],
+) {
+    assert_eq!(
+        input.len(),
+        shape.input_len(),
+        "length of the input of {shape:?}"
+    );
+    assert_eq!(
+        output.len(),
+        shape.output_len(),
+        "length of the output of {shape:?}"
+    );
+    assert_eq!(
+        indices.len(),
+        shape.output_len(),
+        "length of the indices of {shape:?}"
+    );
+    let pixels = shape.out_pixels();
+    let columns: Vec<_> = (0..shape.kernel[1])
+        .map(|tap| shape.reached(1, tap))
+        .collect();
+    let planes = output
+        .par_chunks_exact_mut(pixels)
+        .zip(indices.par_chunks_exact_mut(pixels));
+    planes
+        .zip(input.par_chunks_exact(shape.in_pixels()))
+        .for_each(|((output, indices), input)| {
+            dispatch!(isa, S => S::run(
+                #[inline(always)]
+                || max_plane(shape, &columns, input, output, indices),
+            ));
+        });
+}
+
+#[inline(always)]
+fn max_plane(
+    shape: &PoolShape,
+    columns: &[Range<usize>],
+    input: &[f32],
+    output: &mut [f32],
+    indices: &mut [u32],
+) {
+    output.fill(f32::NEG_INFINITY);
+    indices.fill(NOWHERE);
+    let width = shape.out[1];
+    for y in 0..shape.out[0] {
+        let (output, indices) = (
+            &mut output[y * width..][..width],
+            &mut indices[y * width..][..width],
+        );
+        for row in (0..shape.kernel[0]).filter_map(|tap| shape.place(0, y, tap)) {
+            for (tap, reached) in columns
+                .iter()
+                .enumerate()
+                .filter(|(_, reached)| !reached.is_empty())
+            {
+                let column =
+                    reached.start * shape.stride[1] + tap * shape.dilation[1] - shape.pads[1];
+                let first = row * shape.in_width + column;
+                let line = &input[first..(row + 1) * shape.in_width];
+                let outs = output[reached.clone()]
+                    .iter_mut()
+                    .zip(&mut indices[reached.clone()]);
+                for (i, (best, index)) in outs.enumerate() {
+                    let value = line[i * shape.stride[1]];
+                    if value > *best || value.is_nan() || *index == NOWHERE {
+                        *best = value;
+                        *index = (first + i * shape.stride[1]) as u32;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sends the gradient of each output to where its largest lay.
+///
+/// # Panics
+/// Where a slice has not the length of its tensor, or an index lies outside of its plane.
+pub fn max_pool_backward(
+    shape: &PoolShape,
+    output_gradient: &[f32],
+    indices: &[u32],
+    input_gradient: &mut [f32],
+) {
+    assert_eq!(
+        output_gradient.len(),
+        shape.output_len(),
+        "length of the output's gradient of {shape:?}"
+    );
+    assert_eq!(
+        indices.len(),
+        shape.output_len(),
+        "length of the indices of {shape:?}"
+    );
+    assert_eq!(
+        input_gradient.len(),
+        shape.input_len(),
+        "length of the input's gradient of {shape:?}"
+    );
+    let pixels = shape.out_pixels();
+    let planes = input_gradient.par_chunks_exact_mut(shape.in_pixels());
+    planes.enumerate().for_each(|(plane, out)| {
+        out.fill(0.0);
+        let range = plane * pixels..(plane + 1) * pixels;
+        for (value, index) in output_gradient[range.clone()].iter().zip(&indices[range]) {
+            if *index != NOWHERE {
+                out[*index as usize] += value;
+            }
+        }
+    });
+}
+
+/// The average of each window.
+///
+/// # Panics
+/// Where a slice has not the length of its tensor.
+pub fn average_pool(
+    isa: Isa,
+    shape: &PoolShape,
+    divisor: Divisor,
+    input: &[f32],
+    output: &mut [f32],
+) {
+    assert_eq!(
+        input.len(),
+        shape.input_len(),
+        "length of the input of {shape:?}"
+    );
+    assert_eq!(
+        output.len(),
+        shape.output_len(),
+        "length of the output of {shape:?}"
+    );
+    let rows = shape.divisors(0, divisor);
+    let columns = shape.divisors(1, divisor);
+    let reached: Vec<_> = (0..shape.kernel[1])
+        .map(|tap| shape.reached(1, tap))
+        .collect();
+    let planes = output
+        .par_chunks_exact_mut(shape.out_pixels())
+        .zip(input.par_chunks_exact(shape.in_pixels()));
+    planes.for_each(|(output, input)| {
+        dispatch!(isa, S => S::run(
+            #[inline(always)]
+            || {
+                output.fill(0.0);
+                for (y, out) in output.chunks_exact_mut(shape.out[1]).enumerate() {
+                    each_run(shape, &reached, y, |reached, first| {
+                        let line = input[first..].iter().step_by(shape.stride[1]);
+                        out[reached].iter_mut().zip(line).for_each(|(sum, value)| *sum += value);
+                    });
+                    for (sum, column) in out.iter_mut().zip(&columns) {
+                        *sum /= rows[y] * column;
+                    }
+                }
+            },
+        ));
+    });
+}
+
+/// Spreads the gradient of each average over its window.
+///
+/// # Panics
+/// Where a slice has not the length of its tensor.
+pub fn average_pool_backward(
+    isa: Isa,
+    shape: &PoolShape,
+    divisor: Divisor,
+    output_gradient: &[f32],
+    input_gradient: &mut [f32],
+) {
+    assert_eq!(
+        output_gradient.len(),
+        shape.output_len(),
+        "length of the output's gradient of {shape:?}"
+    );
+    assert_eq!(
+        input_gradient.len(),
+        shape.input_len(),
+        "length of the input's gradient of {shape:?}"
+    );
+    let rows = shape.divisors(0, divisor);
+    let columns = shape.divisors(1, divisor);
+    let reached: Vec<_> = (0..shape.kernel[1])
+        .map(|tap| shape.reached(1, tap))
+        .collect();
+    let gradients = output_gradient.par_chunks_exact(shape.out_pixels());
+    let planes = input_gradient
+        .par_chunks_exact_mut(shape.in_pixels())
+        .zip(gradients);
+    planes.for_each(|(out, gradient)| {
+        dispatch!(isa, S => S::run(
+            #[inline(always)]
+            || {
+                out.fill(0.0);
+                for (y, gradient) in gradient.chunks_exact(shape.out[1]).enumerate() {
+                    each_run(shape, &reached, y, |reached, first| {
+                        let line = out[first..].iter_mut().step_by(shape.stride[1]);
+                        let shares = gradient[reached.clone()].iter().zip(&columns[reached]);
+                        line.zip(shares).for_each(|(sum, (value, column))| *sum += value / (rows[y] * column));
+                    });
+                }
+            },
+        ));
+    });
+}
+
+/// Calls `job` with each run of outputs of row `y` and where in the input one tap meets its first.
+#[inline(always)]
+fn each_run(
+    shape: &PoolShape,
+    reached: &[Range<usize>],
+    y: usize,
+    mut job: impl FnMut(Range<usize>, usize),
+) {
+    for row in (0..shape.kernel[0]).filter_map(|tap| shape.place(0, y, tap)) {
+        for (tap, reached) in reached
+            .iter()
+            .enumerate()
+            .filter(|(_, reached)| !reached.is_empty())
+        {
+            let column = reached.start * shape.stride[1] + tap * shape.dilation[1] - shape.pads[1];
+            job(reached.clone(), row * shape.in_width + column);
+        }
+    }
+}
+
+/// The average of each plane, one value a plane.
+///
+/// # Panics
+/// Where the input is not `output.len()` planes of the same size.
+pub fn global_average_pool(isa: Isa, input: &[f32], output: &mut [f32]) {
+    let pixels = pixels_of(input.len(), output.len());
+    output
+        .par_iter_mut()
+        .zip(input.par_chunks_exact(pixels))
+        .with_min_len(16)
+        .for_each(|(out, plane)| {
+            *out = dispatch!(isa, S => S::run(
+                #[inline(always)]
+                || (crate::sum::sum(plane) / pixels as f64) as f32,
+            ));
+        });
+}
+
+/// Spreads the gradient of each average over its plane.
+///
+/// # Panics
+/// Where the input's gradient is not `output_gradient.len()` planes of the same size.
+pub fn global_average_pool_backward(output_gradient: &[f32], input_gradient: &mut [f32]) {
+    let pixels = pixels_of(input_gradient.len(), output_gradient.len());
+    let planes = input_gradient
+        .par_chunks_exact_mut(pixels)
+        .zip(output_gradient)
+        .with_min_len(16);
+    planes.for_each(|(plane, value)| plane.fill(value / pixels as f32));
+}
+
+fn pixels_of(len: usize, planes: usize) -> usize {
+    assert!(
+        planes > 0 && len > 0 && len.is_multiple_of(planes),
+        "{len} values are not {planes} planes"
+    );
+    len / planes
+}

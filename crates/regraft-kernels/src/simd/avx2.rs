@@ -1,0 +1,151 @@
+//! AVX2 with FMA: 8 lanes, 16 registers, a tile of 6 by 2 vectors.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::{NARROW, Simd, TileOut};
+use crate::gemm::tile;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2;
+
+#[target_feature(enable = "avx2,fma")]
+fn run_with<R>(job: impl FnOnce() -> R) -> R {
+    job()
+}
+
+/// # Safety
+/// As [`tile`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile_with(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
+    // SAFETY: the caller's.
+    unsafe { tile::<Avx2, 6, 2>(depth, a, b, out) }
+}
+
+// SAFETY of every call below: `dispatch!` names this type only where the machine has the instructions.
+impl Simd for Avx2 {
+    type Vector = __m256;
+    type Narrow = Self;
+    const LANES: usize = 8;
+    const TILE_ROWS: usize = 6;
+    const TILE_COLUMNS: usize = 16;
+
+    #[inline(always)]
+    fn run<R>(job: impl FnOnce() -> R) -> R {
+        unsafe { run_with(job) }
+    }
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self::Vector {
+        unsafe { _mm256_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm256_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm256_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn round(a: Self::Vector) -> Self::Vector {
+        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+
+    #[inline(always)]
+    fn exp2(a: Self::Vector) -> Self::Vector {
+        unsafe {
+            let biased = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+        }
+    }
+
+    #[inline(always)]
+    fn even(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe {
+            // Pairs of a and b alternate by half register; the permutation puts them in order.
+            let mixed = _mm256_castps_pd(_mm256_shuffle_ps::<0x88>(a, b));
+            _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(mixed))
+        }
+    }
+
+    #[inline(always)]
+    fn transpose(rows: [Self::Vector; NARROW]) -> [Self::Vector; NARROW] {
+        let [a, b, c, d, e, f, g, h] = rows;
+        unsafe {
+            let pairs = [
+                _mm256_unpacklo_ps(a, b),
+                _mm256_unpackhi_ps(a, b),
+                _mm256_unpacklo_ps(c, d),
+                _mm256_unpackhi_ps(c, d),
+                _mm256_unpacklo_ps(e, f),
+                _mm256_unpackhi_ps(e, f),
+                _mm256_unpacklo_ps(g, h),
+                _mm256_unpackhi_ps(g, h),
+            ];
+            let fours = [
+                _mm256_shuffle_ps::<0x44>(pairs[0], pairs[2]),
+                _mm256_shuffle_ps::<0xEE>(pairs[0], pairs[2]),
+                _mm256_shuffle_ps::<0x44>(pairs[1], pairs[3]),
+                _mm256_shuffle_ps::<0xEE>(pairs[1], pairs[3]),
+                _mm256_shuffle_ps::<0x44>(pairs[4], pairs[6]),
+                _mm256_shuffle_ps::<0xEE>(pairs[4], pairs[6]),
+                _mm256_shuffle_ps::<0x44>(pairs[5], pairs[7]),
+                _mm256_shuffle_ps::<0xEE>(pairs[5], pairs[7]),
+            ];
+            [
+                _mm256_permute2f128_ps::<0x20>(fours[0], fours[4]),
+                _mm256_permute2f128_ps::<0x20>(fours[1], fours[5]),
+                _mm256_permute2f128_ps::<0x20>(fours[2], fours[6]),
+                _mm256_permute2f128_ps::<0x20>(fours[3], fours[7]),
+                _mm256_permute2f128_ps::<0x31>(fours[0], fours[4]),
+                _mm256_permute2f128_ps::<0x31>(fours[1], fours[5]),
+                _mm256_permute2f128_ps::<0x31>(fours[2], fours[6]),
+                _mm256_permute2f128_ps::<0x31>(fours[3], fours[7]),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::Vector {
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, value: Self::Vector) {
+        unsafe { _mm256_storeu_ps(to, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn tile(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
+        unsafe { tile_with(depth, a, b, out) }
+    }
+}

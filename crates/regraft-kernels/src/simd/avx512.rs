@@ -1,0 +1,119 @@
+//! AVX-512F: 16 lanes, 32 registers, a tile of 12 by 2 vectors.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::{Avx2, NARROW, Simd, TileOut};
+use crate::gemm::tile;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512;
+
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn run_with<R>(job: impl FnOnce() -> R) -> R {
+    job()
+}
+
+/// # Safety
+/// As [`tile`].
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn tile_with(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
+    // SAFETY: the caller's.
+    unsafe { tile::<Avx512, 12, 2>(depth, a, b, out) }
+}
+
+// SAFETY of every call below: `dispatch!` names this type only where the machine has the instructions.
+impl Simd for Avx512 {
+    type Vector = __m512;
+    type Narrow = Avx2;
+    const LANES: usize = 16;
+    const TILE_ROWS: usize = 12;
+    const TILE_COLUMNS: usize = 32;
+
+    #[inline(always)]
+    fn run<R>(job: impl FnOnce() -> R) -> R {
+        unsafe { run_with(job) }
+    }
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self::Vector {
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe { _mm512_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn round(a: Self::Vector) -> Self::Vector {
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+
+    #[inline(always)]
+    fn exp2(a: Self::Vector) -> Self::Vector {
+        unsafe {
+            let biased = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
+        }
+    }
+
+    #[inline(always)]
+    fn even(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        unsafe {
+            let lanes =
+                _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            _mm512_permutex2var_ps(a, lanes, b)
+        }
+    }
+
+    #[inline(always)]
+    fn transpose(rows: [Self::Vector; NARROW]) -> [Self::Vector; NARROW] {
+        unreachable!("blocks of {} are transposed in 8 lanes", rows.len())
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::Vector {
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, value: Self::Vector) {
+        unsafe { _mm512_storeu_ps(to, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn tile(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
+        unsafe { tile_with(depth, a, b, out) }
+    }
+}

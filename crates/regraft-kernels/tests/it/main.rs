@@ -1,0 +1,7 @@
+//! Every kernel against a naive reference, for every instruction set of the machine.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod batch_norm;
+mod conv;
+mod pooling;
+mod reference;
