@@ -1,4 +1,5 @@
-//! Times a whole network: `run MODEL.onnx BATCH REPEAT [MiB OF WORKING SET]`.
+//! Times a whole network: `run MODEL.onnx BATCH REPEAT [MiB OF WORKING SET]`. With `STEPS` in the environment it prints the
+//! steps too; with `REPEAT` 0 it runs once for every line that it reads, for somebody who runs something else in between.
 
 use std::time::Instant;
 
@@ -25,6 +26,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut output = vec![0.0; batch * plan.output_len()];
     let mut buffers = Buffers::new();
     plan.run(&mut buffers, &input, &mut output)?;
+    if repeat == 0 {
+        for _ in std::io::stdin().lines() {
+            let begin = Instant::now();
+            plan.run(&mut buffers, &input, &mut output)?;
+            println!("{}", begin.elapsed().as_secs_f64());
+        }
+        return Ok(());
+    }
     let mut times = Vec::new();
     for _ in 0..repeat {
         let begin = Instant::now();

@@ -49,7 +49,9 @@ pub(crate) enum Kernel {
         shift: Option<Vec<f32>>,
     },
     MaxPool(PoolSpec),
-    AveragePool(PoolSpec, Divisor),
+    AveragePool(pool::Means),
+    /// The same for planes too large for that.
+    AverageLarge(PoolSpec, Divisor),
     Mean {
         first: usize,
         axes: usize,
@@ -163,7 +165,12 @@ impl Kernel {
                 } else {
                     Divisor::Image
                 };
-                Self::AveragePool(pooling(pool, &input()?, &output)?, divisor)
+                let spec = pooling(pool, &input()?, &output)?;
+                let shape = PoolShape::new(spec.clone()).map_err(|error| error.to_string())?;
+                match pool::Means::new(&shape, divisor) {
+                    Some(means) => Self::AveragePool(means),
+                    None => Self::AverageLarge(spec, divisor),
+                }
             }
             Work::Mean { first, axes } => Self::Mean {
                 first: *first,
@@ -259,7 +266,7 @@ impl Kernel {
     pub fn writes_image_by_image(&self) -> bool {
         matches!(
             self,
-            Self::Conv { .. } | Self::MaxPool(_) | Self::AveragePool(..)
+            Self::Conv { .. } | Self::MaxPool(_) | Self::AveragePool(_)
         )
     }
 
@@ -284,7 +291,7 @@ impl Kernel {
             Self::Binary { .. } => "binary",
             Self::LayerNorm { .. } => "layer norm",
             Self::MaxPool(_) => "max pool",
-            Self::AveragePool(..) => "average pool",
+            Self::AveragePool(_) | Self::AverageLarge(..) => "average pool",
             Self::Mean { .. } => "mean",
             Self::GlobalMax => "global max",
             Self::Lrn { .. } => "lrn",
@@ -372,7 +379,8 @@ impl Kernel {
                 shift,
             } => normalise::layer_norm(*epsilon, scale, shift.as_deref(), first(), output),
             Self::MaxPool(spec) => pool::max_pool(&over(spec, images)?, reads.get(0), output),
-            Self::AveragePool(spec, divisor) => {
+            Self::AveragePool(means) => means.run(reads.get(0), output),
+            Self::AverageLarge(spec, divisor) => {
                 let shape = over(spec, images)?;
                 let isa = Isa::detect();
                 regraft_kernels::average_pool(isa, &shape, *divisor, reads.get(0), output);

@@ -7,7 +7,7 @@ use regraft_onnx::ValueId;
 use crate::memory::{Place, Region};
 
 /// Most bytes that a group of images may need at once, so that what a step writes is still in the cache for the next.
-pub(crate) const WORKING_SET: usize = 8 << 20;
+pub(crate) const WORKING_SET: usize = 32 << 20;
 /// Offsets are multiples of a cache line's values.
 const LINE: usize = 16;
 

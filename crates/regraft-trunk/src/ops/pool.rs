@@ -1,7 +1,9 @@
-//! Maximum pooling that keeps no indices, which only training needs.
+//! Pooling for inference: a maximum that keeps no indices, and a mean by rows and then by columns.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
-use regraft_kernels::PoolShape;
+use regraft_kernels::{Divisor, PoolShape, PoolSpec};
 
 use super::CHUNK;
 
@@ -31,6 +33,126 @@ pub(crate) fn max_pool(shape: &PoolShape, input: &[f32], output: &mut [f32]) {
                 }
             }
         });
+}
+
+/// Most values of the sums of rows of a plane: they lie on the stack.
+const SUMS: usize = 8192;
+
+/// What a mean over windows needs besides the plane.
+#[derive(Debug)]
+pub(crate) struct Means {
+    /// Outputs of one image: planes, rows and columns.
+    out: [usize; 3],
+    spec: PoolSpec,
+    /// One over the pixels of each window, by rows and by columns.
+    shares: [Vec<f32>; 2],
+}
+
+impl Means {
+    /// `None` where a plane is too large for its sums.
+    pub fn new(shape: &PoolShape, divisor: Divisor) -> Option<Self> {
+        let out = [shape.planes, shape.out_height(), shape.out_width()];
+        (out[1] * shape.in_width <= SUMS).then(|| Self {
+            out,
+            spec: PoolSpec::clone(shape),
+            shares: [0, 1].map(|axis| shares(shape, divisor, axis, out[axis + 1])),
+        })
+    }
+
+    /// The mean of each window.
+    pub fn run(&self, input: &[f32], output: &mut [f32]) {
+        let [_, height, width] = self.out;
+        let (spec, [by_row, by_column]) = (&self.spec, &self.shares);
+        let plane = spec.in_height * spec.in_width;
+        output
+            .par_chunks_mut(height * width)
+            .zip(input.par_chunks(plane))
+            .with_min_len(CHUNK.div_ceil(plane))
+            .for_each(|(to, from)| {
+                let mut sums = [0f32; SUMS];
+                let sums = &mut sums[..height * spec.in_width];
+                for tap in 0..spec.kernel[0] {
+                    self.add_rows(tap, from, sums);
+                }
+                to.fill(0.0);
+                let rows = to.chunks_exact_mut(width).zip(by_row);
+                for ((to, share), sums) in rows.zip(sums.chunks_exact(spec.in_width)) {
+                    for tap in 0..spec.kernel[1] {
+                        let reached = reached(spec, 1, tap, width);
+                        let at = reached.start * spec.stride[1] + tap * spec.dilation[1];
+                        if reached.is_empty() {
+                            continue;
+                        }
+                        add_every(spec.stride[1], &sums[at - spec.pads[1]..], &mut to[reached]);
+                    }
+                    for (to, other) in to.iter_mut().zip(by_column) {
+                        *to *= share * other;
+                    }
+                }
+            });
+    }
+
+    /// Adds to the sums of all rows what lies under a tap.
+    fn add_rows(&self, tap: usize, from: &[f32], sums: &mut [f32]) {
+        let (spec, width) = (&self.spec, self.spec.in_width);
+        let reached = reached(spec, 0, tap, self.out[1]);
+        if reached.is_empty() {
+            return;
+        }
+        let at = reached.start * spec.stride[0] + tap * spec.dilation[0] - spec.pads[0];
+        let sums = &mut sums[reached.start * width..reached.end * width];
+        if spec.stride[0] == 1 {
+            // The rows follow each other on both sides.
+            add_every(1, &from[at * width..], sums);
+            return;
+        }
+        let rows = from[at * width..].chunks(spec.stride[0] * width);
+        for (to, from) in sums.chunks_exact_mut(width).zip(rows) {
+            add_every(1, from, to);
+        }
+    }
+}
+
+fn add_every(step: usize, from: &[f32], to: &mut [f32]) {
+    if step == 1 {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to += from;
+        }
+    } else {
+        for (to, from) in to.iter_mut().zip(from.iter().step_by(step)) {
+            *to += from;
+        }
+    }
+}
+
+/// The outputs along an axis for which a tap lies in the image.
+fn reached(spec: &PoolSpec, axis: usize, tap: usize, out: usize) -> Range<usize> {
+    let size = [spec.in_height, spec.in_width][axis];
+    let (offset, pad, stride) = (
+        tap * spec.dilation[axis],
+        spec.pads[axis],
+        spec.stride[axis],
+    );
+    let begin = pad.saturating_sub(offset).div_ceil(stride).min(out);
+    let end = (size + pad).saturating_sub(offset).div_ceil(stride);
+    begin..end.clamp(begin, out)
+}
+
+/// One over the pixels that count along an axis, for each output.
+fn shares(spec: &PoolSpec, divisor: Divisor, axis: usize, out: usize) -> Vec<f32> {
+    let size = [spec.in_height, spec.in_width][axis];
+    let image = spec.pads[axis]..spec.pads[axis] + size;
+    let padded = 0..image.end + spec.pads[axis + 2];
+    let counting = match divisor {
+        Divisor::Image => image,
+        Divisor::PaddedImage => padded,
+    };
+    let share = |out: usize| {
+        let taps =
+            (0..spec.kernel[axis]).map(|tap| out * spec.stride[axis] + tap * spec.dilation[axis]);
+        1.0 / taps.filter(|at| counting.contains(at)).count().max(1) as f32
+    };
+    (0..out).map(share).collect()
 }
 
 /// Adds a row of the input to the windows of a row of the output.
