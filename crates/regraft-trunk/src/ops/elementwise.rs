@@ -218,3 +218,73 @@ fn in_chunks(
             job(first, chunk);
         });
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn values(extents: &Extents, factor: usize) -> Vec<f32> {
+        (0..extents.count())
+            .map(|i| (i * factor % 89) as f32 - 44.0)
+            .collect()
+    }
+
+    /// The value that index `at` of the output sees of a tensor that spreads over it.
+    fn seen(tensor: &[f32], extents: &Extents, output: &Extents, mut at: usize) -> f32 {
+        let own = extents.aligned(output.len());
+        let strides = own.strides();
+        let mut offset = 0;
+        for axis in (0..output.len()).rev() {
+            offset += (at % output[axis]).min(own[axis] - 1) * strides[axis];
+            at /= output[axis];
+        }
+        tensor[offset]
+    }
+
+    #[test]
+    fn operands_spread_from_the_right() {
+        let output = Extents::new(&[2, 5, 3, 7]).unwrap();
+        let shapes: [&[usize]; 8] = [
+            &[2, 5, 3, 7],
+            &[1],
+            &[7],
+            &[5, 1, 1],
+            &[2, 1, 1, 1],
+            &[2, 5, 1, 1],
+            &[3, 1],
+            &[2, 1, 3, 7],
+        ];
+        for left in shapes {
+            for right in shapes {
+                let (l, r) = (Extents::new(left).unwrap(), Extents::new(right).unwrap());
+                let (a, b) = (values(&l, 31), values(&r, 17));
+                let operand = |values, extents| Operand { values, extents };
+                let mut ours = vec![f32::NAN; output.count()];
+                let (a_in, b_in) = (operand(&a[..], l), operand(&b[..], r));
+                binary(Binary::Sub, Some(a_in), b_in, None, output, &mut ours);
+                for (at, value) in ours.iter().enumerate() {
+                    let exact = seen(&a, &l, &output, at) - seen(&b, &r, &output, at);
+                    assert_eq!(*value, exact, "{left:?} - {right:?} at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn channels_go_on_over_images_and_chunks() {
+        let (factor, offset) = ([2.0, 3.0, 5.0], [0.0, 1.0, -1.0]);
+        let inner = CHUNK / 2 + 7;
+        let channels = Channels {
+            factor: &factor,
+            offset: &offset,
+            inner,
+        };
+        let mut output = vec![1.0; 2 * 3 * inner];
+        scale(&channels, None, None, &mut output);
+        for (i, value) in output.iter().enumerate() {
+            let channel = i / inner % 3;
+            assert_eq!(*value, factor[channel] + offset[channel]);
+        }
+    }
+}

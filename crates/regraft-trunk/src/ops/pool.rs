@@ -204,3 +204,90 @@ pub(crate) fn global_max(input: &[f32], output: &mut [f32]) {
         .with_min_len(CHUNK.div_ceil(plane))
         .for_each(|(to, from)| *to = from.iter().fold(f32::NEG_INFINITY, |a, &b| larger(a, b)));
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use regraft_kernels::Rounding;
+
+    fn specs() -> Vec<PoolSpec> {
+        let mut specs = Vec::new();
+        for kernel in [[1, 1], [2, 3], [3, 3], [5, 4]] {
+            for stride in [[1, 1], [2, 2], [1, 3], [3, 2]] {
+                for pads in [[0; 4], [1, 0, 2, 1], [2, 3, 0, 0]] {
+                    for dilation in [[1, 1], [2, 1]] {
+                        for rounding in [Rounding::Down, Rounding::Up] {
+                            specs.push(PoolSpec {
+                                planes: 2,
+                                in_height: 9,
+                                in_width: 11,
+                                kernel,
+                                stride,
+                                pads,
+                                dilation,
+                                rounding,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        specs
+    }
+
+    /// Calls `window(values of the image, places in the padded image)` for each output of each plane.
+    fn naive(shape: &PoolShape, input: &[f32], window: impl Fn(&[f32], usize) -> f32) -> Vec<f32> {
+        let mut out = Vec::new();
+        for plane in input.chunks(99) {
+            for y in 0..shape.out_height() {
+                for x in 0..shape.out_width() {
+                    let (mut values, mut padded) = (Vec::new(), 0);
+                    for i in 0..shape.kernel[0] {
+                        for j in 0..shape.kernel[1] {
+                            let row = y * shape.stride[0] + i * shape.dilation[0];
+                            let column = x * shape.stride[1] + j * shape.dilation[1];
+                            let [top, left, bottom, right] = shape.pads;
+                            padded +=
+                                usize::from(row < 9 + top + bottom && column < 11 + left + right);
+                            if (top..9 + top).contains(&row) && (left..11 + left).contains(&column)
+                            {
+                                values.push(plane[(row - top) * 11 + column - left]);
+                            }
+                        }
+                    }
+                    out.push(window(&values, padded));
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn pooling_is_what_its_definition_says() {
+        let input: Vec<f32> = (0..198).map(|i| (i * 71 % 97) as f32 - 50.0).collect();
+        for spec in specs() {
+            let shape = PoolShape::new(spec).unwrap();
+            let mut output = vec![f32::NAN; shape.output_len()];
+            max_pool(&shape, &input, &mut output);
+            let largest =
+                |values: &[f32], _| values.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+            assert_eq!(output, naive(&shape, &input, largest), "{shape:?}");
+            for divisor in [Divisor::Image, Divisor::PaddedImage] {
+                Means::new(&shape, divisor)
+                    .unwrap()
+                    .run(&input, &mut output);
+                let expected = naive(&shape, &input, |values, padded| {
+                    let count = match divisor {
+                        Divisor::Image => values.len(),
+                        Divisor::PaddedImage => padded,
+                    };
+                    values.iter().sum::<f32>() / count.max(1) as f32
+                });
+                for (ours, exact) in output.iter().zip(&expected) {
+                    assert!((ours - exact).abs() < 1e-4, "{shape:?}, {divisor:?}");
+                }
+            }
+        }
+    }
+}

@@ -109,3 +109,66 @@ pub(crate) fn transpose(perm: &[usize], input: &[f32], extents: Extents, output:
             }
         });
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn axes_go_where_they_are_sent() {
+        let extents = Extents::new(&[2, 3, 4, 5]).unwrap();
+        let input: Vec<f32> = (0..120).map(|i| i as f32).collect();
+        let own = extents.strides();
+        for perm in [
+            [0, 1, 2, 3],
+            [0, 2, 3, 1],
+            [3, 1, 0, 2],
+            [0, 2, 1, 3],
+            [1, 0, 2, 3],
+        ] {
+            let mut output = vec![f32::NAN; 120];
+            transpose(&perm, &input, extents, &mut output);
+            for (at, value) in output.iter().enumerate() {
+                let (mut rest, mut from) = (at, 0);
+                for &axis in perm.iter().rev() {
+                    from += rest % extents[axis] * own[axis];
+                    rest /= extents[axis];
+                }
+                assert_eq!(*value, input[from], "{perm:?} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_slice_steps_along_its_axis() {
+        let extents = Extents::new(&[2, 5, 3]).unwrap();
+        let input: Vec<f32> = (0..30).map(|i| i as f32).collect();
+        let range = Range {
+            axis: 1,
+            start: 1,
+            step: 2,
+        };
+        let mut output = vec![f32::NAN; 12];
+        slice(&range, &input, extents, &mut output);
+        let expected = [3, 4, 5, 9, 10, 11, 18, 19, 20, 24, 25, 26].map(|v| v as f32);
+        assert_eq!(output, expected);
+    }
+
+    #[test]
+    fn padding_surrounds_each_plane() {
+        let mut output = vec![f32::NAN; 2 * 12];
+        pad(
+            [1, 0, 0, 2],
+            9.0,
+            [2, 2],
+            &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
+            &mut output,
+        );
+        assert_eq!(
+            output[..12],
+            [9.0, 9.0, 9.0, 9.0, 1.0, 2.0, 9.0, 9.0, 3.0, 4.0, 9.0, 9.0]
+        );
+        assert_eq!(output[16..18], [5.0, 6.0]);
+    }
+}
