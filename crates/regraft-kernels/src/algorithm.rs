@@ -6,7 +6,7 @@ use crate::simd::Simd;
 use crate::winograd::{self, F2, F4, Pass, Problem};
 use crate::{depthwise, direct};
 
-/// A way to compute a convolution. Gradients of weights are always products, or depthwise.
+/// A way to compute a convolution. Gradients of weights have no F(2x2, 3x3): they are products there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// One product of the weights with columns gathered from the image: any shape.

@@ -1,86 +1,82 @@
-//! The gradients of weights and biases: products whose depth is the pixels of the batch.
+//! The gradients of weights and biases. That of a weight is a product whose depth is the pixels of the batch, along which
+//! both sides lie in memory: so its tiles are sums of dot products and need no packing, only the gathering of what a
+//! kernel's tap sees.
 #![allow(unsafe_code)]
 
 use rayon::prelude::*;
 
 use crate::direct::forward_gather;
-use crate::gemm::{Gather, pack_transposed};
+use crate::gemm::{DotOut, Gather};
 use crate::scratch;
 use crate::shape::Conv2dShape;
 use crate::shared::Shared;
-use crate::simd::{Simd, TileOut};
+use crate::simd::{LINE, Simd, prefetch};
 
-/// Pixels of a block.
-const DEPTH: usize = 256;
-/// Panels of columns (input channels by taps) of a part at most.
-const PANELS: usize = 24;
-/// Panels of columns worth a thread of their own; with fewer, threads share the pixels instead.
-const OWN_PANELS: usize = 8;
-/// Largest tile of any instruction set.
-const LARGEST_TILE: usize = 12 * 32;
+/// Pixels of a block at most.
+const DEPTH: usize = 512;
+/// Columns of a block, a multiple of every tile's: with [`DEPTH`] they fill most of a 32 KiB first-level cache, in which
+/// they stay while the rows go by.
+const COLUMNS: usize = 12;
+/// Images of fewer pixels are copied into blocks of several.
+const OWN_BLOCK: usize = 256;
 
-/// How the work is cut: each part is some columns of one group by some pixels of the batch.
-struct Cut {
-    columns: usize,
-    pixels: usize,
-}
-
-fn cut<S: Simd>(shape: &Conv2dShape) -> Cut {
-    let threads = rayon::current_num_threads();
-    let panels = (shape.group_inputs() * shape.taps()).div_ceil(S::TILE_COLUMNS);
-    let least = panels.div_ceil(PANELS);
-    let wanted = threads.div_ceil(shape.groups);
-    let columns = least
-        .next_multiple_of(wanted)
-        .min(panels / OWN_PANELS)
-        .max(least);
-    let blocks = (shape.batch * shape.out_pixels()).div_ceil(DEPTH);
-    let pixels = if columns >= wanted {
-        1
-    } else {
-        wanted.div_ceil(columns).min(blocks)
-    };
-    Cut { columns, pixels }
-}
-
-/// The gradient of the weight, `[out_channels, in_channels / groups, kernel]`, written over what is there.
+/// The gradient of the weight, `[out_channels, in_channels / groups, kernel]`, written over what is there. An element is
+/// summed up in the same order for any number of threads.
 pub(crate) fn backward_weight<S: Simd>(
     shape: &Conv2dShape,
     input: &[f32],
     output_gradient: &[f32],
     weight_gradient: &mut [f32],
 ) {
-    let cut = cut::<S>(shape);
-    let len = weight_gradient.len();
-    let tasks = shape.groups * cut.columns;
     let job = Job::new(shape, input, output_gradient);
-    if cut.pixels == 1 {
-        let out = Shared::new(weight_gradient);
-        (0..tasks)
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(|task| job.part::<S>(&cut, task, 0, out));
-        return;
-    }
-    // Threads share the pixels: each sums up its own copy, and the copies are added in their order.
-    scratch::with(cut.pixels * len, |copies| {
-        let out = Shared::new(copies);
-        (0..tasks * cut.pixels)
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(|task| {
-                let (part, copy) = (task / cut.pixels, task % cut.pixels);
-                // SAFETY: within `copies`; parts of one copy write different columns.
-                let out = Shared::new(unsafe { out.slice(copy * len, len) });
-                job.part::<S>(&cut, part, copy, out);
-            });
-        weight_gradient.copy_from_slice(&copies[..len]);
-        for copy in copies[len..].chunks_exact(len) {
-            for (sum, value) in weight_gradient.iter_mut().zip(copy) {
-                *sum += value;
-            }
-        }
-    });
+    let (rows, columns) = (shape.group_outputs(), job.columns);
+    // One side is shared out, the other is read by every part: the longer, but what costs copying is copied once.
+    let copied = [&job.left, &job.right].map(|gather| !job.in_place(gather));
+    let by_rows = match copied {
+        [false, true] => columns < COLUMNS * rayon::current_num_threads(),
+        _ => rows > columns,
+    };
+    let units = if by_rows {
+        rows.div_ceil(S::DOT_ROWS)
+    } else {
+        columns.div_ceil(COLUMNS)
+    };
+    // Two parts a thread even out what else the machine does, where nothing is copied for each of them.
+    let each = if copied[usize::from(by_rows)] { 1 } else { 2 };
+    let wanted = (each * rayon::current_num_threads()).div_ceil(shape.groups);
+    let parts = wanted.min(units);
+    let out = Shared::new(weight_gradient);
+    (0..shape.groups * parts)
+        .into_par_iter()
+        .with_max_len(1)
+        .for_each(|task| {
+            let (group, part) = (task / parts, task % parts);
+            let share = |unit: usize, of: usize| {
+                let at = |part: usize| (part * units / parts * unit).min(of);
+                [at(part), at(part + 1)]
+            };
+            let part = if by_rows {
+                Part {
+                    group,
+                    rows: share(S::DOT_ROWS, rows),
+                    columns: [0, columns],
+                }
+            } else {
+                Part {
+                    group,
+                    rows: [0, rows],
+                    columns: share(COLUMNS, columns),
+                }
+            };
+            job.part::<S>(&part, out);
+        });
+}
+
+/// What a task computes: some rows (output channels) by some columns (input channels and taps) of a group.
+struct Part {
+    group: usize,
+    rows: [usize; 2],
+    columns: [usize; 2],
 }
 
 struct Job<'a> {
@@ -89,8 +85,31 @@ struct Job<'a> {
     right: Gather,
     /// Rows of the product: pixels of the output's gradient.
     left: Gather,
+    columns: usize,
     input: &'a [f32],
     output_gradient: &'a [f32],
+    /// Pixels of the blocks: equal parts of an image, or of the batch where images are small.
+    block: usize,
+    /// Pixels that blocks don't cross the multiples of.
+    span: usize,
+}
+
+/// Where the pixels of a block lie, row by row.
+#[derive(Clone, Copy)]
+struct Lines {
+    data: *const f32,
+    stride: usize,
+}
+
+impl Lines {
+    /// The addresses of rows `first..`, the last of `end` rows again where there are no more.
+    #[inline(always)]
+    fn rows<const N: usize>(self, first: usize, end: usize) -> [*const f32; N] {
+        std::array::from_fn(|i| {
+            self.data
+                .wrapping_add((first + i).min(end - 1) * self.stride)
+        })
+    }
 }
 
 impl<'a> Job<'a> {
@@ -103,182 +122,161 @@ impl<'a> Job<'a> {
             step: [1, 1],
             taps: vec![[0, 0]],
         };
-        let left = left.flattened();
+        let pixels = shape.out_pixels();
+        let span = if pixels < OWN_BLOCK {
+            pixels * shape.batch
+        } else {
+            pixels
+        };
+        // Whole vectors of any instruction set.
+        let block = span.div_ceil(span.div_ceil(DEPTH)).next_multiple_of(16);
         Self {
             shape,
             right,
-            left,
+            left: left.flattened(),
+            columns: shape.group_inputs() * shape.taps(),
             input,
             output_gradient,
+            block,
+            span,
         }
     }
 
-    /// Part `task` of the columns over share `share` of the pixels.
-    fn part<S: Simd>(&self, cut: &Cut, task: usize, share: usize, out: Shared<'_>) {
+    /// Whether blocks of a gathered matrix lie in memory as they are.
+    fn in_place(&self, gather: &Gather) -> bool {
+        self.span == gather.pixels()
+            && gather.taps.len() == 1
+            && gather.grid[0] == 1
+            && gather.size == gather.grid
+    }
+
+    fn part<S: Simd>(&self, part: &Part, out: Shared<'_>) {
         let shape = self.shape;
-        let (group, part) = (task / cut.columns, task % cut.columns);
-        let columns = shape.group_inputs() * shape.taps();
-        let panels = columns.div_ceil(S::TILE_COLUMNS);
-        let panels = [
-            part * panels / cut.columns,
-            (part + 1) * panels / cut.columns,
-        ];
         let pixels = shape.batch * shape.out_pixels();
-        let pixels = [
-            share * pixels / cut.pixels,
-            (share + 1) * pixels / cut.pixels,
-        ];
-        let all = pixels[1] - pixels[0];
-        let block = all.div_ceil(all.div_ceil(DEPTH));
-        let width = (panels[1] - panels[0]) * S::TILE_COLUMNS;
-        let line = block + 32;
-        let sizes = [width * block, S::TILE_ROWS * block, S::TILE_COLUMNS * line];
-        scratch::with(sizes.iter().sum(), |buffer| {
-            let (right, rest) = buffer.split_at_mut(sizes[0]);
-            let (left, lines) = rest.split_at_mut(sizes[1]);
-            for first in (pixels[0]..pixels[1]).step_by(block) {
-                let range = [first, pixels[1].min(first + block)];
-                S::run(
-                    #[inline(always)]
-                    || {
-                        let base = group * shape.group_inputs() * shape.in_pixels();
-                        for panel in panels[0]..panels[1] {
-                            let from = panel * S::TILE_COLUMNS;
-                            let rows = [from, columns.min(from + S::TILE_COLUMNS)];
-                            let at = (panel - panels[0]) * S::TILE_COLUMNS * block;
-                            let to = &mut right[at..at + S::TILE_COLUMNS * block];
-                            pack::<S>(
-                                &self.right,
-                                self.input,
-                                base,
-                                rows,
-                                range,
-                                S::TILE_COLUMNS,
-                                line,
-                                lines,
-                                to,
-                            );
-                        }
-                        for panel in 0..shape.group_outputs().div_ceil(S::TILE_ROWS) {
-                            let from = panel * S::TILE_ROWS;
-                            let rows = [from, shape.group_outputs().min(from + S::TILE_ROWS)];
-                            let base = group * shape.group_outputs() * shape.out_pixels();
-                            pack::<S>(
-                                &self.left,
-                                self.output_gradient,
-                                base,
-                                rows,
-                                range,
-                                S::TILE_ROWS,
-                                line,
-                                lines,
-                                left,
-                            );
-                            let begun = first > pixels[0];
-                            let rows = [group * shape.group_outputs() + rows[0], rows[1] - rows[0]];
-                            multiply_panel::<S>(
-                                [range[1] - range[0], block],
-                                left,
-                                right,
-                                columns,
-                                panels,
-                                rows,
-                                begun,
-                                out,
-                            );
-                        }
-                    },
-                );
+        let line = self.block + 32;
+        let rows = part.rows[1] - part.rows[0];
+        let left_lines = if self.in_place(&self.left) { 0 } else { rows };
+        scratch::with((left_lines + COLUMNS) * line, |buffer| {
+            let (left_buffer, right_buffer) = buffer.split_at_mut(left_lines * line);
+            for span in (0..pixels).step_by(self.span) {
+                for first in (0..self.span).step_by(self.block) {
+                    let range = [span + first, span + self.span.min(first + self.block)];
+                    S::run(
+                        #[inline(always)]
+                        || {
+                            self.block::<S>(part, range, line, left_buffer, right_buffer, out);
+                        },
+                    );
+                }
             }
         });
     }
-}
 
-/// Packs rows `rows` of a gathered matrix, columns `range`, side by side as one panel of `tile`.
-#[allow(clippy::too_many_arguments)]
-#[inline(always)]
-fn pack<S: Simd>(
-    gather: &Gather,
-    source: &[f32],
-    base: usize,
-    rows: [usize; 2],
-    range: [usize; 2],
-    tile: usize,
-    line: usize,
-    lines: &mut [f32],
-    out: &mut [f32],
-) {
-    let depth = range[1] - range[0];
-    let taps = gather.taps.len();
-    assert!(
-        lines.len() >= tile * line
-            && line >= depth + S::LANES
-            && out.len() >= tile * depth
-            && tile <= 32
-    );
-    let mut pointers = [std::ptr::null(); 32];
-    for i in 0..tile {
-        // SAFETY: line `i` of `lines`, which has a vector more than `depth`.
-        let to = unsafe { lines.as_mut_ptr().add(i * line) };
-        pointers[i] = to.cast_const();
-        let row = rows[0] + i;
-        if row < rows[1] {
-            // SAFETY: as above.
-            unsafe { gather.row::<S>(source, base, [row / taps, row % taps], range[0], depth, to) };
-        } else {
-            lines[i * line..][..depth].fill(0.0);
+    /// Adds the products over the pixels `range`; the first block writes.
+    #[inline(always)]
+    fn block<S: Simd>(
+        &self,
+        part: &Part,
+        range: [usize; 2],
+        line: usize,
+        left_buffer: &mut [f32],
+        right_buffer: &mut [f32],
+        out: Shared<'_>,
+    ) {
+        let shape = self.shape;
+        let left_base = part.group * shape.group_outputs() * shape.out_pixels();
+        let right_base = part.group * shape.group_inputs() * shape.in_pixels();
+        let (left, right) = (
+            (&self.left, self.output_gradient),
+            (&self.right, self.input),
+        );
+        let left = self.lines::<S>(left, left_base, part.rows, range, line, left_buffer);
+        for first in (part.columns[0]..part.columns[1]).step_by(COLUMNS) {
+            let columns = [first, part.columns[1].min(first + COLUMNS)];
+            let lines = self.lines::<S>(right, right_base, columns, range, line, right_buffer);
+            // Lines that are read in place are asked for a block ahead.
+            let ahead = if self.in_place(&self.right) {
+                COLUMNS * lines.stride
+            } else {
+                0
+            };
+            self.multiply::<S>(part, columns, range, left, lines, ahead, out);
         }
     }
-    // SAFETY: `depth` values of each line, `tile * depth` of the output.
-    unsafe { pack_transposed::<S>(&pointers[..tile], depth, tile, out.as_mut_ptr()) }
-}
 
-/// Multiplies one packed panel of rows with all panels of columns of a part.
-#[allow(clippy::too_many_arguments)]
-#[inline(always)]
-fn multiply_panel<S: Simd>(
-    [depth, block]: [usize; 2],
-    left: &[f32],
-    right: &[f32],
-    columns: usize,
-    panels: [usize; 2],
-    [first, rows]: [usize; 2],
-    begun: bool,
-    out: Shared<'_>,
-) {
-    assert!(left.len() >= depth * S::TILE_ROWS);
-    for panel in panels[0]..panels[1] {
-        let right =
-            &right[(panel - panels[0]) * S::TILE_COLUMNS * block..][..depth * S::TILE_COLUMNS];
-        let column = panel * S::TILE_COLUMNS;
-        let width = S::TILE_COLUMNS.min(columns - column);
-        let at = first * columns + column;
-        // SAFETY: `rows` rows of `width` columns, which are this task's; narrower tiles go through a buffer.
-        unsafe {
-            let data = out.at(at, (rows - 1) * columns + width);
-            if width == S::TILE_COLUMNS {
-                let out = TileOut {
-                    data,
-                    stride: columns,
-                    rows,
-                    accumulate: begun,
-                };
-                S::tile(depth, left.as_ptr(), right.as_ptr(), out);
-                continue;
-            }
-            let mut buffer = [0.0f32; LARGEST_TILE];
-            let tile = TileOut {
-                data: buffer.as_mut_ptr(),
-                stride: S::TILE_COLUMNS,
-                rows,
-                accumulate: false,
+    /// The lines `rows` of a gathered matrix over the pixels `range`, in place or copied to the buffer.
+    #[inline(always)]
+    fn lines<S: Simd>(
+        &self,
+        (gather, source): (&Gather, &[f32]),
+        base: usize,
+        rows: [usize; 2],
+        range: [usize; 2],
+        line: usize,
+        buffer: &mut [f32],
+    ) -> Lines {
+        let taps = gather.taps.len();
+        if self.in_place(gather) {
+            let pixels = gather.pixels();
+            let (image, pixel) = (range[0] / pixels, range[0] % pixels);
+            let at = base + image * gather.image + rows[0] * pixels + pixel;
+            let last = (rows[1] - rows[0] - 1) * pixels + range[1] - range[0];
+            return Lines {
+                data: source[at..][..last].as_ptr(),
+                stride: pixels,
             };
-            S::tile(depth, left.as_ptr(), right.as_ptr(), tile);
-            for i in 0..rows {
-                for j in 0..width {
-                    let to = data.add(i * columns + j);
-                    let value = buffer[i * S::TILE_COLUMNS + j];
-                    *to = if begun { *to + value } else { value };
+        }
+        let len = range[1] - range[0];
+        assert!(len + S::LANES <= line && (rows[1] - rows[0]) * line <= buffer.len());
+        for (row, to) in (rows[0]..rows[1]).zip(buffer.chunks_exact_mut(line)) {
+            let row = [row / taps, row % taps];
+            // SAFETY: a line has a vector more than `len`.
+            unsafe { gather.row::<S>(source, base, row, range[0], len, to.as_mut_ptr()) };
+        }
+        Lines {
+            data: buffer.as_ptr(),
+            stride: line,
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
+    fn multiply<S: Simd>(
+        &self,
+        part: &Part,
+        columns: [usize; 2],
+        range: [usize; 2],
+        left: Lines,
+        right: Lines,
+        ahead: usize,
+        out: Shared<'_>,
+    ) {
+        let (rows, width) = (part.rows[1] - part.rows[0], columns[1] - columns[0]);
+        let cache_lines = (range[1] - range[0]).div_ceil(LINE);
+        let wanted = if ahead > 0 { COLUMNS * cache_lines } else { 0 };
+        let mut asked = 0;
+        for row in (0..rows).step_by(S::DOT_ROWS) {
+            let from = left.rows(row, rows);
+            let channel = part.group * self.shape.group_outputs() + part.rows[0] + row;
+            let high = S::DOT_ROWS.min(rows - row);
+            while asked < wanted.min((row + S::DOT_ROWS) * wanted / rows) {
+                let at = asked / cache_lines * right.stride + asked % cache_lines * LINE;
+                prefetch(right.data.wrapping_add(ahead + at));
+                asked += 1;
+            }
+            for column in (0..width).step_by(S::DOT_COLUMNS) {
+                let to = right.rows(column, width);
+                let wide = S::DOT_COLUMNS.min(width - column);
+                let at = channel * self.columns + columns[0] + column;
+                // SAFETY: every line has the pixels of the range; rows and columns of this part are this task's.
+                unsafe {
+                    let tile = DotOut {
+                        data: out.at(at, (high - 1) * self.columns + wide),
+                        stride: self.columns,
+                        size: [high, wide],
+                        accumulate: range[0] > 0,
+                    };
+                    S::dots(range[1] - range[0], &from, &to, tile);
                 }
             }
         }

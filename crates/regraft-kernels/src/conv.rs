@@ -3,7 +3,7 @@
 use crate::isa::dispatch;
 use crate::winograd::Pass;
 use crate::{Algorithm, Conv2dShape, Conv2dSpec, Epilogue, Error, Isa, choose};
-use crate::{algorithm, backward_weight, depthwise, scratch};
+use crate::{algorithm, backward_weight, depthwise, scratch, winograd};
 
 /// A convolution of one shape. Weights are packed a call; see [`PreparedConv`](crate::PreparedConv) for frozen ones.
 #[derive(Debug, Clone)]
@@ -120,6 +120,9 @@ impl Conv2d {
         check(shape, input, weight_gradient, output_gradient);
         dispatch!(self.isa, S => {
             match self.algorithm {
+                Algorithm::Winograd4 => {
+                    winograd::weight_gradient::<S>(shape, input, output_gradient, weight_gradient);
+                }
                 Algorithm::Depthwise => {
                     depthwise::backward_weight::<S>(shape, input, output_gradient, weight_gradient);
                 }

@@ -137,11 +137,16 @@ pub(crate) fn pack_backward<S: Simd>(shape: &Conv2dShape, weight: &[f32], mut pa
     for phase in phases(shape).iter().filter(|phase| !phase.taps.is_empty()) {
         let layout = phase_layout::<S>(shape, phase);
         let (now, rest) = packed.split_at_mut(shape.groups * layout.len());
-        let of_phase = phase.taps.len();
-        layout.pack(shape.groups, now, |group, input, k| {
-            let output = group * outputs + k / of_phase;
-            weight[(output * inputs + input) * taps + phase.taps[k % of_phase]]
-        });
+        let starts: Vec<usize> = (0..outputs)
+            .flat_map(|output| {
+                phase
+                    .taps
+                    .iter()
+                    .map(move |tap| output * inputs * taps + tap)
+            })
+            .collect();
+        let steps = [outputs * inputs * taps, taps];
+        layout.pack_columns(shape.groups, weight, steps, &starts, now);
         packed = rest;
     }
 }

@@ -4,12 +4,14 @@
 //! [`Simd::TILE_COLUMNS`] columns, both along the depth, which is what the micro-kernel [`tile`] walks.
 #![allow(unsafe_code)]
 
+mod dot;
 mod gather;
 mod pack;
 mod product;
 
+pub(crate) use dot::{DOT_COLUMNS, DOT_ROWS, DotOut, dots};
 pub(crate) use gather::Gather;
-pub(crate) use pack::{PackedRows, pack_transposed};
+pub(crate) use pack::PackedRows;
 pub(crate) use product::{Product, Sink, multiply};
 
 use crate::simd::{Simd, TileOut};

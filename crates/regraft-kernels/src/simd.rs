@@ -13,6 +13,8 @@ pub(crate) use avx2::Avx2;
 pub(crate) use avx512::Avx512;
 pub(crate) use portable::Portable;
 
+use crate::gemm::{DOT_COLUMNS, DOT_ROWS, DotOut};
+
 /// Lanes of [`Simd::Narrow`].
 pub(crate) const NARROW: usize = 8;
 
@@ -28,6 +30,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const TILE_ROWS: usize;
     /// Columns of the micro-kernel's tile, a multiple of the lanes.
     const TILE_COLUMNS: usize;
+    /// Rows and columns of the tile of dot products.
+    const DOT_ROWS: usize;
+    const DOT_COLUMNS: usize;
 
     /// Runs a closure compiled with these instructions; what it calls has to be `#[inline(always)]` to be so too.
     fn run<R>(job: impl FnOnce() -> R) -> R;
@@ -51,10 +56,17 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn even(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Transposes 8 by 8; only of 8-lane sets.
     fn transpose(rows: [Self::Vector; NARROW]) -> [Self::Vector; NARROW];
+    /// The sum of the lanes of each row; only of 8-lane sets.
+    fn lane_sums(rows: [Self::Vector; NARROW]) -> Self::Vector;
 
     /// # Safety
     /// [`Self::LANES`] values are readable.
     unsafe fn load(from: *const f32) -> Self::Vector;
+    /// The first values, zeros in the other lanes.
+    ///
+    /// # Safety
+    /// `count` values, fewer than the lanes, are readable.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self::Vector;
     /// # Safety
     /// [`Self::LANES`] values are writable.
     unsafe fn store(to: *mut f32, value: Self::Vector);
@@ -63,6 +75,16 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// As there.
     unsafe fn tile(depth: usize, a: *const f32, b: *const f32, out: TileOut);
+    /// The micro-kernel of weight gradients: see [`crate::gemm::dots`].
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn dots(
+        len: usize,
+        rows: &[*const f32; DOT_ROWS],
+        columns: &[*const f32; DOT_COLUMNS],
+        out: DotOut,
+    );
 }
 
 /// Where the micro-kernel leaves its tile.
@@ -96,15 +118,18 @@ pub(crate) fn every_other<S: Simd>(from: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Asks for the line of `values[at]`, if there is one, ahead of its use.
+/// Values to a cache line.
+pub(crate) const LINE: usize = 16;
+
+/// Asks for the cache line of an address ahead of its use. A hint: the address need not exist.
 #[inline(always)]
-pub(crate) fn prefetch(values: &[f32], at: usize) {
+pub(crate) fn prefetch(address: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(value) = values.get(at) {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint, which every x86-64 has, about an element of the slice.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+        // SAFETY: every x86-64 has the instruction, which never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, at);
+    let _ = address;
 }

@@ -4,10 +4,12 @@
 
 #![allow(clippy::needless_range_loop)] // transforms index two arrays at once
 
+mod gradient;
 mod run;
 mod transform;
 mod weights;
 
+pub(crate) use gradient::weight_gradient;
 pub(crate) use run::convolve;
 pub(crate) use transform::{F2, F4, Scheme};
 pub(crate) use weights::{packed_len, transform_weights};

@@ -41,16 +41,18 @@ impl PackedRows {
         (first * self.panels() + panel * depth) * self.tile
     }
 
-    /// Packs `matrices` matrices, one after the other, of elements `get(matrix, row, column)`.
-    pub fn pack(
+    /// Packs `matrices` matrices whose element `(row, column)` is `from[matrix * step + starts[column] + row * stride]`.
+    pub fn pack_columns(
         &self,
         matrices: usize,
+        from: &[f32],
+        [step, stride]: [usize; 2],
+        starts: &[usize],
         out: &mut [f32],
-        get: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) {
         assert_eq!(out.len(), matrices * self.len());
+        assert_eq!(starts.len(), self.depth);
         let block = depth_block(self.depth);
-        let blocks = self.depth.div_ceil(block);
         let (panels, tile) = (self.panels(), self.tile);
         let out = Shared::new(out);
         (0..matrices * panels)
@@ -58,20 +60,20 @@ impl PackedRows {
             .with_min_len(4)
             .for_each(|task| {
                 let (matrix, panel) = (task / panels, task % panels);
-                for first in (0..blocks).map(|i| i * block) {
+                let rows = tile.min(self.rows - panel * tile);
+                let first_row = matrix * step + panel * tile * stride;
+                for first in (0..self.depth).step_by(block) {
                     let depth = block.min(self.depth - first);
                     let at = matrix * self.len() + self.panel(first, depth, panel);
                     // SAFETY: a panel of a block belongs to one task.
                     let out = unsafe { out.slice(at, depth * tile) };
-                    for i in 0..tile {
-                        let row = panel * tile + i;
-                        for (k, out) in out[i..].iter_mut().step_by(tile).enumerate() {
-                            *out = if row < self.rows {
-                                get(matrix, row, first + k)
-                            } else {
-                                0.0
-                            };
+                    for (out, start) in out.chunks_exact_mut(tile).zip(&starts[first..]) {
+                        let from = &from[first_row + start..][..(rows - 1) * stride + 1];
+                        let (there, beyond) = out.split_at_mut(rows);
+                        for (i, out) in there.iter_mut().enumerate() {
+                            *out = from[i * stride];
                         }
+                        beyond.fill(0.0);
                     }
                 }
             });

@@ -7,12 +7,10 @@ use super::{COLUMNS, Gather, PackedRows, depth_block};
 use crate::epilogue::{Epilogue, finish_run};
 use crate::scratch;
 use crate::shared::Shared;
-use crate::simd::{Simd, TileOut, prefetch};
+use crate::simd::{LINE, Simd, TileOut, prefetch};
 
 /// Largest tile of any instruction set, for the buffer of tiles that don't lie in one piece.
 const LARGEST_TILE: usize = 12 * 32;
-/// Channels that are asked for before they are packed.
-const AHEAD: usize = 4;
 /// Most columns of a tile.
 const LARGEST_COLUMNS: usize = 32;
 
@@ -87,11 +85,69 @@ fn run_part<S: Simd>(product: &Product<'_>, batch: usize, part: &Part) {
                 #[inline(always)]
                 || {
                     pack_columns::<S>(product, batch, part, range, line, packed);
-                    multiply_block::<S>(product, batch, part, range, packed);
+                    let ahead = Ahead::new::<S>(product, part, range, block);
+                    multiply_block::<S>(product, batch, part, range, packed, ahead);
                 },
             );
         }
     });
+}
+
+/// What is packed after this block, to be asked for while this one is multiplied: only where images are read as they lie,
+/// since others take more arithmetic a value.
+struct Ahead {
+    data: *const f32,
+    /// From row to row.
+    stride: usize,
+    /// Cache lines of a row, of all rows, and that were asked for.
+    row: usize,
+    lines: usize,
+    asked: usize,
+    /// Cache lines to ask for each time.
+    each: usize,
+}
+
+impl Ahead {
+    #[inline(always)]
+    fn new<S: Simd>(product: &Product<'_>, part: &Part, range: [usize; 2], block: usize) -> Self {
+        let (gather, all) = (product.gather, product.layout.depth);
+        let columns = part.columns[1] - part.columns[0];
+        let tiles = columns * (part.panels[1] - part.panels[0]);
+        // Next come the rest of the depth, then the columns beside these.
+        let (first, column) = if range[1] < all {
+            (range[1], part.columns[0])
+        } else {
+            (0, part.columns[1])
+        };
+        let (image, pixel) = (
+            column * S::TILE_COLUMNS / gather.pixels(),
+            column * S::TILE_COLUMNS % gather.pixels(),
+        );
+        let len = (columns * S::TILE_COLUMNS).min(gather.pixels() - pixel);
+        let flat = gather.grid[0] == 1 && gather.taps.len() == 1 && gather.size == gather.grid;
+        let row = if flat { len.div_ceil(LINE) } else { 0 };
+        let lines = row * block.min(all - first);
+        let channel = part.group * all + first;
+        let at = image * gather.image + channel * gather.pixels() + pixel;
+        Self {
+            data: product.source.as_ptr().wrapping_add(at),
+            stride: gather.pixels(),
+            row,
+            lines,
+            asked: 0,
+            each: lines.div_ceil(tiles),
+        }
+    }
+
+    #[inline(always)]
+    fn ask(&mut self) {
+        let end = self.lines.min(self.asked + self.each);
+        while self.asked < end {
+            let at = self.asked / self.row * self.stride + self.asked % self.row * LINE;
+            prefetch(self.data.wrapping_add(at));
+            self.asked += 1;
+        }
+    }
 }
 
 /// Gathers the columns of a part for the depth `range` into panels.
@@ -116,14 +172,6 @@ fn pack_columns<S: Simd>(
     assert!(packed.len() >= panels * S::TILE_COLUMNS * depth);
     for k in 0..depth {
         let row = [(range[0] + k) / taps, (range[0] + k) % taps];
-        if gather.grid[0] == 1 && taps == 1 {
-            // Runs this short are over before the machine has seen that they are runs.
-            let (image, pixel) = (first / gather.pixels(), first % gather.pixels());
-            let at = base + image * gather.image + (row[0] + AHEAD) * gather.size[1] + pixel;
-            for line in (0..len).step_by(16) {
-                prefetch(product.source, at + line);
-            }
-        }
         // SAFETY: `line` has a vector more than the panels, `packed` has `depth` rows of each panel.
         unsafe {
             gather.row::<S>(product.source, base, row, first, len, line.as_mut_ptr());
@@ -151,6 +199,7 @@ fn multiply_block<S: Simd>(
     part: &Part,
     range: [usize; 2],
     packed: &[f32],
+    mut ahead: Ahead,
 ) {
     let layout = &product.layout;
     let depth = range[1] - range[0];
@@ -165,6 +214,7 @@ fn multiply_block<S: Simd>(
         let left = &left[at..at + depth * S::TILE_ROWS];
         for column in 0..part.columns[1] - part.columns[0] {
             let right = &packed[column * depth * S::TILE_COLUMNS..][..depth * S::TILE_COLUMNS];
+            ahead.ask();
             write_tile::<S>(
                 product,
                 part.group,

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::{NARROW, Simd, TileOut};
-use crate::gemm::tile;
+use crate::gemm::{DOT_COLUMNS, DOT_ROWS, DotOut, dots, tile};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2;
@@ -22,6 +22,19 @@ unsafe fn tile_with(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
     unsafe { tile::<Avx2, 6, 2>(depth, a, b, out) }
 }
 
+/// # Safety
+/// As [`dots`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn dots_with(
+    len: usize,
+    rows: &[*const f32; DOT_ROWS],
+    columns: &[*const f32; DOT_COLUMNS],
+    out: DotOut,
+) {
+    // SAFETY: the caller's.
+    unsafe { dots::<Avx2, 3, 4>(len, rows, columns, out) }
+}
+
 // SAFETY of every call below: `dispatch!` names this type only where the machine has the instructions.
 impl Simd for Avx2 {
     type Vector = __m256;
@@ -29,6 +42,8 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     const TILE_COLUMNS: usize = 16;
+    const DOT_ROWS: usize = 3;
+    const DOT_COLUMNS: usize = 4;
 
     #[inline(always)]
     fn run<R>(job: impl FnOnce() -> R) -> R {
@@ -135,6 +150,28 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn lane_sums(rows: [Self::Vector; NARROW]) -> Self::Vector {
+        // Lanes are added within halves; the halves come together last.
+        let fold =
+            |a, b| unsafe { _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)) };
+        let pair = |a, b| unsafe {
+            _mm256_add_ps(
+                _mm256_shuffle_ps::<0x44>(a, b),
+                _mm256_shuffle_ps::<0xEE>(a, b),
+            )
+        };
+        let [a, b, c, d, e, f, g, h] = rows;
+        let low = pair(fold(a, b), fold(c, d));
+        let high = pair(fold(e, f), fold(g, h));
+        unsafe {
+            _mm256_add_ps(
+                _mm256_permute2f128_ps::<0x20>(low, high),
+                _mm256_permute2f128_ps::<0x31>(low, high),
+            )
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::Vector {
         unsafe { _mm256_loadu_ps(from) }
     }
@@ -147,5 +184,24 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn tile(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
         unsafe { tile_with(depth, a, b, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self::Vector {
+        unsafe {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes);
+            _mm256_maskload_ps(from, there)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dots(
+        len: usize,
+        rows: &[*const f32; DOT_ROWS],
+        columns: &[*const f32; DOT_COLUMNS],
+        out: DotOut,
+    ) {
+        unsafe { dots_with(len, rows, columns, out) }
     }
 }

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::{Avx2, NARROW, Simd, TileOut};
-use crate::gemm::tile;
+use crate::gemm::{DOT_COLUMNS, DOT_ROWS, DotOut, dots, tile};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512;
@@ -22,6 +22,19 @@ unsafe fn tile_with(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
     unsafe { tile::<Avx512, 12, 2>(depth, a, b, out) }
 }
 
+/// # Safety
+/// As [`dots`].
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn dots_with(
+    len: usize,
+    rows: &[*const f32; DOT_ROWS],
+    columns: &[*const f32; DOT_COLUMNS],
+    out: DotOut,
+) {
+    // SAFETY: the caller's.
+    unsafe { dots::<Avx512, 4, 6>(len, rows, columns, out) }
+}
+
 // SAFETY of every call below: `dispatch!` names this type only where the machine has the instructions.
 impl Simd for Avx512 {
     type Vector = __m512;
@@ -29,6 +42,8 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
     const TILE_COLUMNS: usize = 32;
+    const DOT_ROWS: usize = 4;
+    const DOT_COLUMNS: usize = 6;
 
     #[inline(always)]
     fn run<R>(job: impl FnOnce() -> R) -> R {
@@ -103,6 +118,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn lane_sums(rows: [Self::Vector; NARROW]) -> Self::Vector {
+        unreachable!("lanes of {} are added in 8 lanes", rows.len())
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::Vector {
         unsafe { _mm512_loadu_ps(from) }
     }
@@ -115,5 +135,20 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn tile(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
         unsafe { tile_with(depth, a, b, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self::Vector {
+        unsafe { _mm512_maskz_loadu_ps((1 << count) - 1, from) }
+    }
+
+    #[inline(always)]
+    unsafe fn dots(
+        len: usize,
+        rows: &[*const f32; DOT_ROWS],
+        columns: &[*const f32; DOT_COLUMNS],
+        out: DotOut,
+    ) {
+        unsafe { dots_with(len, rows, columns, out) }
     }
 }

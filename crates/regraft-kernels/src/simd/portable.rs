@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::{NARROW, Simd, TileOut};
-use crate::gemm::tile;
+use crate::gemm::{DOT_COLUMNS, DOT_ROWS, DotOut, dots, tile};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Portable<const LANES: usize>;
@@ -18,6 +18,8 @@ impl<const LANES: usize> Simd for Portable<LANES> {
     const LANES: usize = LANES;
     const TILE_ROWS: usize = if LANES == 16 { 12 } else { 4 };
     const TILE_COLUMNS: usize = if LANES == 16 { 32 } else { 8 };
+    const DOT_ROWS: usize = 2;
+    const DOT_COLUMNS: usize = 2;
 
     #[inline(always)]
     fn run<R>(job: impl FnOnce() -> R) -> R {
@@ -98,6 +100,11 @@ impl<const LANES: usize> Simd for Portable<LANES> {
     }
 
     #[inline(always)]
+    fn lane_sums(rows: [Self::Vector; NARROW]) -> Self::Vector {
+        std::array::from_fn(|i| rows.get(i).map_or(0.0, |row| row.iter().sum()))
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::Vector {
         // SAFETY: the caller has the lanes.
         unsafe { from.cast::<Self::Vector>().read_unaligned() }
@@ -118,5 +125,26 @@ impl<const LANES: usize> Simd for Portable<LANES> {
                 tile::<Self, 4, 1>(depth, a, b, out);
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self::Vector {
+        let mut values = [0.0; LANES];
+        for (i, value) in values.iter_mut().enumerate().take(count) {
+            // SAFETY: the caller's.
+            *value = unsafe { *from.add(i) };
+        }
+        values
+    }
+
+    #[inline(always)]
+    unsafe fn dots(
+        len: usize,
+        rows: &[*const f32; DOT_ROWS],
+        columns: &[*const f32; DOT_COLUMNS],
+        out: DotOut,
+    ) {
+        // SAFETY: the caller's.
+        unsafe { dots::<Self, 2, 2>(len, rows, columns, out) }
     }
 }

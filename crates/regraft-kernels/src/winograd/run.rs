@@ -313,7 +313,7 @@ impl Job<'_> {
 
 /// A line of the image after `pad` zeros, zeros behind; the image's first columns are cut off where `pad` is negative.
 #[inline(always)]
-fn copy_line(from: Option<&[f32]>, pad: isize, to: &mut [f32]) {
+pub(super) fn copy_line(from: Option<&[f32]>, pad: isize, to: &mut [f32]) {
     let Some(from) = from else {
         to.fill(0.0);
         return;
@@ -331,7 +331,7 @@ fn copy_line(from: Option<&[f32]>, pad: isize, to: &mut [f32]) {
 /// # Safety
 /// Eight values from each offset, in [`Scheme::IN`] lines `width` apart, are readable, and as many writable at each position.
 #[inline(always)]
-unsafe fn transform_group<S: Simd, W: Scheme>(
+pub(super) unsafe fn transform_group<S: Simd, W: Scheme>(
     lines: *const f32,
     offsets: &[usize; NARROW],
     width: usize,

@@ -76,6 +76,42 @@ impl Scheme for F4 {
     }
 }
 
+/// Of a row of four of the output's gradient, its polynomial at the points of [`F4`]. The factors that belong to the
+/// points are left to [`transform_to_kernel`], which runs less often.
+#[inline(always)]
+pub(crate) fn transform_output_gradient<S: Simd>(
+    [a, b, c, d]: [S::Vector; MOST_OUT],
+) -> [S::Vector; MOST_IN] {
+    let (two, four, eight) = (S::splat(2.0), S::splat(4.0), S::splat(8.0));
+    let (even, odd) = (S::add(a, c), S::add(b, d));
+    let even_two = S::fma(four, c, a);
+    let odd_two = S::fma(eight, d, S::mul(two, b));
+    [
+        a,
+        S::add(even, odd),
+        S::sub(even, odd),
+        S::add(even_two, odd_two),
+        S::sub(even_two, odd_two),
+        d,
+    ]
+}
+
+/// Three taps from sums of products at the points of [`F4`].
+#[inline(always)]
+pub(crate) fn transform_to_kernel<S: Simd>(
+    [a, b, c, d, e, f]: [S::Vector; MOST_IN],
+) -> [S::Vector; 3] {
+    let (sixth, twelfth) = (S::splat(-1.0 / 6.0), S::splat(1.0 / 12.0));
+    let (sum, difference) = (S::mul(S::add(b, c), sixth), S::mul(S::sub(b, c), sixth));
+    let (sum_two, difference_two) = (S::add(d, e), S::sub(d, e));
+    let first = S::fma(S::splat(0.25), a, sum);
+    [
+        S::fma(S::splat(1.0 / 24.0), sum_two, first),
+        S::fma(twelfth, difference_two, difference),
+        S::add(f, S::fma(S::splat(1.0 / 6.0), sum_two, sum)),
+    ]
+}
+
 /// F(2x2, 3x3), points 0, 1, -1 and infinity.
 #[derive(Clone, Copy)]
 pub(crate) struct F2;

@@ -140,6 +140,12 @@ fn shapes_larger_than_a_block_agree_with_the_reference() {
         spec(2, [70, 70], [33, 45], 5).groups(70).stride(2),
         spec(2, [40, 80], [33, 45], 3).groups(40),
         spec(600, [3, 5], [1, 1], 1),
+        // Weight gradients of several blocks an image, of shared rows and of shared columns, and of gathered images.
+        spec(2, [20, 30], [25, 23], 1),
+        spec(3, [7, 40], [17, 19], 1),
+        spec(2, [40, 7], [37, 33], 1).stride(2),
+        // Winograd in several chunks of tiles.
+        spec(2, [17, 35], [70, 66], 3),
     ];
     for spec in large {
         check(&Conv2dShape::new(spec).unwrap());
@@ -211,34 +217,121 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
-#[test]
-fn runs_repeat_bit_by_bit() {
-    let shape = Conv2dShape::new(spec(4, [19, 33], [29, 31], 3)).unwrap();
+/// The bits of all passes of a convolution.
+fn bits(conv: &Conv2d) -> Vec<Vec<u32>> {
+    let shape = conv.shape();
     let input = values(shape.input_len(), 1);
     let weight = values(shape.weight_len(), 2);
     let gradient = values(shape.output_len(), 3);
-    let run = |isa, algorithm| {
-        let conv = conv(&shape, isa).with_algorithm(algorithm);
-        let mut outs = [
-            vec![0.0; shape.output_len()],
-            vec![0.0; shape.input_len()],
-            vec![0.0; shape.weight_len()],
-        ];
-        conv.forward(&input, &weight, &Epilogue::default(), &mut outs[0]);
-        conv.backward_input(&gradient, &weight, &mut outs[1]);
-        conv.backward_weight(&input, &gradient, &mut outs[2]);
-        outs.map(|out| out.iter().map(|value| value.to_bits()).collect::<Vec<_>>())
+    let bias = values(shape.out_channels, 4);
+    let epilogue = Epilogue {
+        bias: Some(&bias),
+        residual: Some(&gradient),
+        activation: Activation::Relu,
     };
-    for isa in Isa::available() {
-        for algorithm in [
-            Algorithm::Product,
-            Algorithm::Winograd2,
-            Algorithm::Winograd4,
-        ] {
-            let first = run(isa, algorithm);
-            for _ in 0..5 {
-                assert!(run(isa, algorithm) == first, "{isa:?}, {algorithm:?}");
+    let mut outs = [
+        vec![f32::NAN; shape.output_len()],
+        vec![f32::NAN; shape.input_len()],
+        vec![f32::NAN; shape.weight_len()],
+        vec![f32::NAN; shape.out_channels],
+    ];
+    conv.forward(&input, &weight, &epilogue, &mut outs[0]);
+    conv.backward_input(&gradient, &weight, &mut outs[1]);
+    conv.backward_weight(&input, &gradient, &mut outs[2]);
+    conv.backward_bias(&gradient, &mut outs[3]);
+    let of = |out: &Vec<f32>| out.iter().map(|value| value.to_bits()).collect();
+    outs.iter().map(of).collect()
+}
+
+#[test]
+fn bits_are_the_same_from_run_to_run_and_for_any_number_of_threads() {
+    let pools = [1, 2, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap()
+    });
+    let specs = [
+        spec(4, [19, 33], [29, 31], 3),
+        spec(2, [16, 16], [70, 66], 3),
+        spec(1, [40, 70], [5, 5], 3),
+        spec(3, [40, 50], [17, 17], 1),
+        spec(9, [70, 20], [5, 7], 1),
+        spec(2, [9, 40], [33, 31], 1).stride(2),
+        spec(2, [3, 20], [45, 43], 7).stride(2),
+        spec(2, [24, 24], [20, 20], 3).groups(6),
+        spec(3, [24, 24], [20, 20], 3).groups(24),
+        spec(2, [8, 16], [33, 35], 5).groups(8).stride(2),
+    ];
+    for spec in specs {
+        for conv in all_ways(&Conv2dShape::new(spec).unwrap()) {
+            let first = bits(&conv);
+            for pool in &pools {
+                for _ in 0..3 {
+                    let again = pool.install(|| bits(&conv));
+                    let threads = pool.current_num_threads();
+                    assert!(again == first, "{threads} threads, {conv:?}");
+                }
             }
+        }
+    }
+}
+
+/// Values whose distribution is close to a normal one of deviation 1.
+fn normal(len: usize, seed: u64) -> Vec<f32> {
+    let sum = |of: &[f32]| of.iter().sum::<f32>() / 2.0;
+    values(12 * len, seed).chunks_exact(12).map(sum).collect()
+}
+
+/// The largest error as a share of the root mean square expected.
+fn error(found: &[f32], expected: &[f64]) -> f64 {
+    let square = expected.iter().map(|value| value * value).sum::<f64>();
+    let scale = (square / expected.len() as f64).sqrt();
+    let off = |(found, expected): (&f32, &f64)| (f64::from(*found) - expected).abs() / scale;
+    found.iter().zip(expected).map(off).fold(0.0, f64::max)
+}
+
+#[test]
+fn the_rounding_of_winograd_stays_below_1e_4_at_the_depths_of_resnet() {
+    let layers = [
+        ([64, 64], 28),
+        ([128, 128], 14),
+        ([256, 64], 14),
+        ([512, 64], 7),
+        ([64, 512], 7),
+    ];
+    for (channels, size) in layers {
+        let shape = Conv2dShape::new(spec(2, channels, [size; 2], 3)).unwrap();
+        let kaiming = (2.0 / (9.0 * channels[0] as f32)).sqrt();
+        let input = normal(shape.input_len(), 1);
+        let weight: Vec<f32> = normal(shape.weight_len(), 2)
+            .iter()
+            .map(|value| value * kaiming)
+            .collect();
+        let gradient = normal(shape.output_len(), 3);
+        let expected = [
+            reference::forward(&shape, &input, &weight),
+            reference::backward_input(&shape, &gradient, &weight),
+            reference::backward_weight(&shape, &input, &gradient),
+        ];
+        for algorithm in [Algorithm::Winograd2, Algorithm::Winograd4] {
+            let conv = conv(&shape, Isa::detect()).with_algorithm(algorithm);
+            let mut outs = [
+                vec![f32::NAN; shape.output_len()],
+                vec![f32::NAN; shape.input_len()],
+                vec![f32::NAN; shape.weight_len()],
+            ];
+            conv.forward(&input, &weight, &Epilogue::default(), &mut outs[0]);
+            conv.backward_input(&gradient, &weight, &mut outs[1]);
+            conv.backward_weight(&input, &gradient, &mut outs[2]);
+            let errors: Vec<f64> = outs
+                .iter()
+                .zip(&expected)
+                .map(|(a, b)| error(a, b))
+                .collect();
+            println!("{channels:?} {size} {algorithm:?}: {errors:?}");
+            assert!(
+                errors.iter().all(|error| *error < 1e-4),
+                "{errors:?} off in {conv:?}"
+            );
         }
     }
 }
