@@ -6,6 +6,7 @@ use regraft_onnx::ValueId;
 use regraft_onnx::op::{self, Binary};
 
 use crate::draft::{Convolution, Draft, Function, Scale, Work};
+use crate::gelu::name_gelus;
 use crate::read::Shapes;
 
 /// The drafts with everything fused that can be. `values` is how many the graph has.
@@ -15,7 +16,8 @@ pub(crate) fn fuse(
     values: usize,
     target: ValueId,
 ) -> Vec<Draft> {
-    let drafts = name_gates(drafts, values, target);
+    let uses = count_uses(&drafts, values, target);
+    let drafts = name_gates(name_gelus(drafts, &uses), values, target);
     let mut fused = Fused {
         uses: count_uses(&drafts, values, target),
         drafts: Vec::with_capacity(drafts.len()),

@@ -13,6 +13,7 @@ mod draft;
 mod error;
 mod extents;
 mod fuse;
+mod gelu;
 mod kernel;
 mod liveness;
 mod memory;

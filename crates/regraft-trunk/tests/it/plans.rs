@@ -138,6 +138,29 @@ fn gates_are_activations_of_their_convolution() {
 }
 
 #[test]
+fn five_nodes_are_a_gelu() {
+    let mut net = Builder::new([4, 6, 6]);
+    net.conv("x", [4, 4], "conv1")
+        .values("root", &[], |_| std::f32::consts::SQRT_2)
+        .values("one", &[], |_| 1.0)
+        .values("half", &[], |_| 0.5)
+        .node("Div", &["conv1", "root"], "scaled")
+        .node("Erf", &["scaled"], "erf")
+        .node("Add", &["erf", "one"], "upper")
+        .node("Mul", &["conv1", "upper"], "product")
+        .node("Mul", &["product", "half"], "gelu");
+    let graph = net.classify("gelu", 4);
+    assert_eq!(kinds(&graph, "gelu"), ["convolution", "function"]);
+    let at = |name: &str| {
+        let plan = Plan::compile(&graph, named(&graph, name)).unwrap();
+        run(&plan, &mut Buffers::new(), &images(&plan, 1))
+    };
+    let (x, upper) = (at("conv1"), at("upper"));
+    let expected: Vec<f32> = x.iter().zip(upper).map(|(x, u)| x * u * 0.5).collect();
+    close(&at("gelu"), &expected);
+}
+
+#[test]
 fn a_chain_takes_two_tensors() {
     let mut net = Builder::new([4, 8, 8]);
     net.conv("x", [4, 4], "a")
