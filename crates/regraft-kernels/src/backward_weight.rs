@@ -1,7 +1,9 @@
 //! The gradients of weights and biases. That of a weight is a product whose depth is the pixels of the batch, along which
 //! both sides lie in memory: so its tiles are sums of dot products and need no packing, only the gathering of what a
-//! kernel's tap sees.
+//! kernel's tap sees. Where much has to be copied so, [`panels`] do it at once.
 #![allow(unsafe_code)]
+
+mod panels;
 
 use rayon::prelude::*;
 
@@ -17,6 +19,8 @@ const DEPTH: usize = 512;
 /// Columns of a block, a multiple of every tile's: with [`DEPTH`] they fill most of a 32 KiB first-level cache, in which
 /// they stay while the rows go by.
 const COLUMNS: usize = 12;
+/// Rows of a block, a multiple of every tile's: with [`DEPTH`] they fill half of a 512 KiB second-level cache.
+const ROWS: usize = 120;
 /// Images of fewer pixels are copied into blocks of several.
 const OWN_BLOCK: usize = 256;
 
@@ -30,6 +34,11 @@ pub(crate) fn backward_weight<S: Simd>(
 ) {
     let job = Job::new(shape, input, output_gradient);
     let (rows, columns) = (shape.group_outputs(), job.columns);
+    // Of the shape alone, not of the threads: the two differ in the last bits.
+    if !(job.in_place(&job.left) && job.in_place(&job.right)) && panels::suits(columns) {
+        panels::backward_weight::<S>(shape, input, output_gradient, weight_gradient);
+        return;
+    }
     // One side is shared out, the other is read by every part: the longer, but what costs copying is copied once.
     let copied = [&job.left, &job.right].map(|gather| !job.in_place(gather));
     let by_rows = match copied {
@@ -155,7 +164,11 @@ impl<'a> Job<'a> {
         let pixels = shape.batch * shape.out_pixels();
         let line = self.block + 32;
         let rows = part.rows[1] - part.rows[0];
-        let left_lines = if self.in_place(&self.left) { 0 } else { rows };
+        let left_lines = if self.in_place(&self.left) {
+            0
+        } else {
+            rows.min(self.rows_at_once(part))
+        };
         scratch::with((left_lines + COLUMNS) * line, |buffer| {
             let (left_buffer, right_buffer) = buffer.split_at_mut(left_lines * line);
             for span in (0..pixels).step_by(self.span) {
@@ -190,17 +203,35 @@ impl<'a> Job<'a> {
             (&self.left, self.output_gradient),
             (&self.right, self.input),
         );
-        let left = self.lines::<S>(left, left_base, part.rows, range, line, left_buffer);
-        for first in (part.columns[0]..part.columns[1]).step_by(COLUMNS) {
-            let columns = [first, part.columns[1].min(first + COLUMNS)];
-            let lines = self.lines::<S>(right, right_base, columns, range, line, right_buffer);
-            // Lines that are read in place are asked for a block ahead.
-            let ahead = if self.in_place(&self.right) {
-                COLUMNS * lines.stride
-            } else {
-                0
-            };
-            self.multiply::<S>(part, columns, range, left, lines, ahead, out);
+        for top in (part.rows[0]..part.rows[1]).step_by(self.rows_at_once(part)) {
+            let rows = [top, part.rows[1].min(top + self.rows_at_once(part))];
+            let left = self.lines::<S>(left, left_base, rows, range, line, left_buffer);
+            for first in (part.columns[0]..part.columns[1]).step_by(COLUMNS) {
+                let columns = [first, part.columns[1].min(first + COLUMNS)];
+                let lines = self.lines::<S>(right, right_base, columns, range, line, right_buffer);
+                // Lines that are read in place are asked for a block ahead.
+                let ahead = if self.in_place(&self.right) {
+                    COLUMNS * lines.stride
+                } else {
+                    0
+                };
+                let group = part.group;
+                let tiles = Part {
+                    group,
+                    rows,
+                    columns,
+                };
+                self.multiply::<S>(&tiles, range, left, lines, ahead, out);
+            }
+        }
+    }
+
+    /// Rows that a block of columns meets before the next: all where columns take long to gather.
+    fn rows_at_once(&self, part: &Part) -> usize {
+        if self.right.taps.len() == 1 {
+            ROWS
+        } else {
+            part.rows[1] - part.rows[0]
         }
     }
 
@@ -244,14 +275,14 @@ impl<'a> Job<'a> {
     fn multiply<S: Simd>(
         &self,
         part: &Part,
-        columns: [usize; 2],
         range: [usize; 2],
         left: Lines,
         right: Lines,
         ahead: usize,
         out: Shared<'_>,
     ) {
-        let (rows, width) = (part.rows[1] - part.rows[0], columns[1] - columns[0]);
+        let rows = part.rows[1] - part.rows[0];
+        let width = part.columns[1] - part.columns[0];
         let cache_lines = (range[1] - range[0]).div_ceil(LINE);
         let wanted = if ahead > 0 { COLUMNS * cache_lines } else { 0 };
         let mut asked = 0;
@@ -267,7 +298,7 @@ impl<'a> Job<'a> {
             for column in (0..width).step_by(S::DOT_COLUMNS) {
                 let to = right.rows(column, width);
                 let wide = S::DOT_COLUMNS.min(width - column);
-                let at = channel * self.columns + columns[0] + column;
+                let at = channel * self.columns + part.columns[0] + column;
                 // SAFETY: every line has the pixels of the range; rows and columns of this part are this task's.
                 unsafe {
                     let tile = DotOut {

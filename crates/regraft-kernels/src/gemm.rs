@@ -11,7 +11,7 @@ mod product;
 
 pub(crate) use dot::{DOT_COLUMNS, DOT_ROWS, DotOut, dots};
 pub(crate) use gather::Gather;
-pub(crate) use pack::PackedRows;
+pub(crate) use pack::{PackedRows, pack_transposed};
 pub(crate) use product::{Product, Sink, multiply};
 
 use crate::simd::{Simd, TileOut};

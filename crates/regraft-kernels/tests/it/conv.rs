@@ -255,6 +255,8 @@ fn bits_are_the_same_from_run_to_run_and_for_any_number_of_threads() {
         spec(1, [40, 70], [5, 5], 3),
         spec(3, [40, 50], [17, 17], 1),
         spec(9, [70, 20], [5, 7], 1),
+        spec(9, [260, 20], [5, 7], 1),
+        spec(3, [36, 40], [13, 11], 3),
         spec(2, [9, 40], [33, 31], 1).stride(2),
         spec(2, [3, 20], [45, 43], 7).stride(2),
         spec(2, [24, 24], [20, 20], 3).groups(6),
