@@ -160,7 +160,18 @@ fn draft(graph: &Graph, shapes: &Shapes, node: &Node) -> Result<Draft, Refusal> 
 
 fn work(operands: &Operands<'_>) -> Result<Work, Refusal> {
     let output = operands.output()?;
-    let first = operands.shape(0);
+    let first = || operands.shape(0);
+    let keeps_its_size = matches!(
+        operands.node.op,
+        Op::BatchNorm(_)
+            | Op::LayerNorm { .. }
+            | Op::Lrn(_)
+            | Op::Softmax { .. }
+            | Op::LogSoftmax { .. }
+    );
+    if keeps_its_size {
+        same_count(first()?, output)?;
+    }
     Ok(match &operands.node.op {
         Op::Conv(conv) => Work::Conv(Box::new(convolution(operands, conv)?)),
         Op::Linear(linear) => Work::Linear(Box::new(fully_connected(operands, linear)?)),
@@ -170,7 +181,7 @@ fn work(operands: &Operands<'_>) -> Result<Work, Refusal> {
         }
         Op::BatchNorm(norm) => Work::Scale(Box::new(batch_norm(operands, norm)?)),
         Op::LayerNorm { epsilon } => {
-            let shape = first?;
+            let shape = first()?;
             not_over_images(shape, shape.one().len().saturating_sub(1))?;
             let width = last(shape);
             Work::LayerNorm {
@@ -180,7 +191,7 @@ fn work(operands: &Operands<'_>) -> Result<Work, Refusal> {
             }
         }
         Op::Activation(activation) => {
-            same_count(first?, output)?;
+            same_count(first()?, output)?;
             Work::Function(Function::Onnx(*activation))
         }
         Op::Binary(operator) => combination(operands, *operator)?,
@@ -199,14 +210,20 @@ fn work(operands: &Operands<'_>) -> Result<Work, Refusal> {
             }
         }
         Op::GlobalAveragePool => {
-            operands.image(0)?;
+            reduced_count(first()?, output, operands.image(0)?[1..].iter().product())?;
             Work::Mean { first: 2, axes: 2 }
         }
         Op::GlobalMaxPool => {
-            operands.image(0)?;
+            reduced_count(first()?, output, operands.image(0)?[1..].iter().product())?;
             Work::GlobalMax
         }
-        Op::ReduceMean { axes, .. } => mean(first?, axes)?,
+        Op::ReduceMean { axes, .. } => {
+            let mean = mean(first()?, axes)?;
+            let extents = first()?.one();
+            let reduced = axes.iter().map(|&axis| extents[axis]);
+            reduced_count(first()?, output, reduced.product())?;
+            mean
+        }
         Op::Lrn(lrn) => {
             operands.image(0)?;
             Work::Lrn(lrn.clone())
@@ -222,7 +239,10 @@ fn work(operands: &Operands<'_>) -> Result<Work, Refusal> {
         Op::Slice {
             axis, start, step, ..
         } => {
-            not_over_images(first?, *axis)?;
+            not_over_images(first()?, *axis)?;
+            if *step == 0 {
+                return Err("a step of 0".to_owned());
+            }
             Work::Slice {
                 axis: *axis,
                 start: *start,
@@ -230,7 +250,7 @@ fn work(operands: &Operands<'_>) -> Result<Work, Refusal> {
             }
         }
         Op::Select { axis, index } => {
-            not_over_images(first?, *axis)?;
+            not_over_images(first()?, *axis)?;
             Work::Slice {
                 axis: *axis,
                 start: *index,
@@ -245,25 +265,35 @@ fn work(operands: &Operands<'_>) -> Result<Work, Refusal> {
             }
         }
         Op::Transpose { perm } => {
-            let rank = first?.one().len();
-            if perm.len() != rank || perm.iter().any(|&axis| axis >= rank) {
+            same_count(first()?, output)?;
+            let rank = first()?.one().len();
+            let mut axes = perm.clone();
+            axes.sort_unstable();
+            if !axes.into_iter().eq(0..rank) {
                 return Err(format!("permutation {perm:?} of {rank} axes"));
             }
             Work::Transpose { perm: perm.clone() }
         }
         Op::Reshape => {
-            same_count(first?, output)?;
+            same_count(first()?, output)?;
             Work::View
         }
         Op::Expand => match operands.parameter(0) {
-            Ok(Some(parameter)) => Work::Expand(Some(operands.tensor(parameter)?)),
-            _ => {
-                first?;
-                Work::Expand(None)
+            Ok(Some(parameter)) => {
+                let tensor = operands.tensor(parameter)?;
+                let repeats = tensor.extents.aligned(output.one().len());
+                let fits = broadcasts(&tensor.extents, output.one())
+                    && repeats.get(output.batch_axis()) == Some(&1);
+                if !fits {
+                    return Err("a constant that does not spread over its output".to_owned());
+                }
+                Work::Expand(Some(tensor))
             }
+            _ if broadcasts(first()?.one(), output.one()) => Work::Expand(None),
+            _ => return Err("its input does not spread over its output".to_owned()),
         },
-        Op::Softmax { axis } => softmax(first?, *axis, false)?,
-        Op::LogSoftmax { axis } => softmax(first?, *axis, true)?,
+        Op::Softmax { axis } => softmax(first()?, *axis, false)?,
+        Op::LogSoftmax { axis } => softmax(first()?, *axis, true)?,
     })
 }
 
@@ -479,6 +509,15 @@ fn not_over_images(shape: &Shape, axis: usize) -> Result<(), Refusal> {
         return Err(format!("axis {axis} counts the images"));
     }
     Ok(())
+}
+
+/// Checks the output of a reduction of so many values to one.
+fn reduced_count(input: &Shape, output: &Shape, by: usize) -> Result<(), Refusal> {
+    if output.one().count().checked_mul(by) == Some(input.one().count()) {
+        Ok(())
+    } else {
+        Err("its output has not one value for all that it reduces".to_owned())
+    }
 }
 
 fn same_count(input: &Shape, output: &Shape) -> Result<(), Refusal> {

@@ -68,9 +68,9 @@ impl Means {
             .par_chunks_mut(height * width)
             .zip(input.par_chunks(plane))
             .with_min_len(CHUNK.div_ceil(plane))
-            .for_each(|(to, from)| {
-                let mut sums = [0f32; SUMS];
+            .for_each_init(new_sums, |sums, (to, from)| {
                 let sums = &mut sums[..height * spec.in_width];
+                sums.fill(0.0);
                 for tap in 0..spec.kernel[0] {
                     self.add_rows(tap, from, sums);
                 }
@@ -111,6 +111,11 @@ impl Means {
             add_every(1, from, to);
         }
     }
+}
+
+/// On the stack of a task, for all its planes.
+fn new_sums() -> [f32; SUMS] {
+    [0.0; SUMS]
 }
 
 fn add_every(step: usize, from: &[f32], to: &mut [f32]) {
