@@ -10,9 +10,9 @@ use crate::liveness::{self, Layout, Life, Size, WORKING_SET};
 use crate::memory::Place;
 use crate::read::{Shapes, read};
 
-/// Fewest pixels of an output for which a convolution runs image by image to write it where it is concatenated; below,
-/// its weights are too much to read again for every image.
-const PIXELS_IN_PLACE: usize = 256;
+/// Fewest pixels of an output for which a convolution runs image by image to write it where it is concatenated; below, to
+/// read its weights again for every image takes longer than to copy the output (Inception's 17x17 planes: by a third).
+const PIXELS_IN_PLACE: usize = 1024;
 
 /// A network, or the part of it below a value, ready to run. It holds no activations: those are in
 /// [`Buffers`](crate::Buffers), so that several threads can share a plan.

@@ -217,7 +217,7 @@ fn groups_bound_the_memory_of_wide_stretches() {
 
 /// Odd sizes, branches of several kinds joined by channels, large enough to be written in place.
 fn branches() -> Graph {
-    let mut net = Builder::new([3, 23, 19]);
+    let mut net = Builder::new([3, 33, 35]);
     net.conv("x", [3, 8], "stem")
         .conv("stem", [8, 5], "left")
         .node("MaxPool", &["stem"], "middle")
@@ -255,7 +255,7 @@ fn parts_lie_where_they_are_joined() {
         let plan = Plan::compile(&graph, named(&graph, name)).unwrap();
         run(&plan, &mut Buffers::new(), &images(&plan, 2))
     };
-    let pixels = 23 * 19;
+    let pixels = 33 * 35;
     let parts = [(at("left"), 5), (at("middle"), 8), (at("right"), 8)];
     let expected: Vec<f32> = (0..2)
         .flat_map(|image| {
