@@ -1,4 +1,4 @@
-//! CPU kernels on plain `&[f32]` slices.
+//! CPU kernels on plain `&[f32]` slices: see the README for what is computed how, and how fast.
 
 mod algorithm;
 mod backward_weight;
@@ -34,3 +34,8 @@ pub use pooling::{
 pub use prepared::PreparedConv;
 pub use scratch::release as release_scratch;
 pub use shape::{Conv2dShape, Conv2dSpec};
+
+/// The example of the README is compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
