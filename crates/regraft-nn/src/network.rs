@@ -222,21 +222,24 @@ impl Network {
     /// When the images have another shape than the network takes.
     pub fn features(&self, pixels: Vec<f32>, shape: [usize; 4]) -> Result<Activation, Error> {
         let expected = self.graph.image_shape();
-        let [_, c, h, w] = shape;
+        let [n, c, h, w] = shape;
         if [c, h, w] != expected {
             return Err(Error::BatchShape {
                 expected,
                 found: [c, h, w],
             });
         }
-        let input = Activation::from_values(pixels, &shape, &self.device)?;
-        let input = match (self.graph.layout, input) {
-            (InputLayout::ChannelsLast, Activation::R4(images)) => {
-                Activation::R4(images.permute([0, 2, 3, 1]))
-            }
-            (_, input) => input,
+        if pixels.len() != n * c * h * w {
+            return Err(Error::BatchShape {
+                expected,
+                found: [c, h, w],
+            });
+        }
+        let pixels = match self.graph.layout {
+            InputLayout::ChannelsFirst => pixels,
+            InputLayout::ChannelsLast => channels_last(&pixels, c, h * w),
         };
-        self.trunk.forward(input)
+        self.trunk.forward(pixels, n)
     }
 
     /// Activations at the cut from cached values, `[N, ...]`.
@@ -517,4 +520,15 @@ impl Network {
             .map(|p| p.data.len())
             .sum()
     }
+}
+
+/// `[N, C, area]` to `[N, area, C]`.
+fn channels_last(pixels: &[f32], channels: usize, area: usize) -> Vec<f32> {
+    let mut turned = Vec::with_capacity(pixels.len());
+    for image in pixels.chunks_exact((channels * area).max(1)) {
+        for place in 0..area {
+            turned.extend((0..channels).map(|channel| image[channel * area + place]));
+        }
+    }
+    turned
 }

@@ -1,9 +1,14 @@
 //! The frozen lower part of a network: no autodiff, batch norm folded, activations freed at their last use.
+//!
+//! On the processor a compiled plan runs it (`regraft-trunk`); elsewhere, and where a plan does not know an operator, Burn
+//! does, node by node.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Device;
 use regraft_onnx::{Graph, Input, ValueId};
+use regraft_ops::is_host;
+use regraft_trunk::{Buffers, Plan};
 
 use crate::activation::Activation;
 use crate::batch_norm::BatchNormStatistics;
@@ -14,8 +19,18 @@ use crate::operators;
 /// The nodes below a cut, on a plain device.
 pub struct Trunk {
     graph: Arc<Graph>,
-    nodes: Vec<(FoldedNode, Vec<Activation>)>,
+    device: Device,
     output: ValueId,
+    way: Way,
+}
+
+/// Who runs the nodes.
+enum Way {
+    Plan {
+        plan: Box<Plan>,
+        buffers: Mutex<Buffers>,
+    },
+    Nodes(Vec<(FoldedNode, Vec<Activation>)>),
 }
 
 impl Trunk {
@@ -25,60 +40,69 @@ impl Trunk {
     /// When a parameter has a rank that is not supported.
     pub fn new(graph: &Arc<Graph>, end: usize, device: &Device) -> Result<Self, Error> {
         let device = device.clone().without_autodiff();
-        let nodes = fold::fold(graph, end)
-            .into_iter()
-            .map(|folded| {
-                let operands = folded
-                    .operands
-                    .iter()
-                    .map(|operand| match operand {
-                        Operand::Original(id) => {
-                            let parameter = graph.parameter(*id);
-                            Activation::from_values(
-                                parameter.data.to_vec(),
-                                &parameter.shape,
-                                &device,
-                            )
-                        }
-                        Operand::Folded { values, shape } => {
-                            Activation::from_values(values.clone(), shape, &device)
-                        }
-                    })
-                    .collect::<Result<_, _>>()?;
-                Ok((folded, operands))
-            })
-            .collect::<Result<_, Error>>()?;
         let output = match end {
             0 => graph.input,
             end => graph.nodes[end - 1].output,
         };
+        let plan = (end > 0 && is_host(&device))
+            .then(|| Plan::compile(graph, output).ok())
+            .flatten();
+        let way = match plan {
+            Some(plan) => Way::Plan {
+                plan: Box::new(plan),
+                buffers: Mutex::new(Buffers::new()),
+            },
+            None => Way::Nodes(folded(graph, end, &device)?),
+        };
         Ok(Self {
             graph: graph.clone(),
-            nodes,
+            device,
             output,
+            way,
         })
     }
 
-    /// Runs the trunk on the graph's own input (already in its layout), batch first.
+    /// Runs the trunk on `n` images in the graph's own layout, one after the other.
     ///
     /// # Errors
     /// When a node cannot run on these operands.
-    pub fn forward(&self, input: Activation) -> Result<Activation, Error> {
+    pub fn forward(&self, pixels: Vec<f32>, n: usize) -> Result<Activation, Error> {
+        match &self.way {
+            Way::Plan { plan, buffers } => {
+                let mut output = vec![0.0; n * plan.output_len()];
+                let mut buffers = buffers.lock().unwrap_or_else(PoisonError::into_inner);
+                plan.run(&mut buffers, &pixels, &mut output)
+                    .map_err(|error| Error::Node {
+                        node: "trunk".to_owned(),
+                        reason: error.to_string(),
+                    })?;
+                let shape = self.graph.value(self.output).dims(n);
+                Activation::from_values(output, &shape, &self.device)
+            }
+            Way::Nodes(nodes) => {
+                let shape = self.graph.value(self.graph.input).dims(n);
+                let input = Activation::from_values(pixels, &shape, &self.device)?;
+                self.run_nodes(nodes, input)
+            }
+        }
+    }
+
+    fn run_nodes(
+        &self,
+        nodes: &[(FoldedNode, Vec<Activation>)],
+        input: Activation,
+    ) -> Result<Activation, Error> {
         let batch = input.dims().first().copied().unwrap_or(0);
         let mut values: Vec<Option<Activation>> = vec![None; self.graph.values.len()];
         let mut uses = vec![0usize; self.graph.values.len()];
-        for value in self
-            .nodes
-            .iter()
-            .flat_map(|(folded, _)| &folded.node.inputs)
-        {
+        for value in nodes.iter().flat_map(|(folded, _)| &folded.node.inputs) {
             if let Input::Value(id) = value {
                 uses[id.index()] += 1;
             }
         }
         uses[self.output.index()] += 1;
         values[self.graph.input.index()] = Some(input);
-        for (folded, parameters) in &self.nodes {
+        for (folded, parameters) in nodes {
             let node = &folded.node;
             let mut parameters = parameters.iter().cloned();
             let mut operands = Vec::with_capacity(node.inputs.len() + 1);
@@ -98,6 +122,33 @@ impl Trunk {
         }
         take(&mut values, &mut uses, self.output, "trunk output")
     }
+}
+
+/// The first `end` nodes with batch norm folded, and their parameters on the device.
+fn folded(
+    graph: &Graph,
+    end: usize,
+    device: &Device,
+) -> Result<Vec<(FoldedNode, Vec<Activation>)>, Error> {
+    fold::fold(graph, end)
+        .into_iter()
+        .map(|folded| {
+            let operands = folded
+                .operands
+                .iter()
+                .map(|operand| match operand {
+                    Operand::Original(id) => {
+                        let parameter = graph.parameter(*id);
+                        Activation::from_values(parameter.data.to_vec(), &parameter.shape, device)
+                    }
+                    Operand::Folded { values, shape } => {
+                        Activation::from_values(values.clone(), shape, device)
+                    }
+                })
+                .collect::<Result<_, _>>()?;
+            Ok((folded, operands))
+        })
+        .collect()
 }
 
 /// The value, moved out at its last use so that its memory can be reused.

@@ -1,4 +1,6 @@
 //! 2-D convolution as an extension of Burn's backends, with its derivatives.
+// Burn announces that ndarray will go; until then it is one of ours.
+#![allow(deprecated)]
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;

@@ -6,6 +6,8 @@
 //! The features `flex`, `ndarray` and `cuda` must name the backends that Burn is built with.
 
 mod convolution;
+mod host;
 mod kernels;
 
 pub use convolution::conv2d;
+pub use host::is_host;

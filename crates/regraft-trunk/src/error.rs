@@ -1,0 +1,47 @@
+//! What can be wrong: a network that cannot be compiled, or slices of another length than its tensors.
+
+/// A node that no plan can run. Nothing is computed before this is known, so a caller can run the network elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("node `{node}`: {why}")]
+pub struct Unsupported {
+    /// The node's name in the file.
+    pub node: String,
+    /// What about it.
+    pub why: String,
+}
+
+/// A call that does not fit its plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An input of no or of half an image.
+    #[error("an input of {found} values is not a whole number of images of {image} values")]
+    Input {
+        /// Values of one image.
+        image: usize,
+        /// Values given.
+        found: usize,
+    },
+    /// A place for the result that is too small or too large.
+    #[error("the output has {expected} values, there is room for {found}")]
+    Output {
+        /// Values of the result.
+        expected: usize,
+        /// Values there is room for.
+        found: usize,
+    },
+    /// More images than memory has addresses for.
+    #[error("{images} images at once do not fit the address space")]
+    TooLarge {
+        /// The images.
+        images: usize,
+    },
+    /// A step whose kernel refuses the batch.
+    #[error("node `{node}`: {source}")]
+    Kernel {
+        /// The node's name in the file.
+        node: String,
+        /// Why.
+        source: regraft_kernels::Error,
+    },
+}

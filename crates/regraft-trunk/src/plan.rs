@@ -1,0 +1,270 @@
+//! From a graph to a plan: what is read, fused, packed and placed, in this order.
+
+use regraft_onnx::{Graph, ValueId};
+
+use crate::draft::{Draft, Work};
+use crate::error::Unsupported;
+use crate::fuse::fuse;
+use crate::kernel::{Kernel, commutes};
+use crate::liveness::{self, Layout, Life, Size, WORKING_SET};
+use crate::memory::Place;
+use crate::read::{Shapes, read};
+
+/// Fewest pixels of an output for which a convolution runs image by image to write it where it is concatenated; below, to
+/// read its weights again for every image takes longer than to copy the output (Inception's 17x17 planes: by a third).
+const PIXELS_IN_PLACE: usize = 1024;
+
+/// A network, or the part of it below a value, ready to run. It holds no activations: those are in
+/// [`Buffers`](crate::Buffers), so that several threads can share a plan.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) stretches: Vec<Stretch>,
+    /// Values between stretches, of one image.
+    pub(crate) store: usize,
+    /// Values of one image, in and out.
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+}
+
+/// Steps that a group of images goes through together.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    pub steps: Vec<Step>,
+    /// Most images at once.
+    pub group: usize,
+    /// Values that live within it, of one image.
+    pub arena: usize,
+}
+
+/// One kernel with its operands.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub name: String,
+    pub kernel: Kernel,
+    pub reads: Vec<Place>,
+    pub writes: Place,
+    /// Whether it writes over its first operand.
+    pub in_place: bool,
+}
+
+impl Plan {
+    /// Compiles what `target` needs of a graph: for the trunk below a cut the value that crosses it, for logits
+    /// `graph.logits`.
+    ///
+    /// # Errors
+    /// At the first node that no plan can run.
+    pub fn compile(graph: &Graph, target: ValueId) -> Result<Self, Unsupported> {
+        Self::with_working_set(graph, target, WORKING_SET)
+    }
+
+    /// The same for caches of another size: images go through the network in groups whose activations take at most so
+    /// many bytes at a time, where that is one image at least.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn with_working_set(
+        graph: &Graph,
+        target: ValueId,
+        bytes: usize,
+    ) -> Result<Self, Unsupported> {
+        let shapes = Shapes::of(graph);
+        let values = graph.values.len();
+        let mut drafts = fuse(read(graph, &shapes, target)?, &shapes, values, target);
+        let whole = |id: ValueId| {
+            let shape = shapes.get(id).filter(|shape| shape.image_by_image());
+            shape
+                .map(|shape| shape.one().count())
+                .ok_or_else(|| refuse(&graph.value(id).name, "its images do not follow each other"))
+        };
+        let (input, output) = (whole(graph.input)?, whole(target)?);
+        let mut kernels = Vec::with_capacity(drafts.len());
+        for draft in &mut drafts {
+            full_operand_first(draft, &shapes);
+            kernels.push(Kernel::new(draft, &shapes).map_err(|why| refuse(&draft.name, &why))?);
+        }
+        let mut lives: Vec<Life> = drafts
+            .iter()
+            .zip(&kernels)
+            .map(|(draft, kernel)| Life {
+                reads: draft.inputs.clone(),
+                writes: draft.output,
+                in_place: kernel.works_in_place(),
+                view: matches!(draft.work, Work::View),
+                absorbs: Vec::new(),
+            })
+            .collect();
+        copy_to_target(&mut lives, graph.input, target);
+        absorb(&drafts, &kernels, &mut lives, &shapes, target);
+        let sizes: Vec<Option<Size>> = shapes
+            .iter()
+            .map(|shape| {
+                shape.map(|shape| Size {
+                    len: shape.one().count(),
+                    image_by_image: shape.image_by_image(),
+                })
+            })
+            .collect();
+        let layout =
+            liveness::plan(&lives, &sizes, graph.input, target, bytes).ok_or_else(|| {
+                refuse(
+                    &graph.value(target).name,
+                    "it is read before it is computed",
+                )
+            })?;
+        Ok(Self {
+            stretches: stretches(drafts, kernels, &lives, &layout)?,
+            store: layout.store,
+            input,
+            output,
+        })
+    }
+
+    /// Values of one image of the input.
+    #[must_use]
+    pub fn input_len(&self) -> usize {
+        self.input
+    }
+
+    /// Values of one image of the output.
+    #[must_use]
+    pub fn output_len(&self) -> usize {
+        self.output
+    }
+
+    /// Memory of activations while `images` are run, input and output not counted.
+    #[must_use]
+    pub fn activation_bytes(&self, images: usize) -> usize {
+        4 * self.values(images).unwrap_or(usize::MAX / 4)
+    }
+
+    /// Memory of weights in the form that the kernels read.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        let steps = self.stretches.iter().flat_map(|stretch| &stretch.steps);
+        steps.map(|step| step.kernel.weight_bytes()).sum()
+    }
+
+    /// Values of store and arena; `None` where they exceed the address space.
+    pub(crate) fn values(&self, images: usize) -> Option<usize> {
+        let arenas = self.stretches.iter().map(|stretch| {
+            let group = images.div_ceil(images.div_ceil(stretch.group).max(1));
+            stretch.arena.checked_mul(group)
+        });
+        let arena = arenas.max_by_key(|arena| arena.unwrap_or(usize::MAX))??;
+        self.store.checked_mul(images)?.checked_add(arena)
+    }
+}
+
+fn refuse(node: &str, why: &str) -> Unsupported {
+    Unsupported {
+        node: node.to_owned(),
+        why: why.to_owned(),
+    }
+}
+
+/// Of two operands that may change places, the one of the output's shape comes first: only the other is repeated.
+fn full_operand_first(draft: &mut Draft, shapes: &Shapes) {
+    let (Work::Binary(pair), [left, _]) = (&draft.work, &draft.inputs[..]) else {
+        return;
+    };
+    if commutes(pair.operator) && shapes.get(*left) != shapes.get(draft.output) {
+        draft.inputs.reverse();
+    }
+}
+
+/// A target that is another name for the input has to be copied: the output is the caller's.
+fn copy_to_target(lives: &mut [Life], input: ValueId, target: ValueId) {
+    let mut root = target;
+    for life in lives.iter().rev() {
+        if life.view && life.writes == root {
+            root = life.reads[0];
+        }
+    }
+    if root == input {
+        for life in lives.iter_mut().filter(|life| life.writes == target) {
+            life.view = false;
+        }
+    }
+}
+
+/// Parts of a concatenation of channels that their makers can write where they belong.
+fn absorb(
+    drafts: &[Draft],
+    kernels: &[Kernel],
+    lives: &mut [Life],
+    shapes: &Shapes,
+    target: ValueId,
+) {
+    let reads = |value: ValueId| {
+        let all = drafts.iter().flat_map(|draft| &draft.inputs);
+        all.filter(|read| **read == value).count()
+    };
+    for index in 0..drafts.len() {
+        let Kernel::Concat { parts, axis, .. } = &kernels[index] else {
+            continue;
+        };
+        if *axis != 1 {
+            continue;
+        }
+        for (&value, part) in drafts[index].inputs.iter().zip(parts) {
+            let maker = drafts.iter().position(|draft| draft.output == value);
+            let able = maker.is_some_and(|maker| kernels[maker].writes_image_by_image());
+            let large = shapes
+                .get(value)
+                .and_then(|shape| shape.image())
+                .is_some_and(|[_, height, width]| height * width >= PIXELS_IN_PLACE);
+            if able && large && value != target && reads(value) == 1 {
+                lives[index].absorbs.push((value, part.at));
+            }
+        }
+    }
+}
+
+/// Steps with the places of their operands, stretch by stretch.
+fn stretches(
+    drafts: Vec<Draft>,
+    kernels: Vec<Kernel>,
+    lives: &[Life],
+    layout: &Layout,
+) -> Result<Vec<Stretch>, Unsupported> {
+    let mut made = drafts.into_iter().zip(kernels).zip(lives).enumerate();
+    let mut stretches = Vec::with_capacity(layout.segments.len());
+    for segment in &layout.segments {
+        let mut steps = Vec::with_capacity(segment.steps.len());
+        for (index, ((draft, mut kernel), life)) in made.by_ref().take(segment.steps.len()) {
+            if life.view {
+                continue;
+            }
+            let absorbed = |value: &ValueId| life.absorbs.iter().any(|(part, _)| part == value);
+            if let Kernel::Concat { parts, .. } = &mut kernel {
+                let left = parts.iter().zip(&draft.inputs);
+                *parts = left
+                    .filter(|(_, value)| !absorbed(value))
+                    .map(|(part, _)| *part)
+                    .collect();
+                if parts.is_empty() {
+                    continue;
+                }
+            }
+            let place = |value: ValueId| {
+                layout
+                    .place(value)
+                    .ok_or_else(|| refuse(&draft.name, "an operand has no place"))
+            };
+            let reads = draft.inputs.iter().filter(|value| !absorbed(value));
+            steps.push(Step {
+                reads: reads.map(|value| place(*value)).collect::<Result<_, _>>()?,
+                writes: place(draft.output)?,
+                in_place: layout.in_place[index],
+                name: draft.name,
+                kernel,
+            });
+        }
+        stretches.push(Stretch {
+            steps,
+            group: segment.group,
+            arena: segment.arena,
+        });
+    }
+    Ok(stretches)
+}
