@@ -108,6 +108,9 @@ pub enum Verb {
         /// Where to write the output, `.npy`.
         #[arg(long)]
         output: Option<PathBuf>,
+        /// Stop at the last cut, below the head: what a frozen trunk gives.
+        #[arg(long)]
+        trunk: bool,
         /// Passes to time after one to warm up.
         #[arg(long, default_value_t = 0)]
         repeat: usize,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use regraft::data::OnBadImage;
-use regraft::{Classifier, Recipe, RunOptions, Summary};
+use regraft::{Classifier, Recipe, RunOptions, Summary, Until};
 
 use crate::arguments::{Arguments, NotYet, Output, RecipeArguments, Verb};
 use crate::progress::Progress;
@@ -94,12 +94,17 @@ pub fn run(arguments: Arguments) -> Result<()> {
             model,
             input,
             output,
+            trunk,
             repeat,
             device,
             json,
         } => {
             models::obtain(&model, talk)?;
-            let run = regraft::run_raw(&model, &device, &input, repeat)?;
+            let until = match trunk {
+                true => Until::LastCut,
+                false => Until::Output,
+            };
+            let run = regraft::run_raw(&model, &device, &input, until, repeat)?;
             if let Some(path) = &output {
                 run.write_npy(path)?;
             }

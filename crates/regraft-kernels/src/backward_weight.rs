@@ -153,10 +153,7 @@ impl<'a> Job<'a> {
 
     /// Whether blocks of a gathered matrix lie in memory as they are.
     fn in_place(&self, gather: &Gather) -> bool {
-        self.span == gather.pixels()
-            && gather.taps.len() == 1
-            && gather.grid[0] == 1
-            && gather.size == gather.grid
+        self.span == gather.pixels() && gather.is_one_row()
     }
 
     fn part<S: Simd>(&self, part: &Part, out: Shared<'_>) {

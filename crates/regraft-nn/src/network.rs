@@ -91,6 +91,21 @@ impl Network {
         Self::with_cut(graph, start, &phase, &[], device)
     }
 
+    /// The network below its head, for features: everything up to the last cut is trunk.
+    ///
+    /// # Errors
+    /// When a parameter's rank is not supported.
+    pub fn feature_extractor(graph: Arc<Graph>, device: &Device) -> Result<Self, Error> {
+        let phase = Phase {
+            name: String::new(),
+            epochs: None,
+            frozen_blocks: graph.blocks.iter().take_while(|block| !block.head).count(),
+            parameters: Vec::new(),
+            norms: Vec::new(),
+        };
+        Self::new(graph, &phase, &[], device)
+    }
+
     fn with_cut(
         graph: Arc<Graph>,
         start: usize,

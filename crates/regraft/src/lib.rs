@@ -29,7 +29,7 @@ pub use classifier::{ClassMetrics, Classifier, Report, Top, images};
 pub use error::Error;
 pub use inspect::{BlockReport, Inspection, inspect};
 pub use prepare::{Prepared, prepare};
-pub use raw::{RawRun, run_raw};
+pub use raw::{RawRun, Until, run_raw};
 pub use run_folder::RunFolder;
 pub use source::{fetch_model, model_file};
 pub use train::{RunOptions, Score, Summary, pace, resume, train};

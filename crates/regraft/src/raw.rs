@@ -27,11 +27,26 @@ pub struct RawRun {
     pub seconds: Vec<f64>,
 }
 
+/// How far a raw run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// The file's own output.
+    Output,
+    /// The last cut, below the head: what a frozen trunk gives.
+    LastCut,
+}
+
 /// Runs the model on a tensor in the file's own layout, read from `.npy` or ONNX TensorProto `.pb`.
 ///
 /// # Errors
 /// When the tensor or the model cannot be read, or the shapes do not fit.
-pub fn run_raw(model: &str, device: &str, input: &Path, repeat: usize) -> Result<RawRun, Error> {
+pub fn run_raw(
+    model: &str,
+    device: &str,
+    input: &Path,
+    until: Until,
+    repeat: usize,
+) -> Result<RawRun, Error> {
     let device = regraft_backend::open(device)?;
     let path = model_file(model)?;
     let fault = |source| Error::Model {
@@ -75,8 +90,18 @@ pub fn run_raw(model: &str, device: &str, input: &Path, repeat: usize) -> Result
         InputLayout::ChannelsFirst => values,
         InputLayout::ChannelsLast => channels_first(&values, n, channels, height * width),
     };
-    let network = Network::inference(Arc::new(graph), &device)?;
-    let pass = || network.output(network.features(pixels.clone(), [n, channels, height, width])?);
+    let graph = Arc::new(graph);
+    let network = match until {
+        Until::Output => Network::inference(graph, &device)?,
+        Until::LastCut => Network::feature_extractor(graph, &device)?,
+    };
+    let pass = || {
+        let features = network.features(pixels.clone(), [n, channels, height, width])?;
+        match until {
+            Until::Output => network.output(features),
+            Until::LastCut => Ok(features),
+        }
+    };
     let output = pass()?;
     let shape = output.dims();
     let values = output.into_values()?;

@@ -20,7 +20,7 @@ pub(crate) struct Gather {
 impl Gather {
     /// The same matrix where an image is read as it lies: as one long row.
     pub fn flattened(self) -> Self {
-        if self.taps == [[0, 0]] && self.step == [1, 1] && self.grid == self.size {
+        if self.is_plain() {
             let row = [1, self.size[0] * self.size[1]];
             return Self {
                 size: row,
@@ -29,6 +29,16 @@ impl Gather {
             };
         }
         self
+    }
+
+    /// Whether an image is read pixel by pixel as it lies.
+    fn is_plain(&self) -> bool {
+        self.taps == [[0, 0]] && self.step == [1, 1] && self.grid == self.size
+    }
+
+    /// Whether it is, in one row.
+    pub fn is_one_row(&self) -> bool {
+        self.is_plain() && self.grid[0] == 1
     }
 
     /// Positions of an image.

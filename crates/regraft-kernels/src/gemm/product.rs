@@ -124,7 +124,7 @@ impl Ahead {
             column * S::TILE_COLUMNS % gather.pixels(),
         );
         let len = (columns * S::TILE_COLUMNS).min(gather.pixels() - pixel);
-        let flat = gather.grid[0] == 1 && gather.taps.len() == 1 && gather.size == gather.grid;
+        let flat = gather.is_one_row();
         let row = if flat { len.div_ceil(LINE) } else { 0 };
         let lines = row * block.min(all - first);
         let channel = part.group * all + first;

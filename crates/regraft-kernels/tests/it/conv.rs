@@ -337,3 +337,18 @@ fn the_rounding_of_winograd_stays_below_1e_4_at_the_depths_of_resnet() {
         }
     }
 }
+
+#[test]
+fn a_padding_as_wide_as_the_stride_leaves_whole_columns_of_zeros() {
+    for (kernel, width, left, right) in [(1, 3, 2, 1), (1, 4, 3, 3), (2, 5, 3, 2), (1, 9, 4, 4)] {
+        let spec = Conv2dSpec {
+            pads: [0, left, 0, right],
+            ..spec(1, [1, 1], [1, width], 1).stride(2)
+        };
+        let spec = Conv2dSpec {
+            kernel: [1, kernel],
+            ..spec
+        };
+        check(&Conv2dShape::new(spec).unwrap());
+    }
+}

@@ -8,7 +8,7 @@ the median ratio of neighbours are printed. Both use two threads; ONNX Runtime's
 Needs: Python 3.10, numpy, onnxruntime, torch and torchvision for the export, and the built example
 (`cargo build --release -p regraft-trunk --example run`).
 
-Run:   python tools/trunk_against_onnxruntime.py --run target/release/examples/run --models FOLDER [NAME:BATCH …]
+Run:   python benches/peers/trunk_against_onnxruntime.py --run target/release/examples/run --models FOLDER [NAME:BATCH …]
 """
 
 import argparse
