@@ -6,10 +6,11 @@ use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
 /// Crates that know nothing of each other, whoever needs them.
-const APART: [&str; 4] = [
+const APART: [&str; 5] = [
     "regraft-onnx",
     "regraft-freeze",
     "regraft-data",
+    "regraft-score",
     "regraft-zoo",
 ];
 /// Names that belong to the plugin crates and the table that lists them.
