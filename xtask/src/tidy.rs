@@ -6,11 +6,12 @@ use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
 /// Crates that know nothing of each other, whoever needs them.
-const APART: [&str; 5] = [
+const APART: [&str; 6] = [
     "regraft-onnx",
     "regraft-freeze",
     "regraft-data",
     "regraft-kernels",
+    "regraft-score",
     "regraft-zoo",
 ];
 /// Names that belong to the plugin crates and the table that lists them.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use regraft::data::OnBadImage;
-use regraft::{Classifier, Recipe, RunOptions, Summary, Until};
+use regraft::{Classifier, Prepared, Recipe, RunOptions, Summary, Until};
 
 use crate::arguments::{Arguments, NotYet, Output, RecipeArguments, Verb};
 use crate::progress::Progress;
@@ -145,7 +145,7 @@ fn plan(arguments: &RecipeArguments, json: bool, talk: Talk) -> Result<()> {
     let recipe = read_recipe(arguments)?;
     models::obtain(&recipe.model.source, talk)?;
     use_threads(recipe.device.threads);
-    let prepared = regraft::prepare(&recipe)?;
+    let prepared = prepare(&recipe, talk)?;
     let pace = regraft::pace(&prepared)?;
     if json {
         return print::json(&serde_json::json!({
@@ -162,6 +162,15 @@ fn plan(arguments: &RecipeArguments, json: bool, talk: Talk) -> Result<()> {
     print::pace(&pace)
 }
 
+/// Prepares a recipe, with a bar where its policy looks at images.
+fn prepare(recipe: &Recipe, talk: Talk) -> Result<Prepared> {
+    let mut progress = Progress::new(talk);
+    let prepared =
+        regraft::prepare_telling(recipe, &mut |done, total| progress.images(done, total));
+    progress.finish();
+    Ok(prepared?)
+}
+
 fn train(arguments: &RecipeArguments, output: &Output, talk: Talk) -> Result<()> {
     let recipe = read_recipe(arguments)?;
     models::obtain(&recipe.model.source, talk)?;
@@ -176,7 +185,7 @@ fn train(arguments: &RecipeArguments, output: &Output, talk: Talk) -> Result<()>
 /// Trains a recipe with progress on the terminal.
 pub fn train_recipe(recipe: &Recipe, output: &Output, talk: Talk) -> Result<Summary> {
     use_threads(recipe.device.threads);
-    let prepared = regraft::prepare(recipe)?;
+    let prepared = prepare(recipe, talk)?;
     for warning in &prepared.warnings {
         eprintln!("warning: {warning}");
     }

@@ -6,11 +6,30 @@
 pub enum Error {
     /// The policy parses but is not built yet.
     #[error(
-        "freeze policy `{policy}` is not available yet; use `feature-extractor`, `last-blocks`, `from`, `until`, `full`, `rules`, `norm-only`, `bias-only` or `layer-decay`"
+        "freeze policy `{policy}` is not available yet; use `feature-extractor`, `last-blocks`, `from`, `until`, `full`, `rules`, `norm-only`, `bias-only`, `layer-decay` or `auto`"
     )]
     NotYet {
         /// Its name.
         policy: String,
+    },
+    /// `auto` without the scores that it decides by.
+    #[error(
+        "freeze policy `auto` decides by scores of the network's features on this data, and none were measured; measure them, or use `feature-extractor`, `last-blocks` or `full`"
+    )]
+    NeedsScores,
+    /// A score that says nothing about a depth.
+    #[error(
+        "score {score} ± {error} after block {block}: expected finite numbers, an error of at least 0, and one of the {available} blocks below the head"
+    )]
+    BadScore {
+        /// Index of the block.
+        block: usize,
+        /// The score.
+        score: f64,
+        /// Its standard error.
+        error: f64,
+        /// Blocks below the head.
+        available: usize,
     },
     /// A block name that the network does not have.
     #[error("no block is named `{name}`; {}", suggest(.near))]

@@ -22,7 +22,11 @@
 //! assert_eq!(plan.phases[0].frozen_blocks, 1);
 //! # Ok::<(), regraft_freeze::Error>(())
 //! ```
+//!
+//! [`Policy::Auto`] is decided first, by [`choose_auto`] from scores of the network's features at several depths, and then
+//! resolved by [`resolve_auto`].
 
+mod auto;
 mod error;
 mod globs;
 mod outline;
@@ -31,6 +35,10 @@ mod policy;
 mod resolve;
 mod table;
 
+pub use auto::{
+    AutoChoice, AutoRule, DepthScore, HALF_PER_CLASS, LITTLE_PER_CLASS, MUCH_IMAGES,
+    MUCH_PER_CLASS, SHALLOW_BLOCKS, THIRD_PER_CLASS, choose_auto, needs_scores, resolve_auto,
+};
 pub use error::Error;
 pub use outline::{BlockOutline, NormOutline, Outline, ParameterKind, ParameterOutline};
 pub use plan::{FreezePlan, NormPlan, ParameterPlan, Phase, Statistics};

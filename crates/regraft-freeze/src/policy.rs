@@ -37,7 +37,7 @@ pub struct PolicyPart {
 /// Which parameters train.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Policy {
-    /// Only the new head. The default until `auto` is available.
+    /// Only the new head.
     #[default]
     FeatureExtractor,
     /// The head and the n blocks below it.
@@ -66,7 +66,7 @@ pub enum Policy {
     },
     /// Learning rate by relative gradient norm (Lee 2023).
     Surgical,
-    /// Chosen from the data.
+    /// Chosen by [`crate::choose_auto`] from the size of the data and from how far up the pretrained features serve it.
     Auto,
 }
 

@@ -28,7 +28,8 @@ pub struct DataFacts {
 /// Decides what trains.
 ///
 /// # Errors
-/// When the policy names what the network lacks, leaves nothing to train, or is not available yet.
+/// When the policy names what the network lacks, leaves nothing to train, is not available yet, or is `auto`, which
+/// [`crate::choose_auto`] and [`crate::resolve_auto`] decide.
 pub fn resolve(
     outline: &Outline,
     facts: &DataFacts,
@@ -145,7 +146,8 @@ fn selected(outline: &Outline, policy: &Policy) -> Result<Vec<bool>, Error> {
             "bias-only",
             "the network has no biases below its head. Use `norm-only` or `last-blocks`",
         )?,
-        Policy::Gradual { .. } | Policy::ProbeThenTune { .. } | Policy::Surgical | Policy::Auto => {
+        Policy::Auto => return Err(Error::NeedsScores),
+        Policy::Gradual { .. } | Policy::ProbeThenTune { .. } | Policy::Surgical => {
             return Err(Error::NotYet {
                 policy: policy.to_string(),
             });

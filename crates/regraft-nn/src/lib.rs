@@ -8,6 +8,7 @@
 
 mod activation;
 mod batch_norm;
+mod cuts;
 mod error;
 mod fold;
 mod network;
@@ -18,6 +19,7 @@ mod weights;
 
 pub use activation::Activation;
 pub use batch_norm::BatchNormStatistics;
+pub use cuts::Cuts;
 pub use error::Error;
 pub use network::{Dropout, Network};
 pub use outline::outline;

@@ -236,25 +236,8 @@ impl Network {
     /// # Errors
     /// When the images have another shape than the network takes.
     pub fn features(&self, pixels: Vec<f32>, shape: [usize; 4]) -> Result<Activation, Error> {
-        let expected = self.graph.image_shape();
-        let [n, c, h, w] = shape;
-        if [c, h, w] != expected {
-            return Err(Error::BatchShape {
-                expected,
-                found: [c, h, w],
-            });
-        }
-        if pixels.len() != n * c * h * w {
-            return Err(Error::BatchShape {
-                expected,
-                found: [c, h, w],
-            });
-        }
-        let pixels = match self.graph.layout {
-            InputLayout::ChannelsFirst => pixels,
-            InputLayout::ChannelsLast => channels_last(&pixels, c, h * w),
-        };
-        self.trunk.forward(pixels, n)
+        let pixels = own_layout(&self.graph, pixels, shape)?;
+        self.trunk.forward(pixels, shape[0])
     }
 
     /// Activations at the cut from cached values, `[N, ...]`.
@@ -535,6 +518,26 @@ impl Network {
             .map(|p| p.data.len())
             .sum()
     }
+}
+
+/// Images `[N, C, H, W]` as the file's own layout has them.
+pub(crate) fn own_layout(
+    graph: &Graph,
+    pixels: Vec<f32>,
+    shape: [usize; 4],
+) -> Result<Vec<f32>, Error> {
+    let expected = graph.image_shape();
+    let [n, c, h, w] = shape;
+    if [c, h, w] != expected || pixels.len() != n * c * h * w {
+        return Err(Error::BatchShape {
+            expected,
+            found: [c, h, w],
+        });
+    }
+    Ok(match graph.layout {
+        InputLayout::ChannelsFirst => pixels,
+        InputLayout::ChannelsLast => channels_last(&pixels, c, h * w),
+    })
 }
 
 /// `[N, C, area]` to `[N, area, C]`.

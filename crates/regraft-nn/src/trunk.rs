@@ -82,50 +82,52 @@ impl Trunk {
             Way::Nodes(nodes) => {
                 let shape = self.graph.value(self.graph.input).dims(n);
                 let input = Activation::from_values(pixels, &shape, &self.device)?;
-                self.run_nodes(nodes, input)
+                run_nodes(&self.graph, nodes, self.output, input, &mut |_, _| {})
             }
         }
-    }
-
-    fn run_nodes(
-        &self,
-        nodes: &[(FoldedNode, Vec<Activation>)],
-        input: Activation,
-    ) -> Result<Activation, Error> {
-        let batch = input.dims().first().copied().unwrap_or(0);
-        let mut values: Vec<Option<Activation>> = vec![None; self.graph.values.len()];
-        let mut uses = vec![0usize; self.graph.values.len()];
-        for value in nodes.iter().flat_map(|(folded, _)| &folded.node.inputs) {
-            if let Input::Value(id) = value {
-                uses[id.index()] += 1;
-            }
-        }
-        uses[self.output.index()] += 1;
-        values[self.graph.input.index()] = Some(input);
-        for (folded, parameters) in nodes {
-            let node = &folded.node;
-            let mut parameters = parameters.iter().cloned();
-            let mut operands = Vec::with_capacity(node.inputs.len() + 1);
-            for input in &node.inputs {
-                match input {
-                    Input::Value(id) => {
-                        operands.push(take(&mut values, &mut uses, *id, &node.name)?)
-                    }
-                    Input::Parameter(_) => operands.extend(parameters.next()),
-                }
-            }
-            // A folded batch norm may have given the convolution a bias it did not have.
-            operands.extend(parameters);
-            let shape = self.graph.value(node.output).dims(batch);
-            let outcome = operators::compute(node, operands, &shape, BatchNormStatistics::Frozen)?;
-            values[node.output.index()] = Some(outcome.output);
-        }
-        take(&mut values, &mut uses, self.output, "trunk output")
     }
 }
 
+/// Runs folded nodes in order, up to the value `output`; `watch` sees every value that is computed.
+pub(crate) fn run_nodes(
+    graph: &Graph,
+    nodes: &[(FoldedNode, Vec<Activation>)],
+    output: ValueId,
+    input: Activation,
+    watch: &mut dyn FnMut(ValueId, &Activation),
+) -> Result<Activation, Error> {
+    let batch = input.dims().first().copied().unwrap_or(0);
+    let mut values: Vec<Option<Activation>> = vec![None; graph.values.len()];
+    let mut uses = vec![0usize; graph.values.len()];
+    for value in nodes.iter().flat_map(|(folded, _)| &folded.node.inputs) {
+        if let Input::Value(id) = value {
+            uses[id.index()] += 1;
+        }
+    }
+    uses[output.index()] += 1;
+    values[graph.input.index()] = Some(input);
+    for (folded, parameters) in nodes {
+        let node = &folded.node;
+        let mut parameters = parameters.iter().cloned();
+        let mut operands = Vec::with_capacity(node.inputs.len() + 1);
+        for input in &node.inputs {
+            match input {
+                Input::Value(id) => operands.push(take(&mut values, &mut uses, *id, &node.name)?),
+                Input::Parameter(_) => operands.extend(parameters.next()),
+            }
+        }
+        // A folded batch norm may have given the convolution a bias it did not have.
+        operands.extend(parameters);
+        let shape = graph.value(node.output).dims(batch);
+        let outcome = operators::compute(node, operands, &shape, BatchNormStatistics::Frozen)?;
+        watch(node.output, &outcome.output);
+        values[node.output.index()] = Some(outcome.output);
+    }
+    take(&mut values, &mut uses, output, "trunk output")
+}
+
 /// The first `end` nodes with batch norm folded, and their parameters on the device.
-fn folded(
+pub(crate) fn folded(
     graph: &Graph,
     end: usize,
     device: &Device,

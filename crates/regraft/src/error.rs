@@ -38,6 +38,11 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// The probe of the policy `auto`.
+    #[error(
+        "`freeze.policy = \"auto\"` measures how far the features serve: {0}; choose a policy by hand, e.g. \"feature-extractor\""
+    )]
+    Probe(#[from] regraft_score::Error),
     /// The zoo.
     #[error(transparent)]
     Zoo(#[from] regraft_zoo::Error),

@@ -16,6 +16,7 @@
 //! [`prepare`] reads a recipe's model and data, grafts the head and makes the freeze plan; [`train`] and [`resume`] fill a
 //! run folder; [`Classifier`] serves what comes out. Each of the crates below is useful alone and re-exported here.
 
+mod auto;
 mod classifier;
 mod error;
 mod inspect;
@@ -28,7 +29,7 @@ mod train;
 pub use classifier::{ClassMetrics, Classifier, Report, Top, images};
 pub use error::Error;
 pub use inspect::{BlockReport, Inspection, inspect};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, prepare_telling};
 pub use raw::{RawRun, Until, run_raw};
 pub use run_folder::RunFolder;
 pub use source::{fetch_model, model_file};
@@ -42,6 +43,7 @@ pub use regraft_nn as nn;
 pub use regraft_onnx as onnx;
 pub use regraft_recipe as recipe;
 pub use regraft_recipe::Recipe;
+pub use regraft_score as score;
 pub use regraft_train as training;
 pub use regraft_train::{Event, Pace};
 pub use regraft_zoo as zoo;

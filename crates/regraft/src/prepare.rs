@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use regraft_data::{Channels, Dataset, OpenOptions, Preprocess, Selection};
-use regraft_freeze::{DataFacts, Estimate, FreezePlan, Outline, estimate, resolve, table};
+use regraft_freeze::{
+    DataFacts, Estimate, FreezePlan, Outline, Policy, choose_auto, estimate, needs_scores, resolve,
+    resolve_auto, table,
+};
 use regraft_nn::{Dropout, outline};
 use regraft_onnx::{Graph, HeadKind, HeadSpec, ImportOptions, Input, Model, Op, head, metadata};
 use regraft_recipe::{HeadKind as RecipeHead, PreprocessSpec, Recipe, check_available};
 
+use crate::auto;
 use crate::error::Error;
 use crate::source::locate;
 
@@ -58,6 +62,17 @@ impl Prepared {
 /// # Errors
 /// When anything in the recipe, the model or the data is not as it should be.
 pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
+    prepare_telling(recipe, &mut |_, _| {})
+}
+
+/// As [`prepare`]; where the policy `auto` looks at images, `tell` hears of those done and those in all.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_telling(
+    recipe: &Recipe,
+    tell: &mut dyn FnMut(usize, usize),
+) -> Result<Prepared, Error> {
     check_available(recipe)?;
     recipe.data.augment.check_available()?;
     let located = locate(&recipe.model.source)?;
@@ -167,7 +182,26 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
         classes: data.train.classes.len(),
         batch_size: recipe.train.batch_size,
     };
-    let plan = resolve(&outline, &facts, &recipe.freeze)?;
+    let mut freeze = recipe.freeze.clone();
+    let plan = if freeze.policy == Policy::Auto {
+        let scores = match needs_scores(&outline, &facts) {
+            true => auto::scores(
+                &graph,
+                &recipe.device.name,
+                &data.train,
+                &preprocess,
+                recipe.train.seed,
+                tell,
+            )?,
+            false => Vec::new(),
+        };
+        let choice = choose_auto(&outline, &facts, &scores)?;
+        let plan = resolve_auto(&outline, &facts, &recipe.freeze, &choice)?;
+        freeze.policy = choice.policy;
+        plan
+    } else {
+        resolve(&outline, &facts, &recipe.freeze)?
+    };
     if outline.untrained && plan.phases.iter().any(|phase| phase.frozen_blocks > 0) {
         warnings.push(
             "the network is untrained, and the policy freezes layers at their random weights: set `freeze.policy` to \"full\""
@@ -177,6 +211,7 @@ pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
     let dropout = dropout(recipe, &graph);
 
     let mut resolved = recipe.clone();
+    resolved.freeze = freeze;
     resolved.model.source = absolute(&recipe.model.source);
     resolved.data.source = absolute(&recipe.data.source);
     resolved.data.preprocess = PreprocessSpec::Partial(preprocess.clone().into());

@@ -181,9 +181,9 @@ fn a_wrong_key_is_pointed_at() {
         &["train.mixup", "not"],
     );
     fails(
-        &mut place.train(&["--set", "freeze.policy=auto"]),
+        &mut place.train(&["--set", "freeze.policy=surgical"]),
         2,
-        &["freeze.policy", "auto", "not available yet"],
+        &["freeze.policy", "surgical", "not available yet"],
     );
     fails(
         &mut place.train(&["--set", "freeze.policy={ from = \"feature.3\" }"]),

@@ -1,6 +1,8 @@
 //! The engine from outside: policies on a made-up residual network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod auto;
+
 use proptest::prelude::*;
 use regraft_freeze::*;
 
@@ -179,7 +181,7 @@ fn policies_that_cannot_be_met_say_what_would_work() {
         ),
         (
             "policy = \"auto\"",
-            "freeze policy `auto` is not available yet",
+            "freeze policy `auto` decides by scores",
         ),
     ] {
         let message = refusal(&outline, toml);
