@@ -315,7 +315,7 @@ def references(network, images, labels):
     exact = compute(network, images.double(), labels)
     worst = (0.0, "")
     trials = [compute(network, images, labels)]
-    trials += [compute(*nudged(network, images), labels) for _ in range(3)]
+    trials += [compute(*nudged(network, images), labels) for _ in range(12)]
     for moved in trials:
         for name in exact.keys() - {"input", "labels"}:
             scale = max(float(exact[name].abs().max()), 1e-3)

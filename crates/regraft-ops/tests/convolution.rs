@@ -98,18 +98,18 @@ fn run(case: &Case, device: &Device, ours: bool) -> [Vec<f32>; 3] {
     let loss = (output.clone() * output.clone().sin()).sum();
     let gradients = loss.backward();
     [
-        output.into_data().to_vec().unwrap(),
+        output.into_data().try_to_vec::<f32>().unwrap(),
         input
             .grad(&gradients)
             .unwrap()
             .into_data()
-            .to_vec()
+            .try_to_vec::<f32>()
             .unwrap(),
         weight
             .grad(&gradients)
             .unwrap()
             .into_data()
-            .to_vec()
+            .try_to_vec::<f32>()
             .unwrap(),
     ]
 }
