@@ -271,7 +271,7 @@ class Peers:
         pairs = {
             "trunk": (lambda: self.our_trunk(name, tensor), lambda: self.torch(name, "trunk")),
             "full": (lambda: self.our_steps(name, '"full"'), lambda: self.torch(name, "full")),
-            "last": (lambda: self.our_steps(name, '{ from = "%s" }' % LAST[name]), lambda: self.torch(name, "last")),
+            "last": (lambda: self.our_steps(name, '{ last-blocks = 1 }'), lambda: self.torch(name, "last")),
             "features": (lambda: self.our_features(name), lambda: self.torch(name, "features")),
         }
         for what in measured:
