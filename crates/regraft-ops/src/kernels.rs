@@ -58,73 +58,29 @@ fn filled<B: Host>(
     B::float_from_data(TensorData::new(values, shape), &device)
 }
 
-fn forward<B: Host>(
-    input: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    options: ConvOptions<2>,
-) -> FloatTensor<B> {
-    let Some(conv) = kernel::<B>(&input, &weight, &options) else {
-        return B::conv2d(input, weight, None, options);
-    };
-    let (input, weight) = (B::in_order(input), B::in_order(weight));
-    let (Some(pixels), Some(taps)) = (B::values(&input), B::values(&weight)) else {
-        return B::conv2d(input, weight, None, options);
-    };
-    let shape = conv.shape();
-    let output = [
-        shape.batch,
-        shape.out_channels,
-        shape.out_height(),
-        shape.out_width(),
-    ];
-    filled::<B>(&input, output, |values| {
-        conv.forward(pixels, taps, &Epilogue::default(), values);
-    })
-}
-
-fn input_gradient<B: Host>(
-    input: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    gradient: FloatTensor<B>,
-    options: ConvOptions<2>,
-) -> FloatTensor<B> {
-    let Some(conv) = kernel::<B>(&input, &weight, &options) else {
-        return B::conv2d_x_backward(input, weight, gradient, options);
-    };
-    let (weight, gradient) = (B::in_order(weight), B::in_order(gradient));
-    let (Some(taps), Some(above)) = (B::values(&weight), B::values(&gradient)) else {
-        return B::conv2d_x_backward(input, weight, gradient, options);
-    };
-    filled::<B>(&input, input.shape().dims(), |values| {
-        conv.backward_input(above, taps, values);
-    })
-}
-
-fn weight_gradient<B: Host>(
-    input: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    gradient: FloatTensor<B>,
-    options: ConvOptions<2>,
-) -> FloatTensor<B> {
-    let Some(conv) = kernel::<B>(&input, &weight, &options) else {
-        return B::conv2d_weight_backward(input, weight, gradient, options);
-    };
-    let (input, gradient) = (B::in_order(input), B::in_order(gradient));
-    let (Some(pixels), Some(above)) = (B::values(&input), B::values(&gradient)) else {
-        return B::conv2d_weight_backward(input, weight, gradient, options);
-    };
-    filled::<B>(&input, weight.shape().dims(), |values| {
-        conv.backward_weight(pixels, above, values);
-    })
-}
-
 impl<B: Host> Convolution for B {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         options: ConvOptions<2>,
     ) -> FloatTensor<Self> {
-        forward::<Self>(input, weight, options)
+        let Some(conv) = kernel::<B>(&input, &weight, &options) else {
+            return B::conv2d(input, weight, None, options);
+        };
+        let (input, weight) = (B::in_order(input), B::in_order(weight));
+        let (Some(pixels), Some(taps)) = (B::values(&input), B::values(&weight)) else {
+            return B::conv2d(input, weight, None, options);
+        };
+        let shape = conv.shape();
+        let output = [
+            shape.batch,
+            shape.out_channels,
+            shape.out_height(),
+            shape.out_width(),
+        ];
+        filled::<B>(&input, output, |values| {
+            conv.forward(pixels, taps, &Epilogue::default(), values);
+        })
     }
 
     fn convolve_input_gradient(
@@ -133,7 +89,16 @@ impl<B: Host> Convolution for B {
         output_gradient: FloatTensor<Self>,
         options: ConvOptions<2>,
     ) -> FloatTensor<Self> {
-        input_gradient::<Self>(input, weight, output_gradient, options)
+        let Some(conv) = kernel::<B>(&input, &weight, &options) else {
+            return B::conv2d_x_backward(input, weight, output_gradient, options);
+        };
+        let (weight, output_gradient) = (B::in_order(weight), B::in_order(output_gradient));
+        let (Some(taps), Some(above)) = (B::values(&weight), B::values(&output_gradient)) else {
+            return B::conv2d_x_backward(input, weight, output_gradient, options);
+        };
+        filled::<B>(&input, input.shape().dims(), |values| {
+            conv.backward_input(above, taps, values);
+        })
     }
 
     fn convolve_weight_gradient(
@@ -142,7 +107,16 @@ impl<B: Host> Convolution for B {
         output_gradient: FloatTensor<Self>,
         options: ConvOptions<2>,
     ) -> FloatTensor<Self> {
-        weight_gradient::<Self>(input, weight, output_gradient, options)
+        let Some(conv) = kernel::<B>(&input, &weight, &options) else {
+            return B::conv2d_weight_backward(input, weight, output_gradient, options);
+        };
+        let (input, output_gradient) = (B::in_order(input), B::in_order(output_gradient));
+        let (Some(pixels), Some(above)) = (B::values(&input), B::values(&output_gradient)) else {
+            return B::conv2d_weight_backward(input, weight, output_gradient, options);
+        };
+        filled::<B>(&input, weight.shape().dims(), |values| {
+            conv.backward_weight(pixels, above, values);
+        })
     }
 }
 
