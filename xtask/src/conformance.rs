@@ -38,7 +38,8 @@ struct Case {
 }
 
 pub fn run(shell: &Shell) -> Result<()> {
-    cmd!(shell, "cargo build --release {SELECTION...}").run()?;
+    // With the tests, so that features are those of `verify` and nothing is compiled a second time.
+    cmd!(shell, "cargo build --release {SELECTION...} --bins --tests").run()?;
     let python = python::environment(shell)?;
     let folder = shell.current_dir().join("target/conformance-cases");
     if let Some(python) = &python {

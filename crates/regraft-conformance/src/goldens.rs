@@ -357,4 +357,60 @@ mod tests {
             .collect();
         assert!(differing.is_empty(), "{differing:#?}");
     }
+
+    /// Position embeddings belong to one size, so that transformers are left out.
+    #[test]
+    fn every_convolutional_trunk_follows_a_new_image_size() {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(folder())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.retain(|path| path.extension().is_some_and(|e| e == "onnx"));
+        files.retain(|path| {
+            !path
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with("vit")
+        });
+        for path in files {
+            let follow = || -> Result<()> {
+                let model = Model::open(&path)?;
+                let native = Graph::import(&model, &ImportOptions::default())?;
+                let [_, height, width] = native.image_shape();
+                let size = [height + 64, width + 32];
+                let headless = regraft_onnx::head::cut(&model, &native, None)?;
+                let options = ImportOptions {
+                    image_size: Some(size),
+                    ..ImportOptions::default()
+                };
+                let sized = Graph::import(&headless.for_image_size(size)?, &options)?;
+                assert_eq!(sized.image_shape()[1..], size[..], "{}", path.display());
+                // The same features from as many layers.
+                let before = Graph::import(&headless, &ImportOptions::default())?;
+                let features = |graph: &Graph| graph.value(graph.output).shape[1];
+                assert_eq!(features(&sized), features(&before), "{}", path.display());
+                assert_eq!(
+                    sized.parameters.len(),
+                    native.parameters.len() - head_parameters(&native)
+                );
+                Ok(())
+            };
+            if let Err(error) = follow() {
+                panic!("{}: {error:#}", path.display());
+            }
+        }
+    }
+
+    /// Weights and biases behind the features.
+    fn head_parameters(graph: &Graph) -> usize {
+        let first = graph.head.as_ref().unwrap().first_node;
+        let used = |nodes: &[regraft_onnx::Node]| -> std::collections::HashSet<Input> {
+            let inputs = nodes.iter().flat_map(|node| node.inputs.clone());
+            inputs
+                .filter(|input| matches!(input, Input::Parameter(_)))
+                .collect()
+        };
+        used(&graph.nodes[first..]).len()
+    }
 }

@@ -1,5 +1,7 @@
 //! A network as data: nodes in order, the values between them, parameters, blocks and the head.
 
+use onnx_ir::NodeProto;
+
 use crate::blocks::Block;
 use crate::head::HeadSite;
 use crate::op::Op;
@@ -51,7 +53,7 @@ pub struct Node {
 }
 
 /// An operand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Input {
     /// An activation.
     Value(ValueId),
@@ -142,6 +144,26 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// Values in row-major order.
     pub data: Weights,
+    /// Where the file's nodes read it.
+    pub(crate) sites: Vec<Site>,
+}
+
+/// An operand of a node of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Site {
+    /// The node's first output, which no other node has.
+    pub(crate) output: String,
+    /// Which of its inputs.
+    pub(crate) input: usize,
+}
+
+impl Site {
+    pub(crate) fn of(node: &NodeProto, input: usize) -> Self {
+        Self {
+            output: node.output.first().cloned().unwrap_or_default(),
+            input,
+        }
+    }
 }
 
 /// What a parameter is to the node that uses it.

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use onnx_ir::{AttributeProto, AttributeType, GraphProto, NodeProto, TensorProto};
+use onnx_ir::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use crate::element;
 use crate::error::{Error, nearest};
@@ -14,6 +14,7 @@ use crate::graph::{Dim, Graph, Input, Node, ValueId};
 use crate::import::ImportOptions;
 use crate::metadata;
 use crate::model::{Model, allow_plain_initializers};
+use crate::nodes;
 use crate::op::Op;
 use crate::tensor;
 
@@ -400,14 +401,8 @@ impl HeadBuilder {
         attribute: Vec<AttributeProto>,
     ) -> String {
         let output = format!("{}/{name}", self.prefix);
-        self.nodes.push(NodeProto {
-            name: output.clone(),
-            op_type: operator.to_owned(),
-            input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.clone()],
-            attribute,
-            ..NodeProto::default()
-        });
+        self.nodes
+            .push(nodes::node(operator, inputs, &output, attribute));
         output
     }
 
@@ -438,17 +433,11 @@ impl HeadBuilder {
             self.element,
             &bias,
         )?);
-        let transposed = AttributeProto {
-            name: "transB".to_owned(),
-            type_: AttributeType::INT.into(),
-            i: 1,
-            ..AttributeProto::default()
-        };
         Ok(self.node(
             "Gemm",
             name,
             &[input, &weight_name, &bias_name],
-            vec![transposed],
+            vec![nodes::int("transB", 1)],
         ))
     }
 }

@@ -32,6 +32,7 @@ mod import;
 pub mod metadata;
 mod model;
 mod names;
+mod nodes;
 pub mod op;
 mod resize;
 mod tensor;

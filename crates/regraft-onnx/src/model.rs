@@ -230,15 +230,22 @@ impl Model {
 
     /// What a weight is called: the initializer's name; for one that nodes make, that of what it was made from.
     pub(crate) fn name_of_weight<'a>(&'a self, name: &'a str) -> &'a str {
-        let mut name = name;
-        while let Some(stored) = self
-            .derived
-            .get(name)
-            .and_then(|&node| self.graph().node[node].input.first())
-        {
-            name = derived::original_name(stored);
+        let identity = |&node: &usize| self.graph().node[node].op_type == "Identity";
+        if self.derived.get(name).is_some_and(identity) {
+            return name;
         }
-        name
+        self.sources(name)
+            .last()
+            .map_or(name, derived::original_name)
+    }
+
+    /// What nodes make a weight of, step by step down to an initializer; nothing for an initializer.
+    pub(crate) fn sources<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        let source = |name: &str| {
+            let node = self.derived.get(name)?;
+            self.graph().node[*node].input.first().map(String::as_str)
+        };
+        std::iter::successors(source(name), move |name| source(name))
     }
 
     pub(crate) fn is_derived(&self, name: &str) -> bool {

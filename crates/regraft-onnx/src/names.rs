@@ -109,7 +109,7 @@ fn gluon(initializer: &str) -> Option<String> {
 }
 
 /// `a.b.c` of identifiers (RegNet's have hyphens); one word alone (`fc_weight`) or a tool's counter (`onnx::Conv_193`, `val_12`) is none.
-fn is_dotted_path(name: &str) -> bool {
+pub(crate) fn is_dotted_path(name: &str) -> bool {
     name.contains('.')
         && name.split('.').all(|part| {
             !part.is_empty()

@@ -5,10 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use onnx_ir::{NodeProto, TensorProto};
+
 use crate::error::Error;
-use crate::graph::{Dim, Graph, Node};
+use crate::graph::{Dim, Graph, Input, Node};
 use crate::import::{ImportOptions, declared_dims};
 use crate::model::{Model, allow_plain_initializers, node_label};
+use crate::nodes::{int, node};
 use crate::op::Op;
 use crate::tensor;
 
@@ -40,50 +43,42 @@ impl Model {
         let file = proto.graph.mut_or_insert_default();
         // Shapes noted for the old size or batch no longer hold; they are optional in the format.
         file.value_info.clear();
-        let nodes: HashMap<&str, &Node> = graph
+        let typed: HashMap<&str, &Node> = graph
             .nodes
             .iter()
             .map(|node| (node.name.as_str(), node))
             .collect();
-        let (mut targets, mut replaced) = (Vec::new(), Vec::new());
-        for node in &mut file.node {
-            let Some(typed) = nodes.get(node_label(node).as_str()) else {
-                continue;
-            };
-            match (&typed.op, node.op_type.as_str()) {
-                (Op::GlobalAveragePool, "AveragePool") if resized => {
+        let mut rewritten = Rewritten::default();
+        let mut nodes = Vec::with_capacity(file.node.len());
+        for mut node in std::mem::take(&mut file.node) {
+            match typed.get(node_label(&node).as_str()) {
+                Some(typed)
+                    if typed.op == Op::GlobalAveragePool
+                        && node.op_type == "AveragePool"
+                        && resized =>
+                {
                     node.op_type = "GlobalAveragePool".to_owned();
                     node.attribute.clear();
                 }
-                (Op::Reshape, "Reshape") => {
-                    // A target that the file computes from shapes adapts by itself, unless it flattens to a number of
-                    // features that was written down.
-                    let stored = self
-                        .initializer(node.input.get(1).map_or("", String::as_str))
-                        .is_some();
-                    let flattens = graph.value(typed.output).shape.len() == 2;
-                    if let Some(target) = target_for_any_size(&graph, typed)
-                        && node.input.len() > 1
-                        && (stored || flattens)
-                    {
-                        let name = format!("{}/any_size", node_label(node));
-                        replaced.push(std::mem::replace(&mut node.input[1], name.clone()));
-                        targets.push(tensor::integer_proto(&name, &target));
-                    }
+                Some(typed) if typed.op == Op::Reshape && node.op_type == "Reshape" => {
+                    self.free_reshape(&graph, typed, &mut node, resized, &mut rewritten);
+                    nodes.append(&mut rewritten.nodes);
                 }
                 _ => {}
             }
+            nodes.push(node);
         }
+        file.node = nodes;
         // What was replaced goes, unless another node uses it too.
-        let mut replaced: HashSet<String> = replaced.into_iter().collect();
+        let mut replaced = rewritten.replaced;
         for name in file.node.iter().flat_map(|node| &node.input) {
             replaced.remove(name);
         }
         file.initializer
             .retain(|tensor| !replaced.contains(&tensor.name));
         file.input.retain(|input| !replaced.contains(&input.name));
-        let added = !targets.is_empty();
-        file.initializer.extend(targets);
+        let added = !rewritten.initializers.is_empty();
+        file.initializer.extend(rewritten.initializers);
         let input_layout = graph.layout;
         for input in file
             .input
@@ -131,6 +126,106 @@ impl Model {
         }
         Model::from_proto(proto)
     }
+
+    /// Gives a Reshape a target that holds for any batch, and for any image size where the old one had it written down.
+    fn free_reshape(
+        &self,
+        graph: &Graph,
+        typed: &Node,
+        node: &mut NodeProto,
+        resized: bool,
+        rewritten: &mut Rewritten,
+    ) {
+        let Some(target) = node.input.get(1) else {
+            return;
+        };
+        // A target that the file computes from shapes adapts by itself, unless it flattens to a number of features that
+        // was written down.
+        let is_constant = |node: &NodeProto| {
+            node.op_type == "Constant" && node.output.first().is_some_and(|name| name == target)
+        };
+        let stored =
+            self.initializer(target).is_some() || self.graph().node.iter().any(is_constant);
+        let flattens = graph.value(typed.output).shape.len() == 2;
+        if !stored && !flattens {
+            return;
+        }
+        let label = node_label(node);
+        let name = format!("{label}/any_size");
+        if resized && let Some(kept) = kept_extents(graph, typed) {
+            rewritten.compute_target(&label, &node.input[0], &name, &kept);
+        } else if let Some(target) = target_for_any_size(graph, typed) {
+            rewritten
+                .initializers
+                .push(tensor::integer_proto(&name, &target));
+        } else {
+            return;
+        }
+        // The new target's 0 is "as it was", which is what it means where nothing is said.
+        node.attribute
+            .retain(|attribute| attribute.name != "allowzero");
+        rewritten
+            .replaced
+            .insert(std::mem::replace(&mut node.input[1], name));
+    }
+}
+
+/// What takes the place of numbers that were written down.
+#[derive(Default)]
+struct Rewritten {
+    /// Names that are no longer read where they were.
+    replaced: HashSet<String>,
+    initializers: Vec<TensorProto>,
+    /// Nodes to stand before the one being rewritten.
+    nodes: Vec<NodeProto>,
+}
+
+impl Rewritten {
+    /// Computes the target `[0, leading..., height, width]` from the shape of `input`, whose last two extents these are.
+    fn compute_target(&mut self, label: &str, input: &str, target: &str, kept: &Kept) {
+        let part = |what: &str| format!("{label}/{what}");
+        let [shape, places, size, leading] = ["shape", "places", "size", "leading"].map(part);
+        let rank = kept.input_rank as i64;
+        self.initializers
+            .push(tensor::integer_proto(&places, &[rank - 2, rank - 1]));
+        self.initializers
+            .push(tensor::integer_proto(&leading, &kept.leading));
+        self.nodes.extend([
+            node("Shape", &[input], &shape, vec![]),
+            node("Gather", &[&shape, &places], &size, vec![]),
+            node("Concat", &[&leading, &size], target, vec![int("axis", 0)]),
+        ]);
+    }
+}
+
+/// A reshape of channels that leaves height and width as they are, as channel shuffling does.
+struct Kept {
+    input_rank: usize,
+    /// The target before height and width; the batch is 0, "as it was".
+    leading: Vec<i64>,
+}
+
+fn kept_extents(graph: &Graph, node: &Node) -> Option<Kept> {
+    let Some(Input::Value(input)) = node.inputs.first() else {
+        return None;
+    };
+    let (from, to) = (&graph.value(*input).shape, &graph.value(node.output).shape);
+    if from.len() < 4 || to.len() < 4 || from[from.len() - 2..] != to[to.len() - 2..] {
+        return None;
+    }
+    let [Dim::Batch(1), leading @ .., _, _] = to.as_slice() else {
+        return None;
+    };
+    let leading = leading.iter().map(|dim| match dim {
+        Dim::Fixed(extent) => Some(*extent as i64),
+        Dim::Batch(_) => None,
+    });
+    Some(Kept {
+        input_rank: from.len(),
+        leading: std::iter::once(Some(0))
+            .chain(leading)
+            .collect::<Option<_>>()?,
+    })
 }
 
 /// `[0, -1]` for a flatten with a baked-in feature count, `[0, ...]` for any other reshape that keeps the batch first.

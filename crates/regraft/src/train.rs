@@ -1,5 +1,6 @@
 //! Training a prepared recipe into a run folder, and going on with one.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,7 +8,7 @@ use std::time::Instant;
 
 use regraft_data::{Augment, ImageSet, Loader, LoaderOptions};
 use regraft_freeze::Statistics;
-use regraft_onnx::{Model, Role};
+use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role};
 use regraft_recipe::Recipe;
 use regraft_train::{Evaluation, Event, Pace, Trainer, evaluate, files::write_whole};
 use serde::Serialize;
@@ -234,19 +235,26 @@ fn loader(prepared: &Prepared, set: ImageSet, training: bool) -> Result<Loader, 
 /// Compares every parameter that was to stay with the grafted model's bytes, in both written files.
 fn prove_frozen(prepared: &Prepared, run: &Path) -> Result<usize, Error> {
     let phase = &prepared.plan.phases[0];
-    let trained: std::collections::HashSet<&str> = phase
+    let trained: HashSet<&str> = phase
         .parameters
         .iter()
         .filter(|p| p.trained)
         .map(|p| p.name.as_str())
         .collect();
-    let updated = |name: &str| {
-        let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
-        phase
-            .norms
-            .iter()
-            .any(|norm| norm.statistics == Statistics::Updated && norm.name == layer)
-    };
+    let graph = &prepared.graph;
+    let updated: HashSet<&str> = graph
+        .nodes
+        .iter()
+        .filter(|node| matches!(node.op, Op::BatchNorm(_)))
+        .zip(&phase.norms)
+        .filter(|(_, norm)| norm.statistics == Statistics::Updated)
+        .flat_map(|(node, _)| &node.inputs)
+        .filter_map(|input| match input {
+            Input::Parameter(id) => Some(graph.parameter(*id).name.as_str()),
+            Input::Value(_) => None,
+        })
+        .collect();
+    let [_, height, width] = graph.image_shape();
     let mut compared = 0;
     for file in ["model.onnx", "last.onnx"] {
         let path = run.join(file);
@@ -255,29 +263,45 @@ fn prove_frozen(prepared: &Prepared, run: &Path) -> Result<usize, Error> {
             source,
         };
         let written = Model::open(&path).map_err(fault)?;
+        let options = ImportOptions {
+            image_size: Some([height, width]),
+            ..ImportOptions::default()
+        };
+        let written = Graph::import(&written, &options).map_err(fault)?;
+        let defect = |reason: String| Error::Run {
+            path: run.to_owned(),
+            reason: format!("{reason} in {file}; this is a defect"),
+        };
+        if written.parameters.len() != graph.parameters.len() {
+            return Err(defect(format!(
+                "{} parameters became {}",
+                graph.parameters.len(),
+                written.parameters.len()
+            )));
+        }
         compared = 0;
-        for parameter in &prepared.graph.parameters {
-            let Some(initializer) = &parameter.initializer else {
-                continue;
-            };
-            let statistic = matches!(parameter.role, Role::RunningMean | Role::RunningVariance);
-            if trained.contains(parameter.name.as_str()) || statistic && updated(&parameter.name) {
+        for (parameter, now) in graph.parameters.iter().zip(&written.parameters) {
+            if parameter.initializer.is_none() {
                 continue;
             }
-            let now = written.weights(initializer).map_err(fault)?;
-            let same = now.len() == parameter.data.len()
+            let statistic = matches!(parameter.role, Role::RunningMean | Role::RunningVariance);
+            if trained.contains(parameter.name.as_str())
+                || statistic && updated.contains(parameter.name.as_str())
+            {
+                continue;
+            }
+            let same = now.data.len() == parameter.data.len()
                 && now
+                    .data
+                    .to_vec()
                     .iter()
-                    .zip(&parameter.data)
+                    .zip(&parameter.data.to_vec())
                     .all(|(a, b)| a.to_bits() == b.to_bits());
             if !same {
-                return Err(Error::Run {
-                    path: run.to_owned(),
-                    reason: format!(
-                        "frozen parameter `{}` changed in {file}; this is a defect",
-                        parameter.name
-                    ),
-                });
+                return Err(defect(format!(
+                    "frozen parameter `{}` changed",
+                    parameter.name
+                )));
             }
             compared += 1;
         }

@@ -10,6 +10,7 @@ use crate::attributes::fault;
 use crate::derived;
 use crate::error::Error;
 use crate::graph::Dim;
+use crate::names;
 use crate::tensor::{self, Constant, ConstantData};
 
 /// Constant, with whichever attribute holds its value.
@@ -99,7 +100,36 @@ pub(super) fn shape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
 /// Identity and Dropout: the output is another name for the input.
 pub(super) fn pass(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let source = importer.required(node, 0)?;
-    importer.alias(node, source)
+    let known = unmerged(importer, node, &source).unwrap_or(source);
+    importer.alias(node, known)
+}
+
+/// The weight of its own that an Identity of `source` is; `None` where it is only another name.
+///
+/// PyTorch's exporter merges initializers of equal values and leaves an Identity under each other parameter's name. Those that
+/// only start alike (all ones, all zeros) are no tied weights.
+fn unmerged(importer: &Importer<'_>, node: &NodeProto, source: &Known) -> Option<Known> {
+    let Known::Constant {
+        constant,
+        initializer: Some(_),
+    } = source
+    else {
+        return None;
+    };
+    let ConstantData::Floats(values) = &constant.data else {
+        return None;
+    };
+    let output = importer
+        .weight_output(node)
+        .filter(|name| node.op_type == "Identity" && names::is_dotted_path(name))?;
+    let values = values.to_vec();
+    values
+        .windows(2)
+        .all(|pair| pair[0] == pair[1])
+        .then(|| Known::Constant {
+            constant: Rc::clone(constant),
+            initializer: Some(output),
+        })
 }
 
 /// Cast: computed here for constants and extents; an activation stays `f32`.

@@ -23,7 +23,7 @@ use crate::attributes::{Attributes, fault};
 use crate::blocks;
 use crate::error::{Error, UnsupportedNode};
 use crate::graph::{
-    Dim, Graph, Input, InputLayout, Node, Parameter, ParameterId, Role, Value, ValueId,
+    Dim, Graph, Input, InputLayout, Node, Parameter, ParameterId, Role, Site, Value, ValueId,
 };
 use crate::head;
 use crate::metadata;
@@ -84,6 +84,27 @@ enum Known {
     Indices(Indices),
 }
 
+/// What changes a parameter. Tools that merge equal initializers also merge those that different things change: a fresh
+/// batch norm's scale and its running variance, both ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Learned,
+    RunningMean,
+    RunningVariance,
+    Constant,
+}
+
+impl Kind {
+    fn of(role: Role) -> Self {
+        match role {
+            Role::Weight | Role::Bias | Role::NormScale | Role::NormShift => Kind::Learned,
+            Role::RunningMean => Kind::RunningMean,
+            Role::RunningVariance => Kind::RunningVariance,
+            Role::Constant => Kind::Constant,
+        }
+    }
+}
+
 impl Known {
     fn floats(shape: Vec<usize>, values: Vec<f32>) -> Self {
         Known::Constant {
@@ -111,7 +132,7 @@ pub(crate) struct Importer<'a> {
     nodes: Vec<Node>,
     values: Vec<Value>,
     parameters: Vec<Parameter>,
-    parameter_of: HashMap<String, ParameterId>,
+    parameter_of: HashMap<(String, Kind), ParameterId>,
     names: HashSet<String>,
     /// The batch the file fixes, where it does.
     fixed_batch: Option<i64>,
@@ -456,11 +477,11 @@ impl<'a> Importer<'a> {
                 format!("input {index} holds whole numbers where floats are expected"),
             ));
         };
-        // A tied weight stays one parameter, whoever uses it.
-        if let Some(&id) = initializer
-            .as_ref()
-            .and_then(|name| self.parameter_of.get(name))
-        {
+        // A tied weight stays one parameter, whoever uses it in its role.
+        let key = initializer.clone().map(|name| (name, Kind::of(role)));
+        let site = Site::of(node, index);
+        if let Some(&id) = key.as_ref().and_then(|key| self.parameter_of.get(key)) {
+            self.parameters[id.0].sites.push(site);
             return Ok(id);
         }
         let source = match &initializer {
@@ -477,13 +498,14 @@ impl<'a> Importer<'a> {
         let id = ParameterId(self.parameters.len());
         self.parameters.push(Parameter {
             name,
-            initializer: initializer.clone(),
+            initializer,
             role,
             shape: constant.shape.clone(),
             data: values.clone(),
+            sites: vec![site],
         });
-        if let Some(name) = initializer {
-            self.parameter_of.insert(name, id);
+        if let Some(key) = key {
+            self.parameter_of.insert(key, id);
         }
         Ok(id)
     }

@@ -387,3 +387,75 @@ fn a_weight_used_twice_is_one_parameter() {
     let names: Vec<&str> = graph.parameters.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["tied.weight", "fc.weight"]);
 }
+
+/// Two batch norms after each other, as PyTorch exports fresh ones: equal vectors merged, an Identity under each name.
+fn merged() -> ModelProto {
+    let norm = |input: &str, names: [&str; 4], output: &str| {
+        node(
+            "BatchNormalization",
+            &[input, names[0], names[1], names[2], names[3]],
+            output,
+        )
+    };
+    build::model(
+        vec![
+            node("Identity", &["bn1.weight"], "bn2.weight"),
+            norm(
+                "x",
+                ["bn1.weight", "bn1.bias", "bn1.bias", "bn1.weight"],
+                "a",
+            ),
+            norm(
+                "a",
+                ["bn2.weight", "bn1.bias", "bn1.bias", "bn1.weight"],
+                "b",
+            ),
+            node("Flatten", &["b"], "flat"),
+            node("MatMul", &["flat", "fc.weight"], "y"),
+        ],
+        vec![
+            floats("bn1.weight", &[2], &[1.0, 1.0]),
+            floats("bn1.bias", &[2], &[0.0, 0.0]),
+            floats("fc.weight", &[32, 3], &values()),
+        ],
+    )
+}
+
+#[test]
+fn equal_initializers_that_a_tool_merged_are_changed_apart() {
+    let model = parse(&merged());
+    let graph = import(&model);
+    let role = |name: &str| graph.parameters.iter().find(|p| p.name == name).unwrap();
+    assert_eq!(role("bn2.weight").role, Role::NormScale);
+    let variance = graph
+        .parameters
+        .iter()
+        .find(|p| p.role == Role::RunningVariance)
+        .unwrap();
+    assert_ne!(variance.name, "bn1.weight");
+
+    for (changed, values) in [
+        ("bn1.weight", vec![2.0, 3.0]),
+        ("bn2.weight", vec![4.0, 5.0]),
+        (&variance.name, vec![6.0, 7.0]),
+    ] {
+        let weights = HashMap::from([(changed.to_owned(), values.clone())]);
+        let written = write::with_weights(&model, &graph, &weights).unwrap();
+        let again = import(&written);
+        assert_eq!(again.parameters.len(), graph.parameters.len());
+        for (before, after) in graph.parameters.iter().zip(&again.parameters) {
+            assert_eq!((&before.name, before.role), (&after.name, after.role));
+            let expected = if before.name == changed {
+                values.clone()
+            } else {
+                before.data.to_vec()
+            };
+            assert_eq!(
+                after.data.to_vec(),
+                expected,
+                "{} after {changed}",
+                after.name
+            );
+        }
+    }
+}
