@@ -84,29 +84,48 @@ pub(crate) unsafe fn finish_run<S: Simd>(
     activation: Activation,
 ) {
     let bias = S::splat(bias);
-    let whole = len / S::LANES * S::LANES;
-    // SAFETY: vectors end at `whole <= len`; the tail goes through an array of one vector.
+    // SAFETY: vectors and the lanes of the last one end at `len`.
     unsafe {
         let mut i = 0;
-        while i < whole {
-            let mut value = S::add(S::load(values.add(i)), bias);
+        while i < len {
+            let mut value = S::add(load_until::<S>(values, i, len), bias);
             if let Some(residual) = residual {
-                value = S::add(value, S::load(residual.add(i)));
+                value = S::add(value, load_until::<S>(residual, i, len));
             }
-            S::store(values.add(i), activate::<S>(value, activation));
+            store_until::<S>(values, i, len, activate::<S>(value, activation));
             i += S::LANES;
         }
-        if whole < len {
-            let mut tail = [0.0f32; 16];
-            std::ptr::copy_nonoverlapping(values.add(whole), tail.as_mut_ptr(), len - whole);
-            let mut value = S::add(S::load(tail.as_ptr()), bias);
-            if let Some(residual) = residual {
-                let mut other = [0.0f32; 16];
-                std::ptr::copy_nonoverlapping(residual.add(whole), other.as_mut_ptr(), len - whole);
-                value = S::add(value, S::load(other.as_ptr()));
-            }
-            S::store(tail.as_mut_ptr(), activate::<S>(value, activation));
-            std::ptr::copy_nonoverlapping(tail.as_ptr(), values.add(whole), len - whole);
+    }
+}
+
+/// The values from `i` on, as many as a vector holds or there are up to `len`.
+///
+/// # Safety
+/// `len > i` values are readable.
+#[inline(always)]
+pub(crate) unsafe fn load_until<S: Simd>(from: *const f32, i: usize, len: usize) -> S::Vector {
+    // SAFETY: up to `len`.
+    unsafe {
+        if i + S::LANES <= len {
+            S::load(from.add(i))
+        } else {
+            S::load_first(from.add(i), len - i)
+        }
+    }
+}
+
+/// Writes what [`load_until`] reads.
+///
+/// # Safety
+/// `len > i` values are writable.
+#[inline(always)]
+pub(crate) unsafe fn store_until<S: Simd>(to: *mut f32, i: usize, len: usize, value: S::Vector) {
+    // SAFETY: up to `len`.
+    unsafe {
+        if i + S::LANES <= len {
+            S::store(to.add(i), value);
+        } else {
+            S::store_first(to.add(i), value, len - i);
         }
     }
 }

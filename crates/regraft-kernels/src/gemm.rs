@@ -17,7 +17,7 @@ pub(crate) use product::{Product, Sink, multiply};
 use crate::simd::{Simd, TileOut};
 
 /// Depth of a block: a panel of 16 columns by this fills half of a 32 KiB first-level cache.
-const DEPTH: usize = 256;
+const DEPTH: usize = 192;
 /// Columns of a block, so that with [`DEPTH`] it fills under half of a 512 KiB second-level cache.
 const COLUMNS: usize = 192;
 
@@ -39,7 +39,7 @@ pub(crate) unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     mut b: *const f32,
     out: TileOut,
 ) {
-    debug_assert!(R == S::TILE_ROWS && V * S::LANES == S::TILE_COLUMNS && out.rows <= R);
+    debug_assert!(R == S::TILE_ROWS && V * S::LANES <= S::TILE_COLUMNS && out.rows <= R);
     let mut sums = [[S::splat(0.0); V]; R];
     // SAFETY: `a` and `b` advance by a row a step, `depth` times; rows past `out.rows` are not written.
     unsafe {

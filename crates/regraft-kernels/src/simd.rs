@@ -30,6 +30,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const TILE_ROWS: usize;
     /// Columns of the micro-kernel's tile, a multiple of the lanes.
     const TILE_COLUMNS: usize;
+    /// Columns of a tile with as many rows for Winograd's products, which have few columns to fill it with.
+    const SHORT_COLUMNS: usize;
     /// Rows and columns of the tile of dot products.
     const DOT_ROWS: usize;
     const DOT_COLUMNS: usize;
@@ -67,6 +69,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `count` values, fewer than the lanes, are readable.
     unsafe fn load_first(from: *const f32, count: usize) -> Self::Vector;
+    /// Writes the first lanes.
+    ///
+    /// # Safety
+    /// `count` values, fewer than the lanes, are writable.
+    unsafe fn store_first(to: *mut f32, value: Self::Vector, count: usize);
     /// # Safety
     /// [`Self::LANES`] values are writable.
     unsafe fn store(to: *mut f32, value: Self::Vector);
@@ -75,6 +82,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// As there.
     unsafe fn tile(depth: usize, a: *const f32, b: *const f32, out: TileOut);
+    /// The same, of [`Self::SHORT_COLUMNS`] columns.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn short_tile(depth: usize, a: *const f32, b: *const f32, out: TileOut);
     /// The micro-kernel of weight gradients: see [`crate::gemm::dots`].
     ///
     /// # Safety

@@ -18,7 +18,7 @@ const PANELS: usize = 24;
 /// Fewest columns for which the panels pay.
 const COLUMNS: usize = 256;
 /// Largest tile of any instruction set.
-const LARGEST_TILE: usize = 12 * 32;
+const LARGEST_TILE: usize = 8 * 48;
 
 /// Whether it suits a shape: the panels are many enough to share them out.
 pub(super) fn suits(columns: usize) -> bool {
@@ -167,9 +167,9 @@ fn pack<S: Simd>(
         lines.len() >= tile * line
             && line >= depth + S::LANES
             && out.len() >= tile * depth
-            && tile <= 32
+            && tile <= 48
     );
-    let mut pointers = [std::ptr::null(); 32];
+    let mut pointers = [std::ptr::null(); 48];
     for i in 0..tile {
         // SAFETY: line `i` of `lines`, which has a vector more than `depth`.
         let to = unsafe { lines.as_mut_ptr().add(i * line) };

@@ -143,6 +143,10 @@ unsafe fn copy<S: Simd>(source: &[f32], at: usize, step: usize, len: usize, out:
                 }
             }
             1 => std::ptr::copy_nonoverlapping(source.as_ptr(), out, len),
+            2 if 2 * len.next_multiple_of(S::LANES) <= source.len() => {
+                let len = len.next_multiple_of(S::LANES);
+                every_other::<S>(source, std::slice::from_raw_parts_mut(out, len));
+            }
             2 => every_other::<S>(source, std::slice::from_raw_parts_mut(out, len)),
             _ => {
                 for i in 0..len {

@@ -4,15 +4,15 @@
 use rayon::prelude::*;
 
 use super::{COLUMNS, Gather, PackedRows, depth_block};
-use crate::epilogue::{Epilogue, finish_run};
+use crate::epilogue::{Epilogue, load_until, store_until};
 use crate::scratch;
 use crate::shared::Shared;
 use crate::simd::{LINE, Simd, TileOut, prefetch};
 
 /// Largest tile of any instruction set, for the buffer of tiles that don't lie in one piece.
-const LARGEST_TILE: usize = 12 * 32;
+const LARGEST_TILE: usize = 8 * 48;
 /// Most columns of a tile.
-const LARGEST_COLUMNS: usize = 32;
+const LARGEST_COLUMNS: usize = 48;
 
 /// Where a product is written: row `m`, column `(b, y, x)` at channel `m` of image `b`, at `(y, x) * step + origin`.
 #[derive(Clone, Copy)]
@@ -209,11 +209,11 @@ fn multiply_block<S: Simd>(
     for (place, column) in places.iter_mut().zip(part.columns[0]..part.columns[1]) {
         *place = Place::of::<S>(product, batch, column);
     }
-    for panel in part.panels[0]..part.panels[1] {
-        let at = layout.panel(range[0], depth, panel);
-        let left = &left[at..at + depth * S::TILE_ROWS];
-        for column in 0..part.columns[1] - part.columns[0] {
-            let right = &packed[column * depth * S::TILE_COLUMNS..][..depth * S::TILE_COLUMNS];
+    for column in 0..part.columns[1] - part.columns[0] {
+        let right = &packed[column * depth * S::TILE_COLUMNS..][..depth * S::TILE_COLUMNS];
+        for panel in part.panels[0]..part.panels[1] {
+            let at = layout.panel(range[0], depth, panel);
+            let left = &left[at..at + depth * S::TILE_ROWS];
             ahead.ask();
             write_tile::<S>(
                 product,
@@ -228,20 +228,20 @@ fn multiply_block<S: Simd>(
     }
 }
 
-/// Where the columns of a panel lie in channel 0 of the sink.
+/// Where the columns of a panel lie in channel 0 of the sink: runs of neighbours, one where a panel lies in one piece, and
+/// of one value each where the sink has a step.
 #[derive(Clone, Copy)]
 struct Place {
     offsets: [usize; LARGEST_COLUMNS],
-    columns: usize,
-    /// A whole panel in one run.
-    together: bool,
+    lens: [u8; LARGEST_COLUMNS],
+    runs: usize,
 }
 
 impl Place {
     const NONE: Self = Self {
         offsets: [0; LARGEST_COLUMNS],
-        columns: 0,
-        together: false,
+        lens: [0; LARGEST_COLUMNS],
+        runs: 0,
     };
 
     #[inline(always)]
@@ -252,10 +252,17 @@ impl Place {
         let columns = S::TILE_COLUMNS.min(batch * pixels - first);
         let (mut b, pixel) = (first / pixels, first % pixels);
         let (mut y, mut x) = (pixel / grid[1], pixel % grid[1]);
-        let mut offsets = [0; LARGEST_COLUMNS];
-        for offset in &mut offsets[..columns] {
+        let mut place = Self::NONE;
+        let mut next = usize::MAX;
+        for _ in 0..columns {
             let row = y * sink.step[0] + sink.origin[0];
-            *offset = b * sink.image + row * sink.size[1] + x * sink.step[1] + sink.origin[1];
+            let offset = b * sink.image + row * sink.size[1] + x * sink.step[1] + sink.origin[1];
+            if offset != next || sink.step[1] > 1 {
+                place.offsets[place.runs] = offset;
+                place.runs += 1;
+            }
+            place.lens[place.runs - 1] += 1;
+            next = offset + 1;
             x += 1;
             if x == grid[1] {
                 x = 0;
@@ -266,13 +273,12 @@ impl Place {
                 b += 1;
             }
         }
-        let together =
-            columns == S::TILE_COLUMNS && (1..columns).all(|i| offsets[i] == offsets[0] + i);
-        Self {
-            offsets,
-            columns,
-            together,
-        }
+        place
+    }
+
+    #[inline(always)]
+    fn is_whole<S: Simd>(&self) -> bool {
+        usize::from(self.lens[0]) == S::TILE_COLUMNS
     }
 }
 
@@ -295,7 +301,7 @@ fn write_tile<S: Simd>(
     let plane = sink.size[0] * sink.size[1];
     let (begun, done) = (range[0] > 0, range[1] == layout.depth);
     let epilogue = (done && !product.epilogue.is_empty()).then_some(&product.epilogue);
-    if place.together {
+    if place.is_whole::<S>() {
         let at = place.offsets[0] + channel * plane;
         // SAFETY: `rows` rows of a whole tile of the sink, which are this task's.
         unsafe {
@@ -316,10 +322,10 @@ fn write_tile<S: Simd>(
         }
         return;
     }
+    // Single values, as strided gradients of inputs are.
+    let scattered = sink.step[1] > 1 && epilogue.is_none();
     let mut buffer = [0.0f32; LARGEST_TILE];
-    let mut residual = [0.0f32; LARGEST_COLUMNS];
-    let offsets = &place.offsets[..place.columns];
-    // SAFETY: the buffer holds the largest tile; each offset is an element of the sink that is this task's.
+    // SAFETY: the buffer holds the largest tile; each run lies in the sink and is this task's.
     unsafe {
         let out = TileOut {
             data: buffer.as_mut_ptr(),
@@ -329,32 +335,48 @@ fn write_tile<S: Simd>(
         };
         S::tile(depth, left.as_ptr(), right.as_ptr(), out);
         for i in 0..rows {
-            let row = &mut buffer[i * S::TILE_COLUMNS..][..S::TILE_COLUMNS];
-            let at = (channel + i) * plane;
-            if begun {
-                for (value, offset) in row.iter_mut().zip(offsets) {
-                    *value += *sink.out.at(at + offset, 1);
+            let mut row = buffer.as_ptr().add(i * S::TILE_COLUMNS);
+            if scattered {
+                for run in 0..place.runs {
+                    let to = sink.out.at(place.offsets[run] + (channel + i) * plane, 1);
+                    *to = if begun {
+                        *to + *row.add(run)
+                    } else {
+                        *row.add(run)
+                    };
                 }
+                continue;
             }
-            if let Some(epilogue) = epilogue {
-                let other = epilogue.residual.map(|from| {
-                    for (to, offset) in residual.iter_mut().zip(offsets) {
-                        *to = from[at + offset];
-                    }
-                    residual.as_ptr()
-                });
-                let bias = epilogue.bias_of(channel + i);
-                finish_run::<S>(
-                    row.as_mut_ptr(),
-                    S::TILE_COLUMNS,
-                    bias,
-                    other,
-                    epilogue.activation,
-                );
-            }
-            for (value, offset) in row.iter().zip(offsets) {
-                *sink.out.at(at + offset, 1) = *value;
+            for run in 0..place.runs {
+                let at = place.offsets[run] + (channel + i) * plane;
+                let len = usize::from(place.lens[run]);
+                let to = sink.out.at(at, len);
+                land::<S>(row, len, begun, to);
+                if let Some(epilogue) = epilogue {
+                    epilogue.finish::<S>(to, len, channel + i, at);
+                }
+                row = row.add(len);
             }
         }
+    }
+}
+
+/// Writes a run of sums, or adds it to what is there.
+///
+/// # Safety
+/// `len` values are readable and writable.
+#[inline(always)]
+unsafe fn land<S: Simd>(from: *const f32, len: usize, add: bool, to: *mut f32) {
+    let mut i = 0;
+    while i < len {
+        // SAFETY: up to `len`.
+        unsafe {
+            let mut value = load_until::<S>(from, i, len);
+            if add {
+                value = S::add(load_until::<S>(to, i, len), value);
+            }
+            store_until::<S>(to, i, len, value);
+        }
+        i += S::LANES;
     }
 }

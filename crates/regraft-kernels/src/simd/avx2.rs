@@ -35,6 +35,14 @@ unsafe fn dots_with(
     unsafe { dots::<Avx2, 3, 4>(len, rows, columns, out) }
 }
 
+/// A mask of the first `count` lanes.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn first(count: usize) -> __m256i {
+    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes)
+}
+
 // SAFETY of every call below: `dispatch!` names this type only where the machine has the instructions.
 impl Simd for Avx2 {
     type Vector = __m256;
@@ -42,6 +50,7 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     const TILE_COLUMNS: usize = 16;
+    const SHORT_COLUMNS: usize = Self::TILE_COLUMNS;
     const DOT_ROWS: usize = 3;
     const DOT_COLUMNS: usize = 4;
 
@@ -187,12 +196,18 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn short_tile(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
+        unsafe { tile_with(depth, a, b, out) }
+    }
+
+    #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self::Vector {
-        unsafe {
-            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes);
-            _mm256_maskload_ps(from, there)
-        }
+        unsafe { _mm256_maskload_ps(from, first(count)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, value: Self::Vector, count: usize) {
+        unsafe { _mm256_maskstore_ps(to, first(count), value) }
     }
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! AVX-512F: 16 lanes, 32 registers, a tile of 12 by 2 vectors.
+//! AVX-512F: 16 lanes, 32 registers, a tile of 8 by 3 vectors.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -19,7 +19,15 @@ fn run_with<R>(job: impl FnOnce() -> R) -> R {
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn tile_with(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
     // SAFETY: the caller's.
-    unsafe { tile::<Avx512, 12, 2>(depth, a, b, out) }
+    unsafe { tile::<Avx512, 8, 3>(depth, a, b, out) }
+}
+
+/// # Safety
+/// As [`tile`].
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn short_tile_with(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
+    // SAFETY: the caller's.
+    unsafe { tile::<Avx512, 8, 2>(depth, a, b, out) }
 }
 
 /// # Safety
@@ -40,8 +48,9 @@ impl Simd for Avx512 {
     type Vector = __m512;
     type Narrow = Avx2;
     const LANES: usize = 16;
-    const TILE_ROWS: usize = 12;
-    const TILE_COLUMNS: usize = 32;
+    const TILE_ROWS: usize = 8;
+    const TILE_COLUMNS: usize = 48;
+    const SHORT_COLUMNS: usize = 32;
     const DOT_ROWS: usize = 4;
     const DOT_COLUMNS: usize = 6;
 
@@ -138,8 +147,18 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn short_tile(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
+        unsafe { short_tile_with(depth, a, b, out) }
+    }
+
+    #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self::Vector {
         unsafe { _mm512_maskz_loadu_ps((1 << count) - 1, from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, value: Self::Vector, count: usize) {
+        unsafe { _mm512_mask_storeu_ps(to, (1 << count) - 1, value) }
     }
 
     #[inline(always)]

@@ -16,8 +16,9 @@ impl<const LANES: usize> Simd for Portable<LANES> {
     type Vector = [f32; LANES];
     type Narrow = Portable<NARROW>;
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = if LANES == 16 { 12 } else { 4 };
-    const TILE_COLUMNS: usize = if LANES == 16 { 32 } else { 8 };
+    const TILE_ROWS: usize = if LANES == 16 { 8 } else { 4 };
+    const TILE_COLUMNS: usize = if LANES == 16 { 48 } else { 8 };
+    const SHORT_COLUMNS: usize = if LANES == 16 { 32 } else { 8 };
     const DOT_ROWS: usize = 2;
     const DOT_COLUMNS: usize = 2;
 
@@ -120,7 +121,18 @@ impl<const LANES: usize> Simd for Portable<LANES> {
         // SAFETY: the caller's, with the tile of this set.
         unsafe {
             if LANES == 16 {
-                tile::<Self, 12, 2>(depth, a, b, out);
+                tile::<Self, 8, 3>(depth, a, b, out);
+            } else {
+                tile::<Self, 4, 1>(depth, a, b, out);
+            }
+        }
+    }
+
+    unsafe fn short_tile(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
+        // SAFETY: the caller's, with the tile of this set.
+        unsafe {
+            if LANES == 16 {
+                tile::<Self, 8, 2>(depth, a, b, out);
             } else {
                 tile::<Self, 4, 1>(depth, a, b, out);
             }
@@ -135,6 +147,14 @@ impl<const LANES: usize> Simd for Portable<LANES> {
             *value = unsafe { *from.add(i) };
         }
         values
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, value: Self::Vector, count: usize) {
+        for (i, value) in value.iter().enumerate().take(count) {
+            // SAFETY: the caller's.
+            unsafe { *to.add(i) = *value };
+        }
     }
 
     #[inline(always)]

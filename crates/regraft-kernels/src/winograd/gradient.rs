@@ -100,7 +100,7 @@ pub(crate) fn weight_gradient<S: Simd>(
             channels: problem.channels[0],
             size: problem.from,
             pad: problem.pad,
-            panel: S::TILE_COLUMNS,
+            panel: S::SHORT_COLUMNS,
         },
         gradient: Operand {
             source: output_gradient,
@@ -156,7 +156,7 @@ impl Job<'_> {
     }
 
     fn columns<S: Simd>(&self) -> usize {
-        self.input.panels() * S::TILE_COLUMNS
+        self.input.panels() * S::SHORT_COLUMNS
     }
 
     /// Transforms both operands for the rows of tiles `range`.
@@ -209,8 +209,8 @@ impl Job<'_> {
     ) {
         let position = self.input.position(tiles);
         let (image, y) = (row / self.tiles[0], row % self.tiles[0]);
-        for block in 0..S::TILE_COLUMNS / NARROW {
-            let channel = panel * S::TILE_COLUMNS + block * NARROW;
+        for block in 0..S::SHORT_COLUMNS / NARROW {
+            let channel = panel * S::SHORT_COLUMNS + block * NARROW;
             let channels = [channel, self.input.channels.saturating_sub(channel)];
             let window = [y * SIDE, F4::IN];
             self.input
@@ -218,7 +218,7 @@ impl Job<'_> {
             for tile in 0..self.tiles[1] {
                 let offsets: [usize; NARROW] =
                     std::array::from_fn(|lane| lane * F4::IN * self.width + tile * SIDE);
-                let at = (panel * tiles + first + tile) * S::TILE_COLUMNS + block * NARROW;
+                let at = (panel * tiles + first + tile) * S::SHORT_COLUMNS + block * NARROW;
                 debug_assert!(
                     offsets[NARROW - 1] + (F4::IN - 1) * self.width + NARROW <= lines.len()
                 );
@@ -337,7 +337,7 @@ impl Job<'_> {
         sums: &mut [f32],
     ) {
         let (tiles, columns) = (steps.tiles, self.columns::<S>());
-        let (left_len, right_len) = (S::TILE_ROWS * tiles, S::TILE_COLUMNS * tiles);
+        let (left_len, right_len) = (S::TILE_ROWS * tiles, S::SHORT_COLUMNS * tiles);
         for position in 0..POSITIONS {
             let left = &left[position * self.gradient.position(tiles)..];
             let right = &right[position * self.input.position(tiles)..];
@@ -351,12 +351,12 @@ impl Job<'_> {
                     // SAFETY: whole panels on both sides, a whole tile of the sums.
                     unsafe {
                         let out = TileOut {
-                            data: sums.as_mut_ptr().add(column * S::TILE_COLUMNS),
+                            data: sums.as_mut_ptr().add(column * S::SHORT_COLUMNS),
                             stride: columns,
                             rows: S::TILE_ROWS,
                             accumulate: steps.begun,
                         };
-                        S::tile(tiles, left.as_ptr(), right.as_ptr(), out);
+                        S::short_tile(tiles, left.as_ptr(), right.as_ptr(), out);
                     }
                 }
             }

@@ -46,7 +46,7 @@ impl Sizes {
         ];
         let all = problem.batch * tiles[0];
         let threads = rayon::current_num_threads();
-        let padded = |rows: usize| (rows * tiles[1]).next_multiple_of(S::TILE_COLUMNS);
+        let padded = |rows: usize| (rows * tiles[1]).next_multiple_of(S::SHORT_COLUMNS);
         // Fewest columns to multiply, blocks shared out evenly, a block's own cost that of a few columns.
         let cost =
             |rows: &usize| all.div_ceil(*rows).next_multiple_of(threads) * (padded(*rows) + 24);
@@ -191,9 +191,9 @@ impl Job<'_> {
                     let images = (block.first + row) / down - block.first / down;
                     (row * W::OUT + 2 * images) * sizes.in_width + tile % across * W::OUT
                 });
-                let panel = group * NARROW / S::TILE_COLUMNS;
-                let at =
-                    (panel * depth + channel) * S::TILE_COLUMNS + group * NARROW % S::TILE_COLUMNS;
+                let panel = group * NARROW / S::SHORT_COLUMNS;
+                let at = (panel * depth + channel) * S::SHORT_COLUMNS
+                    + group * NARROW % S::SHORT_COLUMNS;
                 debug_assert!(
                     offsets[NARROW - 1] + (W::IN - 1) * sizes.in_width + NARROW <= lines.len()
                 );
@@ -219,7 +219,7 @@ impl Job<'_> {
         let depth = self.problem.channels[0];
         let columns = self.sizes.columns;
         let weights = position_len::<S>(self.problem.channels);
-        let right_len = S::TILE_COLUMNS * depth;
+        let right_len = S::SHORT_COLUMNS * depth;
         for position in 0..W::IN * W::IN {
             let left = &self.packed[position * weights..][..weights];
             let right = &transformed[position * (depth * columns + APART)..][..depth * columns];
@@ -231,14 +231,14 @@ impl Job<'_> {
                 for (column, right) in right.chunks_exact(right_len).enumerate() {
                     // SAFETY: whole panels on both sides, a whole tile of `out`.
                     unsafe {
-                        let data = out.as_mut_ptr().add(column * S::TILE_COLUMNS);
+                        let data = out.as_mut_ptr().add(column * S::SHORT_COLUMNS);
                         let out = TileOut {
                             data,
                             stride: columns,
                             rows: S::TILE_ROWS,
                             accumulate: false,
                         };
-                        S::tile(depth, left.as_ptr(), right.as_ptr(), out);
+                        S::short_tile(depth, left.as_ptr(), right.as_ptr(), out);
                     }
                 }
             }
