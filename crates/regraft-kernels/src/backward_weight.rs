@@ -35,7 +35,8 @@ pub(crate) fn backward_weight<S: Simd>(
     let job = Job::new(shape, input, output_gradient);
     let (rows, columns) = (shape.group_outputs(), job.columns);
     // Of the shape alone, not of the threads: the two differ in the last bits.
-    if !(job.in_place(&job.left) && job.in_place(&job.right)) && panels::suits(columns) {
+    let copied = !(job.in_place(&job.left) && job.in_place(&job.right));
+    if panels::suits::<S>(shape, columns, copied) {
         panels::backward_weight::<S>(shape, input, output_gradient, weight_gradient);
         return;
     }

@@ -19,7 +19,7 @@ use crate::simd::{Simd, TileOut};
 /// Depth of a block: a panel of 16 columns by this fills half of a 32 KiB first-level cache.
 const DEPTH: usize = 192;
 /// Columns of a block, so that with [`DEPTH`] it fills under half of a 512 KiB second-level cache.
-const COLUMNS: usize = 192;
+const COLUMNS: usize = 384;
 
 /// The depth split into equal blocks of at most [`DEPTH`].
 pub(crate) fn depth_block(depth: usize) -> usize {

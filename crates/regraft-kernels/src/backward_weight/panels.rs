@@ -9,7 +9,7 @@ use crate::gemm::{Gather, pack_transposed};
 use crate::scratch;
 use crate::shape::Conv2dShape;
 use crate::shared::Shared;
-use crate::simd::{Simd, TileOut};
+use crate::simd::{NARROW, Simd, TileOut};
 
 /// Pixels of a block.
 const DEPTH: usize = 256;
@@ -20,9 +20,10 @@ const COLUMNS: usize = 256;
 /// Largest tile of any instruction set.
 const LARGEST_TILE: usize = 8 * 48;
 
-/// Whether it suits a shape: the panels are many enough to share them out.
-pub(super) fn suits(columns: usize) -> bool {
-    columns >= COLUMNS
+/// Whether it suits a shape of so many columns a group. Wider vectors gain more from packing; `copied` sides cost it either way.
+pub(super) fn suits<S: Simd>(shape: &Conv2dShape, columns: usize, copied: bool) -> bool {
+    let wide = S::LANES > NARROW && (columns >= COLUMNS / 2 || copied && shape.groups == 1);
+    wide || copied && columns >= COLUMNS
 }
 
 /// The gradient of the weight, written over what is there. Parts differ with the number of threads, but the order in
@@ -82,15 +83,24 @@ impl<'a> Job<'a> {
         let panels = columns.div_ceil(S::TILE_COLUMNS);
         let panels = [part * panels / parts, (part + 1) * panels / parts];
         let pixels = shape.batch * shape.out_pixels();
-        let block = pixels.div_ceil(pixels.div_ceil(DEPTH));
+        // Large images in equal blocks of their own, which are read where they lie; small ones together.
+        let run = if shape.out_pixels() > DEPTH / 2 {
+            shape.out_pixels()
+        } else {
+            pixels
+        };
+        let block = run.div_ceil(run.div_ceil(DEPTH));
         let width = (panels[1] - panels[0]) * S::TILE_COLUMNS;
         let line = block + 32;
         let sizes = [width * block, S::TILE_ROWS * block, S::TILE_COLUMNS * line];
         scratch::with(sizes.iter().sum(), |buffer| {
             let (right, rest) = buffer.split_at_mut(sizes[0]);
             let (left, lines) = rest.split_at_mut(sizes[1]);
-            for first in (0..pixels).step_by(block) {
-                let range = [first, pixels.min(first + block)];
+            let blocks = run.div_ceil(block);
+            for index in 0..pixels / run * blocks {
+                let (begin, at) = (index / blocks * run, index % blocks * block);
+                let range = [begin + at, begin + run.min(at + block)];
+                let first = range[0];
                 S::run(
                     #[inline(always)]
                     || {
@@ -170,7 +180,15 @@ fn pack<S: Simd>(
             && tile <= 48
     );
     let mut pointers = [std::ptr::null(); 48];
+    let image = range[0] / gather.pixels();
+    let lies = gather.is_one_row() && image == (range[1] - 1) / gather.pixels();
     for i in 0..tile {
+        if lies && rows[0] + i < rows[1] {
+            let at = base + image * gather.image + (rows[0] + i) * gather.pixels();
+            let line = &source[at..][..gather.pixels()];
+            pointers[i] = line[range[0] % gather.pixels()..][..depth].as_ptr();
+            continue;
+        }
         // SAFETY: line `i` of `lines`, which has a vector more than `depth`.
         let to = unsafe { lines.as_mut_ptr().add(i * line) };
         pointers[i] = to.cast_const();

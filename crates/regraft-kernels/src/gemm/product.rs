@@ -170,6 +170,31 @@ fn pack_columns<S: Simd>(
     let base = part.group * channels * gather.size[0] * gather.size[1];
     assert!(line.len() >= panels * S::TILE_COLUMNS + S::LANES);
     assert!(packed.len() >= panels * S::TILE_COLUMNS * depth);
+    if gather.is_one_row() && first / gather.pixels() == (first + len - 1) / gather.pixels() {
+        let image = first / gather.pixels();
+        let at = base + image * gather.image + range[0] * gather.pixels() + first % gather.pixels();
+        let source = &product.source[at..][..(depth - 1) * gather.pixels() + len];
+        for k in 0..depth {
+            // SAFETY: `len` values of a row, as sliced; whole panels of `depth` rows.
+            unsafe {
+                let from = source.as_ptr().add(k * gather.pixels());
+                let to = packed.as_mut_ptr().add(k * S::TILE_COLUMNS);
+                let mut i = 0;
+                while i < len {
+                    let panel = i / S::TILE_COLUMNS * S::TILE_COLUMNS;
+                    let value = load_until::<S>(from, i, len);
+                    S::store(to.add(panel * depth + i - panel), value);
+                    i += S::LANES;
+                }
+                while i < panels * S::TILE_COLUMNS {
+                    let panel = i / S::TILE_COLUMNS * S::TILE_COLUMNS;
+                    S::store(to.add(panel * depth + i - panel), S::splat(0.0));
+                    i += S::LANES;
+                }
+            }
+        }
+        return;
+    }
     for k in 0..depth {
         let row = [(range[0] + k) / taps, (range[0] + k) % taps];
         // SAFETY: `line` has a vector more than the panels, `packed` has `depth` rows of each panel.
