@@ -1,14 +1,12 @@
-//! Batch norm with the statistics of the batch, forward and backward, each in two passes over memory.
-//!
-//! Gradients for frozen statistics need no kernel: they are a factor a channel.
+//! Batch norm and the activation behind it, by the statistics of the batch or frozen ones; forward and backward take two passes
+//! over memory each, one where statistics are frozen.
 
 use rayon::prelude::*;
 
-use crate::Isa;
 use crate::isa::dispatch;
-use crate::shared::Shared;
 use crate::simd::Simd;
 use crate::sum::{sum, sum_with};
+use crate::{Activation, Isa};
 
 /// Mean and biased variance of each channel over images and pixels.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,113 +84,238 @@ pub fn batch_statistics(isa: Isa, shape: NormShape, input: &[f32]) -> BatchStati
     BatchStatistics { mean, variance }
 }
 
-/// `output = (input - mean) / sqrt(variance + epsilon) * scale + shift` with the statistics of this batch, which it returns.
+/// A normalisation: `activation((input - mean) / sqrt(variance + epsilon) * scale + shift)`, each channel with its own numbers.
 ///
-/// # Panics
-/// Where a slice has not the length of its tensor, or that is zero.
-pub fn batch_norm(
-    isa: Isa,
-    shape: NormShape,
-    input: &[f32],
-    [scale, shift]: [&[f32]; 2],
-    epsilon: f32,
-    output: &mut [f32],
-) -> BatchStatistics {
-    shape.check(&[input, output], &[scale, shift]);
-    let statistics = batch_statistics(isa, shape, input);
-    let planes = output
-        .par_chunks_exact_mut(shape.pixels)
-        .zip(input.par_chunks_exact(shape.pixels));
-    planes.enumerate().for_each(|(plane, (output, input))| {
-        let channel = plane % shape.channels;
-        let factor = scale[channel] * inverse_deviation(&statistics, channel, epsilon);
-        let (mean, shift) = (statistics.mean[channel], shift[channel]);
-        dispatch!(isa, S => S::run(
-            #[inline(always)]
-            || {
-                for (output, input) in output.iter_mut().zip(input) {
-                    *output = (input - mean) * factor + shift;
-                }
-            },
-        ));
-    });
-    statistics
+/// Nothing but its input is needed for the gradients: what the activation let through is computed again.
+#[derive(Debug, Clone, Copy)]
+pub struct Normalisation<'a> {
+    /// Of input and output.
+    pub shape: NormShape,
+    /// `[channels]`
+    pub scale: &'a [f32],
+    /// `[channels]`
+    pub shift: &'a [f32],
+    /// `[channels]`, of [`batch_statistics`] or running.
+    pub mean: &'a [f32],
+    /// `[channels]`, biased.
+    pub variance: &'a [f32],
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// [`Activation::None`], `Relu` or `Relu6`.
+    pub activation: Activation,
 }
 
-fn inverse_deviation(statistics: &BatchStatistics, channel: usize, epsilon: f32) -> f32 {
-    (1.0 / (f64::from(statistics.variance[channel]) + f64::from(epsilon)).sqrt()) as f32
+/// The sums that gradients are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormSums {
+    /// The gradient of the scale, `[channels]`.
+    pub scale: Vec<f32>,
+    /// The gradient of the shift, `[channels]`.
+    pub shift: Vec<f32>,
 }
 
-/// Gradients of [`batch_norm`], written over what is there.
-#[derive(Debug)]
-pub struct NormGradients<'a> {
-    /// Of the input, `[batch, channels, pixels]`.
-    pub input: &'a mut [f32],
-    /// Of the scale, `[channels]`.
-    pub scale: &'a mut [f32],
-    /// Of the shift, `[channels]`.
-    pub shift: &'a mut [f32],
+/// The numbers of a channel: `(input - mean) * inverse * scale + shift`.
+#[derive(Clone, Copy)]
+struct Channel {
+    mean: f32,
+    inverse: f32,
+    factor: f32,
+    shift: f32,
 }
 
-/// The gradients through [`batch_norm`], its statistics included.
-///
-/// # Panics
-/// Where a slice has not the length of its tensor, or that is zero.
-#[allow(clippy::too_many_arguments)]
-pub fn batch_norm_backward(
-    isa: Isa,
-    shape: NormShape,
-    input: &[f32],
-    scale: &[f32],
-    statistics: &BatchStatistics,
-    epsilon: f32,
-    output_gradient: &[f32],
-    gradients: &mut NormGradients<'_>,
-) {
-    shape.check(
-        &[input, output_gradient, gradients.input],
-        &[scale, gradients.scale, gradients.shift],
-    );
-    shape.check(&[input], &[&statistics.mean, &statistics.variance]);
-    let count = (shape.batch * shape.pixels) as f64;
-    let out = Shared::new(gradients.input);
-    let per_channel = gradients
-        .scale
-        .par_iter_mut()
-        .zip(gradients.shift.par_iter_mut());
-    per_channel.enumerate().for_each(|(channel, (scale_gradient, shift_gradient))| {
-        let mean = statistics.mean[channel];
-        let inverse = inverse_deviation(statistics, channel, epsilon);
-        dispatch!(isa, S => S::run(
-            #[inline(always)]
-            || {
-                let (mut sums, mut products) = (0.0f64, 0.0f64);
-                for at in shape.planes(channel) {
-                    let gradient = &output_gradient[at..at + shape.pixels];
-                    sums += sum(gradient);
-                    products += sum_with(gradient, &input[at..at + shape.pixels], |gradient, input| {
-                        gradient * ((input - mean) * inverse)
-                    });
-                }
-                *scale_gradient = products as f32;
-                *shift_gradient = sums as f32;
-                let factor = scale[channel] * inverse;
-                let (middle, slope) = ((sums / count) as f32, (products / count) as f32 * inverse);
-                for at in shape.planes(channel) {
-                    let out = channel_plane(out, at, shape.pixels);
-                    let from = output_gradient[at..].iter().zip(&input[at..]);
-                    for (out, (gradient, input)) in out.iter_mut().zip(from) {
-                        *out = (gradient - middle - (input - mean) * slope) * factor;
-                    }
-                }
-            },
-        ));
-    });
+impl Channel {
+    #[inline(always)]
+    fn normalised(self, input: f32) -> f32 {
+        (input - self.mean) * self.factor + self.shift
+    }
 }
 
-#[allow(unsafe_code)]
+impl Normalisation<'_> {
+    /// Whether there is a kernel for an activation behind the normalisation.
+    #[must_use]
+    pub fn supports(activation: Activation) -> bool {
+        matches!(
+            activation,
+            Activation::None | Activation::Relu | Activation::Relu6
+        )
+    }
+
+    fn check(&self, tensors: &[&[f32]]) {
+        let channels = [self.scale, self.shift, self.mean, self.variance];
+        self.shape.check(tensors, &channels);
+        assert!(
+            Self::supports(self.activation),
+            "no kernel for {:?} behind a normalisation",
+            self.activation
+        );
+    }
+
+    fn channel(&self, index: usize) -> Channel {
+        let deviation = (f64::from(self.variance[index]) + f64::from(self.epsilon)).sqrt();
+        let inverse = (1.0 / deviation) as f32;
+        Channel {
+            mean: self.mean[index],
+            inverse,
+            factor: self.scale[index] * inverse,
+            shift: self.shift[index],
+        }
+    }
+
+    /// Writes the output.
+    ///
+    /// # Panics
+    /// Where a slice has not the length of its tensor, that is zero, or the activation is not supported.
+    pub fn forward(&self, isa: Isa, input: &[f32], output: &mut [f32]) {
+        self.check(&[input, output]);
+        let pixels = self.shape.pixels;
+        let planes = output
+            .par_chunks_exact_mut(pixels)
+            .zip(input.par_chunks_exact(pixels));
+        planes.enumerate().for_each(|(plane, (output, input))| {
+            let channel = self.channel(plane % self.shape.channels);
+            // No number stays no number, so that a run that diverges shows it.
+            dispatch!(isa, S => S::run(
+                #[inline(always)]
+                || match self.activation {
+                    Activation::Relu => map(input, output, |x| {
+                        let z = channel.normalised(x);
+                        if z < 0.0 { 0.0 } else { z }
+                    }),
+                    Activation::Relu6 => map(input, output, |x| {
+                        let z = channel.normalised(x);
+                        let z = if z < 0.0 { 0.0 } else { z };
+                        if z > 6.0 { 6.0 } else { z }
+                    }),
+                    _ => map(input, output, |x| channel.normalised(x)),
+                },
+            ));
+        });
+    }
+
+    /// The gradients of scale and shift, from that of the output.
+    ///
+    /// # Panics
+    /// As [`Self::forward`].
+    #[must_use]
+    pub fn sums(&self, isa: Isa, input: &[f32], output_gradient: &[f32]) -> NormSums {
+        self.check(&[input, output_gradient]);
+        let of = |index: usize| {
+            let channel = self.channel(index);
+            let mut sums = [0.0f64; 2];
+            for at in self.shape.planes(index) {
+                let plane = at..at + self.shape.pixels;
+                let (input, gradient) = (&input[plane.clone()], &output_gradient[plane]);
+                dispatch!(isa, S => S::run(
+                    #[inline(always)]
+                    || {
+                        let [products, plain] = match self.activation {
+                            Activation::Relu => both(input, gradient, channel, above_zero),
+                            Activation::Relu6 => both(input, gradient, channel, inside_six),
+                            _ => both(input, gradient, channel, |_| true),
+                        };
+                        sums[0] += products;
+                        sums[1] += plain;
+                    },
+                ));
+            }
+            (sums[0] as f32, sums[1] as f32)
+        };
+        let (scale, shift) = (0..self.shape.channels).into_par_iter().map(of).unzip();
+        NormSums { scale, shift }
+    }
+
+    /// Writes the gradient of the input. `own` are the [`Self::sums`] where mean and variance are the batch's own, so
+    /// that the gradient goes through them too; nothing where they are frozen.
+    ///
+    /// # Panics
+    /// As [`Self::forward`].
+    pub fn backward_input(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        output_gradient: &[f32],
+        own: Option<&NormSums>,
+        input_gradient: &mut [f32],
+    ) {
+        self.check(&[input, output_gradient, input_gradient]);
+        let (pixels, channels) = (self.shape.pixels, self.shape.channels);
+        let count = (self.shape.batch * pixels) as f32;
+        let planes = input_gradient
+            .par_chunks_exact_mut(pixels)
+            .zip(input.par_chunks_exact(pixels))
+            .zip(output_gradient.par_chunks_exact(pixels));
+        planes.enumerate().for_each(|(plane, ((out, input), gradient))| {
+            let index = plane % channels;
+            let channel = self.channel(index);
+            let (middle, slope) = own.map_or((0.0, 0.0), |own| {
+                (own.shift[index] / count, own.scale[index] / count * channel.inverse)
+            });
+            dispatch!(isa, S => S::run(
+                #[inline(always)]
+                || match self.activation {
+                    Activation::Relu => through(input, gradient, out, channel, [middle, slope], above_zero),
+                    Activation::Relu6 => through(input, gradient, out, channel, [middle, slope], inside_six),
+                    _ => through(input, gradient, out, channel, [middle, slope], |_| true),
+                },
+            ));
+        });
+    }
+}
+
 #[inline(always)]
-fn channel_plane(out: Shared<'_>, at: usize, pixels: usize) -> &mut [f32] {
-    // SAFETY: planes of a channel are only asked for by the task of that channel, one at a time.
-    unsafe { out.slice(at, pixels) }
+fn above_zero(z: f32) -> bool {
+    z > 0.0
+}
+
+#[inline(always)]
+fn inside_six(z: f32) -> bool {
+    z > 0.0 && z < 6.0
+}
+
+#[inline(always)]
+fn map(input: &[f32], output: &mut [f32], f: impl Fn(f32) -> f32) {
+    for (output, input) in output.iter_mut().zip(input) {
+        *output = f(*input);
+    }
+}
+
+/// The sums of `gradient * normalised input` and of `gradient`, where the activation lets them through.
+#[inline(always)]
+fn both(
+    input: &[f32],
+    gradient: &[f32],
+    channel: Channel,
+    passes: impl Fn(f32) -> bool,
+) -> [f64; 2] {
+    let passed = |gradient: f32, input: f32| {
+        if passes(channel.normalised(input)) {
+            gradient
+        } else {
+            0.0
+        }
+    };
+    let products = sum_with(gradient, input, |gradient, input| {
+        passed(gradient, input) * ((input - channel.mean) * channel.inverse)
+    });
+    [products, sum_with(gradient, input, passed)]
+}
+
+/// Writes `(gradient - middle - (input - mean) * slope) * factor`, where the activation lets the gradient through.
+#[inline(always)]
+fn through(
+    input: &[f32],
+    gradient: &[f32],
+    out: &mut [f32],
+    channel: Channel,
+    [middle, slope]: [f32; 2],
+    passes: impl Fn(f32) -> bool,
+) {
+    for (out, (gradient, input)) in out.iter_mut().zip(gradient.iter().zip(input)) {
+        let gradient = if passes(channel.normalised(*input)) {
+            *gradient
+        } else {
+            0.0
+        };
+        *out = (gradient - middle - (input - channel.mean) * slope) * channel.factor;
+    }
 }

@@ -20,9 +20,7 @@ mod sum;
 mod winograd;
 
 pub use algorithm::{Algorithm, choose};
-pub use batch_norm::{
-    BatchStatistics, NormGradients, NormShape, batch_norm, batch_norm_backward, batch_statistics,
-};
+pub use batch_norm::{BatchStatistics, NormShape, NormSums, Normalisation, batch_statistics};
 pub use conv::Conv2d;
 pub use epilogue::{Activation, Epilogue};
 pub use error::Error;

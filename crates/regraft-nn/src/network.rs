@@ -7,10 +7,12 @@ use burn::tensor::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regraft_freeze::{Phase, Statistics};
+use regraft_onnx::op::Activation as Function;
 use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
+use regraft_ops::Clamp;
 
 use crate::activation::Activation;
-use crate::batch_norm::BatchNormStatistics;
+use crate::batch_norm::{BatchNormStatistics, Mode};
 use crate::error::Error;
 use crate::operators;
 use crate::outline::norm_name;
@@ -44,6 +46,34 @@ pub struct Network {
     /// Updated running statistics, by parameter.
     running: HashMap<ParameterId, Tensor<1>>,
     dropout: Vec<(ValueId, f64)>,
+    /// Batch norms whose activation is computed with them, with the activation's node.
+    clamped: HashMap<usize, (Clamp, usize)>,
+}
+
+/// Batch norms from `start` on that only a ReLU or ReLU6 reads, and that node.
+fn clamped_norms(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, (Clamp, usize)> {
+    let nodes = || graph.nodes.iter().enumerate().skip(start);
+    let mut found = HashMap::new();
+    for (index, node) in nodes() {
+        if !matches!(node.op, Op::BatchNorm(_)) || kept.contains(&node.output) {
+            continue;
+        }
+        let mut readers = nodes().filter(|(_, n)| n.inputs.contains(&Input::Value(node.output)));
+        if let (Some((reader, activation)), None) = (readers.next(), readers.next())
+            && let Some(clamp) = clamp(&activation.op)
+        {
+            found.insert(index, (clamp, reader));
+        }
+    }
+    found
+}
+
+fn clamp(op: &Op) -> Option<Clamp> {
+    match op {
+        Op::Activation(Function::Relu) => Some(Clamp::Relu),
+        Op::Activation(Function::Clip { min: 0.0, max: 6.0 }) => Some(Clamp::Relu6),
+        _ => None,
+    }
 }
 
 impl Network {
@@ -185,7 +215,11 @@ impl Network {
                         name: dropout.value.clone(),
                     })
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<(ValueId, f64)>, Error>>()?;
+        let mut kept: Vec<ValueId> = dropout.iter().map(|(value, _)| *value).collect();
+        kept.extend([graph.output, graph.logits]);
+        kept.extend(graph.blocks.iter().map(|block| block.output));
+        let clamped = clamped_norms(&graph, start, &kept);
         let trunk = Trunk::new(&graph, start, &device)?;
         Ok(Self {
             graph,
@@ -199,6 +233,7 @@ impl Network {
             statistics,
             running: HashMap::new(),
             dropout,
+            clamped,
         })
     }
 
@@ -345,9 +380,13 @@ impl Network {
         };
         values[cut.index()] = Some(self.drop_out(cut, features, training)?);
         let mut updates = Vec::new();
+        let mut done = HashSet::new();
         for (index, node) in self.graph.nodes.iter().enumerate().skip(self.start) {
             if values[target.index()].is_some() {
                 break;
+            }
+            if done.contains(&index) {
+                continue;
             }
             let mut operands = Vec::with_capacity(node.inputs.len());
             for input in &node.inputs {
@@ -361,7 +400,15 @@ impl Network {
                 (Some(_), Some(statistics)) => *statistics,
                 _ => BatchNormStatistics::Frozen,
             };
-            let outcome = operators::compute(node, operands, &shape, statistics)?;
+            let (clamp, last) = match self.clamped.get(&index) {
+                Some(&(clamp, activation)) => {
+                    done.insert(activation);
+                    (clamp, &self.graph.nodes[activation])
+                }
+                None => (Clamp::Free, node),
+            };
+            let mode = Mode { statistics, clamp };
+            let outcome = operators::compute(node, operands, &shape, mode)?;
             if let (
                 Some((mean, variance)),
                 [.., Input::Parameter(mean_id), Input::Parameter(variance_id)],
@@ -370,8 +417,8 @@ impl Network {
                 updates.push((*mean_id, mean));
                 updates.push((*variance_id, variance));
             }
-            let output = self.drop_out(node.output, outcome.output, training)?;
-            values[node.output.index()] = Some(output);
+            let output = self.drop_out(last.output, outcome.output, training)?;
+            values[last.output.index()] = Some(output);
         }
         Ok((take(&mut values, &mut uses, target, "output")?, updates))
     }

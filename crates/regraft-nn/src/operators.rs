@@ -8,7 +8,7 @@ use regraft_onnx::{Node, Op};
 use regraft_ops::conv2d;
 
 use crate::activation::{Activation, each_rank};
-use crate::batch_norm::{self, BatchNormStatistics, Norm};
+use crate::batch_norm::{self, BatchNormStatistics, Mode, Norm};
 use crate::error::Error;
 
 /// What a node computes, and running statistics where it updated any.
@@ -19,13 +19,13 @@ pub(crate) struct Outcome {
 
 /// Computes one node.
 ///
-/// `operands` are all its inputs in order; `shape` the extents of its output for this batch; `statistics` says what a
-/// batch norm normalises by.
+/// `operands` are all its inputs in order; `shape` the extents of its output for this batch; `mode` says how a batch
+/// norm is computed.
 pub(crate) fn compute(
     node: &Node,
     operands: Vec<Activation>,
     shape: &[usize],
-    statistics: BatchNormStatistics,
+    mode: Mode,
 ) -> Result<Outcome, Error> {
     let fault = |reason: &str| Error::Node {
         node: node.name.clone(),
@@ -54,15 +54,17 @@ pub(crate) fn compute(
             mean: vector()?,
             variance: vector()?,
         };
-        return match statistics {
-            BatchNormStatistics::Frozen => batch_norm::frozen(first, norm, config.epsilon)
-                .map(|output| Outcome {
-                    output,
-                    statistics: None,
-                })
-                .ok_or_else(wrong),
+        return match mode.statistics {
+            BatchNormStatistics::Frozen => {
+                batch_norm::frozen(first, norm, config.epsilon, mode.clamp)
+                    .map(|output| Outcome {
+                        output,
+                        statistics: None,
+                    })
+                    .ok_or_else(wrong)
+            }
             BatchNormStatistics::Updated => {
-                batch_norm::updated(first, norm, config.epsilon, config.momentum)
+                batch_norm::updated(first, norm, config.epsilon, config.momentum, mode.clamp)
                     .map(|(output, mean, variance)| Outcome {
                         output,
                         statistics: Some((mean, variance)),

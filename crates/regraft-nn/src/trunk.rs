@@ -11,7 +11,7 @@ use regraft_ops::is_host;
 use regraft_trunk::{Buffers, Plan};
 
 use crate::activation::Activation;
-use crate::batch_norm::BatchNormStatistics;
+use crate::batch_norm::Mode;
 use crate::error::Error;
 use crate::fold::{self, FoldedNode, Operand};
 use crate::operators;
@@ -119,7 +119,7 @@ pub(crate) fn run_nodes(
         // A folded batch norm may have given the convolution a bias it did not have.
         operands.extend(parameters);
         let shape = graph.value(node.output).dims(batch);
-        let outcome = operators::compute(node, operands, &shape, BatchNormStatistics::Frozen)?;
+        let outcome = operators::compute(node, operands, &shape, Mode::INFERENCE)?;
         watch(node.output, &outcome.output);
         values[node.output.index()] = Some(outcome.output);
     }

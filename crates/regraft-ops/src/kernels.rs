@@ -1,12 +1,15 @@
-//! Convolution on the CPU backends: tensors as slices, `regraft-kernels` on them.
+//! The CPU backends: tensors as slices, `regraft-kernels` on them.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, TensorData};
-use regraft_kernels::{Conv2d, Conv2dSpec, Epilogue};
+use regraft_kernels::{
+    Activation, Conv2d, Conv2dSpec, Epilogue, Isa, NormShape, NormSums, batch_statistics,
+};
 
 use crate::convolution::Convolution;
+use crate::normalisation::{Clamp, NormOptions, Normalisation};
 
 /// A backend whose tensors lie in memory.
 pub trait Host: Backend {
@@ -47,9 +50,9 @@ fn kernel<B: Backend>(
 }
 
 /// A tensor that `fill` writes to, beside another.
-fn filled<B: Host>(
+fn filled<B: Host, const D: usize>(
     like: &FloatTensor<B>,
-    shape: [usize; 4],
+    shape: [usize; D],
     fill: impl FnOnce(&mut [f32]),
 ) -> FloatTensor<B> {
     let mut values = vec![0.0; shape.iter().product()];
@@ -78,7 +81,7 @@ impl<B: Host> Convolution for B {
             shape.out_height(),
             shape.out_width(),
         ];
-        filled::<B>(&input, output, |values| {
+        filled::<B, 4>(&input, output, |values| {
             conv.forward(pixels, taps, &Epilogue::default(), values);
         })
     }
@@ -96,7 +99,7 @@ impl<B: Host> Convolution for B {
         let (Some(taps), Some(above)) = (B::values(&weight), B::values(&output_gradient)) else {
             return B::conv2d_x_backward(input, weight, output_gradient, options);
         };
-        filled::<B>(&input, input.shape().dims(), |values| {
+        filled::<B, 4>(&input, input.shape().dims(), |values| {
             conv.backward_input(above, taps, values);
         })
     }
@@ -114,8 +117,131 @@ impl<B: Host> Convolution for B {
         let (Some(pixels), Some(above)) = (B::values(&input), B::values(&output_gradient)) else {
             return B::conv2d_weight_backward(input, weight, output_gradient, options);
         };
-        filled::<B>(&input, weight.shape().dims(), |values| {
+        filled::<B, 4>(&input, weight.shape().dims(), |values| {
             conv.backward_weight(pixels, above, values);
+        })
+    }
+}
+
+/// The operands of a normalisation in order, and the kernel over them.
+struct Operands<B: Host>([FloatTensor<B>; 4], NormOptions);
+
+impl<B: Host> Operands<B> {
+    fn new(operands: [FloatTensor<B>; 4], options: NormOptions) -> Self {
+        Self(operands.map(B::in_order), options)
+    }
+
+    fn input(&self) -> &[f32] {
+        slice::<B>(&self.0[0])
+    }
+
+    fn kernel(&self) -> regraft_kernels::Normalisation<'_> {
+        let [input, scale, shift, statistics] = &self.0;
+        let (mean, variance) = halves(slice::<B>(statistics));
+        regraft_kernels::Normalisation {
+            shape: norm_shape::<B>(input),
+            scale: slice::<B>(scale),
+            shift: slice::<B>(shift),
+            mean,
+            variance,
+            epsilon: self.1.epsilon as f32,
+            activation: match self.1.clamp {
+                Clamp::Free => Activation::None,
+                Clamp::Relu => Activation::Relu,
+                Clamp::Relu6 => Activation::Relu6,
+            },
+        }
+    }
+}
+
+fn norm_shape<B: Backend>(input: &FloatTensor<B>) -> NormShape {
+    let [batch, channels, height, width] = input.shape().dims();
+    NormShape {
+        batch,
+        channels,
+        pixels: height * width,
+    }
+}
+
+/// The values of a tensor in order; none of another type than `f32`, which the kernels then refuse.
+fn slice<B: Host>(tensor: &FloatTensor<B>) -> &[f32] {
+    B::values(tensor).unwrap_or_default()
+}
+
+fn halves(values: &[f32]) -> (&[f32], &[f32]) {
+    values.split_at(values.len() / 2)
+}
+
+impl<B: Host> Normalisation for B {
+    fn channel_statistics(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        let input = B::in_order(input);
+        let shape = norm_shape::<B>(&input);
+        let found = batch_statistics(Isa::detect(), shape, slice::<B>(&input));
+        filled::<B, 1>(&input, [2 * shape.channels], |out| {
+            out[..shape.channels].copy_from_slice(&found.mean);
+            out[shape.channels..].copy_from_slice(&found.variance);
+        })
+    }
+
+    fn normalise(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        options: NormOptions,
+    ) -> FloatTensor<Self> {
+        let shape: [usize; 4] = input.shape().dims();
+        let operands = Operands::<B>::new([input, scale, shift, statistics], options);
+        filled::<B, 4>(&operands.0[0], shape, |out| {
+            operands
+                .kernel()
+                .forward(Isa::detect(), operands.input(), out);
+        })
+    }
+
+    fn normalise_sums(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        output_gradient: FloatTensor<Self>,
+        options: NormOptions,
+    ) -> FloatTensor<Self> {
+        let operands = Operands::<B>::new([input, scale, shift, statistics], options);
+        let above = B::in_order(output_gradient);
+        let kernel = operands.kernel();
+        let sums = kernel.sums(Isa::detect(), operands.input(), slice::<B>(&above));
+        filled::<B, 1>(&above, [2 * kernel.shape.channels], |out| {
+            out[..kernel.shape.channels].copy_from_slice(&sums.scale);
+            out[kernel.shape.channels..].copy_from_slice(&sums.shift);
+        })
+    }
+
+    fn normalise_input_gradient(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        output_gradient: FloatTensor<Self>,
+        sums: FloatTensor<Self>,
+        options: NormOptions,
+    ) -> FloatTensor<Self> {
+        let shape: [usize; 4] = input.shape().dims();
+        let operands = Operands::<B>::new([input, scale, shift, statistics], options);
+        let (above, sums) = (B::in_order(output_gradient), B::in_order(sums));
+        let (scale, shift) = halves(slice::<B>(&sums));
+        let own = options.own.then(|| NormSums {
+            scale: scale.to_vec(),
+            shift: shift.to_vec(),
+        });
+        filled::<B, 4>(&above, shape, |out| {
+            operands.kernel().backward_input(
+                Isa::detect(),
+                operands.input(),
+                slice::<B>(&above),
+                own.as_ref(),
+                out,
+            );
         })
     }
 }

@@ -1,13 +1,15 @@
 //! Differentiable operations on Burn tensors, with kernels of our own where a backend runs on the CPU.
 //!
 //! [`conv2d`] takes the place of Burn's: the same arguments, the same result within rounding. On other backends it is
-//! Burn's own.
+//! Burn's own. [`batch_norm`] is one step with the activation behind it, and there only where [`has_batch_norm`] says so.
 //!
 //! The features `flex`, `ndarray` and `cuda` must name the backends that Burn is built with.
 
 mod convolution;
 mod host;
 mod kernels;
+mod normalisation;
 
 pub use convolution::conv2d;
 pub use host::is_host;
+pub use normalisation::{Clamp, NormOptions, batch_norm, channel_statistics, has_batch_norm};
