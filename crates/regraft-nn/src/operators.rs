@@ -5,7 +5,7 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{Slice, Tensor, activation as function};
 use regraft_onnx::op::{Activation as Function, Binary, Conv, Lrn, Pool};
 use regraft_onnx::{Node, Op};
-use regraft_ops::conv2d;
+use regraft_ops::{Divisor, PoolSpec, Pooled, Rounding, conv2d, pool_shape, pool2d};
 
 use crate::activation::{Activation, each_rank};
 use crate::batch_norm::{self, BatchNormStatistics, Mode, Norm};
@@ -95,18 +95,11 @@ pub(crate) fn compute(
         Op::Binary(binary) => operands
             .next()
             .and_then(|second| binary_op(*binary, first, second)),
-        Op::MaxPool(pool) => {
-            image(first).map(|x| Activation::R4(max_pool2d(x, max_pool_options(pool))))
-        }
+        Op::MaxPool(pool) => image(first).map(|x| Activation::R4(max_pool(pool, x))),
         Op::AveragePool {
             pool,
             count_include_pad,
-        } => image(first).map(|x| {
-            Activation::R4(avg_pool2d(
-                x,
-                average_pool_options(pool, *count_include_pad),
-            ))
-        }),
+        } => image(first).map(|x| Activation::R4(average_pool(pool, *count_include_pad, x))),
         Op::GlobalAveragePool => image(first).map(|x| Activation::R4(x.mean_dim(3).mean_dim(2))),
         Op::GlobalMaxPool => image(first).map(|x| Activation::R4(x.max_dim(3).max_dim(2))),
         Op::ReduceMean { axes, .. } => {
@@ -298,22 +291,53 @@ fn combine<const D: usize>(operator: Binary, a: Tensor<D>, b: Tensor<D>) -> Tens
     }
 }
 
-fn max_pool_options(pool: &Pool) -> MaxPoolOptions<2> {
+fn max_pool(pool: &Pool, x: Tensor<4>) -> Tensor<4> {
+    if let Some(shape) = pool_shape(&x, windows(pool)) {
+        return pool2d(x, Pooled::Largest, shape);
+    }
     let [top, left, bottom, right] = pool.pads;
-    MaxPoolOptions::new(pool.kernel)
+    let options = MaxPoolOptions::new(pool.kernel)
         .with_stride(pool.stride)
         .with_padding_pairs([(top, bottom), (left, right)])
         .with_dilation(pool.dilation)
-        .with_ceil_mode(pool.ceil_mode)
+        .with_ceil_mode(pool.ceil_mode);
+    max_pool2d(x, options)
 }
 
-fn average_pool_options(pool: &Pool, count_include_pad: bool) -> AvgPoolOptions<2> {
+fn average_pool(pool: &Pool, count_include_pad: bool, x: Tensor<4>) -> Tensor<4> {
+    if let Some(shape) = pool_shape(&x, windows(pool)) {
+        let divisor = if count_include_pad {
+            Divisor::PaddedImage
+        } else {
+            Divisor::Image
+        };
+        return pool2d(x, Pooled::Average(divisor), shape);
+    }
     let [top, left, bottom, right] = pool.pads;
-    AvgPoolOptions::new(pool.kernel)
+    let options = AvgPoolOptions::new(pool.kernel)
         .with_stride(pool.stride)
         .with_padding_pairs([(top, bottom), (left, right)])
         .with_count_include_pad(count_include_pad)
-        .with_ceil_mode(pool.ceil_mode)
+        .with_ceil_mode(pool.ceil_mode);
+    avg_pool2d(x, options)
+}
+
+/// The windows of a pooling, for planes of any size.
+fn windows(pool: &Pool) -> PoolSpec {
+    PoolSpec {
+        planes: 0,
+        in_height: 0,
+        in_width: 0,
+        kernel: pool.kernel,
+        stride: pool.stride,
+        pads: pool.pads,
+        dilation: pool.dilation,
+        rounding: if pool.ceil_mode {
+            Rounding::Up
+        } else {
+            Rounding::Down
+        },
+    }
 }
 
 /// `x / (bias + alpha / size * sum of squares over neighbouring channels) ^ beta` (Krizhevsky 2012, section 3.3).

@@ -5,11 +5,13 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, TensorData};
 use regraft_kernels::{
-    Activation, Conv2d, Conv2dSpec, Epilogue, Isa, NormShape, NormSums, batch_statistics,
+    Activation, Conv2d, Conv2dSpec, Divisor, Epilogue, Isa, NormShape, NormSums, PoolShape,
+    average_pool, average_pool_backward, batch_statistics, max_pool, max_pool_backward,
 };
 
 use crate::convolution::Convolution;
 use crate::normalisation::{Clamp, NormOptions, Normalisation};
+use crate::pooling::{Pooled, Pooling, extents};
 
 /// A backend whose tensors lie in memory.
 pub trait Host: Backend {
@@ -242,6 +244,60 @@ impl<B: Host> Normalisation for B {
                 own.as_ref(),
                 out,
             );
+        })
+    }
+}
+
+impl<B: Host> Pooling for B {
+    fn pool_windows(
+        input: FloatTensor<Self>,
+        pooled: Pooled,
+        shape: PoolShape,
+    ) -> FloatTensor<Self> {
+        let input = B::in_order(input);
+        let size = [shape.out_height(), shape.out_width()];
+        let pixels = slice::<B>(&input);
+        filled::<B, 4>(&input, extents::<B>(&input, size), |out| match pooled {
+            Pooled::Largest => {
+                let mut places = vec![0; out.len()];
+                max_pool(Isa::detect(), &shape, pixels, out, &mut places);
+            }
+            Pooled::Average(divisor) => {
+                average_pool(Isa::detect(), &shape, divisor, pixels, out);
+            }
+        })
+    }
+
+    fn pool_largest_gradient(
+        input: FloatTensor<Self>,
+        output_gradient: FloatTensor<Self>,
+        shape: PoolShape,
+    ) -> FloatTensor<Self> {
+        let (input, above) = (B::in_order(input), B::in_order(output_gradient));
+        let mut output = vec![0.0; shape.output_len()];
+        let mut places = vec![0; shape.output_len()];
+        max_pool(
+            Isa::detect(),
+            &shape,
+            slice::<B>(&input),
+            &mut output,
+            &mut places,
+        );
+        let size = [shape.in_height, shape.in_width];
+        filled::<B, 4>(&above, extents::<B>(&above, size), |out| {
+            max_pool_backward(&shape, slice::<B>(&above), &places, out);
+        })
+    }
+
+    fn pool_average_gradient(
+        output_gradient: FloatTensor<Self>,
+        divisor: Divisor,
+        shape: PoolShape,
+    ) -> FloatTensor<Self> {
+        let above = B::in_order(output_gradient);
+        let size = [shape.in_height, shape.in_width];
+        filled::<B, 4>(&above, extents::<B>(&above, size), |out| {
+            average_pool_backward(Isa::detect(), &shape, divisor, slice::<B>(&above), out);
         })
     }
 }
