@@ -1,4 +1,4 @@
-//! The gradients of weights and biases. That of a weight is a product whose depth is the pixels of the batch, along which
+//! The gradients of weights. One is a product whose depth is the pixels of the batch, along which
 //! both sides lie in memory: so its tiles are sums of dot products and need no packing, only the gathering of what a
 //! kernel's tap sees. Where much has to be copied so, [`panels`] do it at once.
 #![allow(unsafe_code)]
@@ -310,28 +310,4 @@ impl<'a> Job<'a> {
             }
         }
     }
-}
-
-/// The gradient of the bias: sums over images and pixels, `[out_channels]`.
-pub(crate) fn bias_gradient<S: Simd>(
-    shape: &Conv2dShape,
-    output_gradient: &[f32],
-    bias_gradient: &mut [f32],
-) {
-    let (channels, pixels) = (shape.out_channels, shape.out_pixels());
-    bias_gradient
-        .par_iter_mut()
-        .enumerate()
-        .for_each(|(channel, out)| {
-            *out = S::run(
-                #[inline(always)]
-                || {
-                    let planes = output_gradient
-                        .chunks_exact(pixels)
-                        .skip(channel)
-                        .step_by(channels);
-                    planes.map(crate::sum::sum).sum::<f64>() as f32
-                },
-            );
-        });
 }

@@ -84,6 +84,24 @@ pub fn batch_statistics(isa: Isa, shape: NormShape, input: &[f32]) -> BatchStati
     BatchStatistics { mean, variance }
 }
 
+/// The sum of each channel over images and pixels, as the gradient of a bias is.
+///
+/// # Panics
+/// Where a slice has not the length of its tensor, or that is zero.
+pub fn channel_sums(isa: Isa, shape: NormShape, input: &[f32], sums: &mut [f32]) {
+    shape.check(&[input], &[sums]);
+    sums.par_iter_mut().enumerate().for_each(|(channel, out)| {
+        let mut total = 0.0f64;
+        for at in shape.planes(channel) {
+            dispatch!(isa, S => S::run(
+                #[inline(always)]
+                || total += sum(&input[at..at + shape.pixels]),
+            ));
+        }
+        *out = total as f32;
+    });
+}
+
 /// A normalisation: `activation((input - mean) / sqrt(variance + epsilon) * scale + shift)`, each channel with its own numbers.
 ///
 /// Nothing but its input is needed for the gradients: what the activation let through is computed again.

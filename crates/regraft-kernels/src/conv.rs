@@ -1,5 +1,6 @@
 //! Convolution with weights that change between calls.
 
+use crate::batch_norm::{NormShape, channel_sums};
 use crate::isa::dispatch;
 use crate::winograd::Pass;
 use crate::{Algorithm, Conv2dShape, Conv2dSpec, Epilogue, Error, Isa, choose};
@@ -146,7 +147,12 @@ impl Conv2d {
             self.shape.out_channels,
             "one bias an output channel"
         );
-        dispatch!(self.isa, S => backward_weight::bias_gradient::<S>(&self.shape, output_gradient, bias_gradient));
+        let shape = NormShape {
+            batch: self.shape.batch,
+            channels: self.shape.out_channels,
+            pixels: self.shape.out_pixels(),
+        };
+        channel_sums(self.isa, shape, output_gradient, bias_gradient);
     }
 }
 

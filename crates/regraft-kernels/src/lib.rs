@@ -20,7 +20,9 @@ mod sum;
 mod winograd;
 
 pub use algorithm::{Algorithm, choose};
-pub use batch_norm::{BatchStatistics, NormShape, NormSums, Normalisation, batch_statistics};
+pub use batch_norm::{
+    BatchStatistics, NormShape, NormSums, Normalisation, batch_statistics, channel_sums,
+};
 pub use conv::Conv2d;
 pub use epilogue::{Activation, Epilogue};
 pub use error::Error;

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use onnx_ir::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use crate::element;
@@ -253,8 +254,19 @@ pub fn cut(model: &Model, graph: &Graph, at: Option<&str>) -> Result<Model, Erro
         .iter()
         .flat_map(|node| node.input.iter().cloned())
         .collect();
+    let weigh = |file: &GraphProto| -> usize {
+        let bytes = |tensor: &TensorProto| tensor.raw_data.len();
+        file.initializer.iter().map(bytes).sum()
+    };
+    let all = weigh(file);
     file.initializer
         .retain(|tensor| used.contains(&tensor.name));
+    // Weights share the file's buffer: where most of it was the head (VGG), the rest lets go of it.
+    if weigh(file) < all / 2 {
+        for tensor in &mut file.initializer {
+            tensor.raw_data = Bytes::copy_from_slice(&tensor.raw_data);
+        }
+    }
     let image = graph.input_name.clone();
     file.input
         .retain(|input| input.name == image || used.contains(&input.name));

@@ -6,7 +6,8 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, TensorData};
 use regraft_kernels::{
     Activation, Conv2d, Conv2dSpec, Divisor, Epilogue, Isa, NormShape, NormSums, PoolShape,
-    average_pool, average_pool_backward, batch_statistics, max_pool, max_pool_backward,
+    average_pool, average_pool_backward, batch_statistics, channel_sums, max_pool,
+    max_pool_backward,
 };
 
 use crate::convolution::Convolution;
@@ -63,29 +64,55 @@ fn filled<B: Host, const D: usize>(
     B::float_from_data(TensorData::new(values, shape), &device)
 }
 
+fn forward<B: Host>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+    options: ConvOptions<2>,
+) -> FloatTensor<B> {
+    let Some(conv) = kernel::<B>(&input, &weight, &options) else {
+        return B::conv2d(input, weight, bias, options);
+    };
+    let (input, weight) = (B::in_order(input), B::in_order(weight));
+    let bias = bias.map(B::in_order);
+    let offsets = bias.as_ref().map(B::values);
+    let (Some(pixels), Some(taps), None | Some(Some(_))) =
+        (B::values(&input), B::values(&weight), offsets)
+    else {
+        return B::conv2d(input, weight, bias, options);
+    };
+    let epilogue = Epilogue {
+        bias: offsets.flatten(),
+        ..Epilogue::default()
+    };
+    let shape = conv.shape();
+    let output = [
+        shape.batch,
+        shape.out_channels,
+        shape.out_height(),
+        shape.out_width(),
+    ];
+    filled::<B, 4>(&input, output, |values| {
+        conv.forward(pixels, taps, &epilogue, values);
+    })
+}
+
 impl<B: Host> Convolution for B {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         options: ConvOptions<2>,
     ) -> FloatTensor<Self> {
-        let Some(conv) = kernel::<B>(&input, &weight, &options) else {
-            return B::conv2d(input, weight, None, options);
-        };
-        let (input, weight) = (B::in_order(input), B::in_order(weight));
-        let (Some(pixels), Some(taps)) = (B::values(&input), B::values(&weight)) else {
-            return B::conv2d(input, weight, None, options);
-        };
-        let shape = conv.shape();
-        let output = [
-            shape.batch,
-            shape.out_channels,
-            shape.out_height(),
-            shape.out_width(),
-        ];
-        filled::<B, 4>(&input, output, |values| {
-            conv.forward(pixels, taps, &Epilogue::default(), values);
-        })
+        forward::<B>(input, weight, None, options)
+    }
+
+    fn convolve_biased(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        options: ConvOptions<2>,
+    ) -> FloatTensor<Self> {
+        forward::<B>(input, weight, Some(bias), options)
     }
 
     fn convolve_input_gradient(
@@ -121,6 +148,14 @@ impl<B: Host> Convolution for B {
         };
         filled::<B, 4>(&input, weight.shape().dims(), |values| {
             conv.backward_weight(pixels, above, values);
+        })
+    }
+
+    fn convolve_bias_gradient(output_gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        let above = B::in_order(output_gradient);
+        let shape = norm_shape::<B>(&above);
+        filled::<B, 1>(&above, [shape.channels], |values| {
+            channel_sums(Isa::detect(), shape, slice::<B>(&above), values);
         })
     }
 }
