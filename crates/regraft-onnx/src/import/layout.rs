@@ -36,7 +36,11 @@ pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
     };
     let zero_copies = attributes.int("allowzero").unwrap_or(0) == 0;
     let from = importer.shape(input).to_vec();
-    let shape = resolve(&from, &target, zero_copies, importer.fixed_batch).ok_or_else(|| {
+    let batch = importer.fixed_batch.map(|batch| FixedBatch {
+        batch,
+        before: entries_before_batch(importer, input),
+    });
+    let shape = resolve(&from, &target, zero_copies, batch).ok_or_else(|| {
         fault(
             node,
             format!(
@@ -152,6 +156,24 @@ pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     }
 }
 
+/// A batch that the file fixes, and how many entries of an image come before it in the value to be reshaped.
+#[derive(Clone, Copy)]
+struct FixedBatch {
+    batch: i64,
+    before: usize,
+}
+
+/// How many entries of an image come before the batch in row-major order.
+fn entries_before_batch(importer: &Importer<'_>, value: ValueId) -> usize {
+    let shape = importer.shape(value);
+    let ahead = batch_axis(shape).and_then(|axis| per_image(&shape[..axis]));
+    ahead.unwrap_or(0) * importer.within_batch_axis(value)
+}
+
+fn batch_axis(shape: &[Dim]) -> Option<usize> {
+    shape.iter().position(|dim| matches!(dim, Dim::Batch(_)))
+}
+
 /// The target shape for any batch; `None` where the counts cannot agree.
 ///
 /// Where the target names no batch, the open extent is it; in a file with a fixed batch, the axis that holds the entries
@@ -160,10 +182,10 @@ fn resolve(
     from: &[Dim],
     target: &[Extent],
     zero_copies: bool,
-    fixed_batch: Option<i64>,
+    fixed: Option<FixedBatch>,
 ) -> Option<Vec<Dim>> {
     let total = per_image(from)?;
-    let batch_axis = from.iter().position(|dim| matches!(dim, Dim::Batch(_)));
+    let has_batch = batch_axis(from).is_some();
     let mut shape: Vec<Option<Dim>> = Vec::with_capacity(target.len());
     for (index, extent) in target.iter().enumerate() {
         shape.push(match extent {
@@ -175,11 +197,12 @@ fn resolve(
     }
     let named = shape.iter().flatten().any(|d| matches!(d, Dim::Batch(_)));
     let mut open_is_batch = false;
-    if let Some(axis) = batch_axis.filter(|_| !named) {
-        let place = match fixed_batch.and_then(|batch| usize::try_from(batch).ok()) {
+    if has_batch && !named {
+        let place = match fixed {
             None => shape.iter().position(Option::is_none)?,
-            Some(batch) => {
-                let place = batch_place(&shape, per_image(&from[..axis])?, batch)?;
+            Some(FixedBatch { batch, before }) => {
+                let batch = usize::try_from(batch).ok()?;
+                let place = batch_place(&shape, before, batch)?;
                 if let Some(Dim::Fixed(n)) = shape[place] {
                     shape[place] = Some(Dim::Batch(n / batch));
                 }
@@ -202,7 +225,7 @@ fn resolve(
     }
     let shape: Vec<Dim> = shape.into_iter().collect::<Option<_>>()?;
     let batches = shape.iter().filter(|d| matches!(d, Dim::Batch(_))).count();
-    (per_image(&shape)? == total && batches == usize::from(batch_axis.is_some())).then_some(shape)
+    (per_image(&shape)? == total && batches == usize::from(has_batch)).then_some(shape)
 }
 
 /// Entries for every image; `None` where they cannot be counted.
@@ -258,7 +281,11 @@ fn emit_reshape(
     if importer.shape(input) == shape {
         return importer.alias(node, Known::Activation(input));
     }
-    importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)
+    let passed = batch_axis(&shape).and_then(|place| per_image(&shape[..place]));
+    let within = entries_before_batch(importer, input).checked_div(passed.unwrap_or(0));
+    importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)?;
+    importer.last_merged(within.unwrap_or(1).max(1));
+    Ok(())
 }
 
 /// Flatten to two dimensions.

@@ -136,6 +136,9 @@ pub(crate) struct Importer<'a> {
     names: HashSet<String>,
     /// The batch the file fixes, where it does.
     fixed_batch: Option<i64>,
+    /// Where a reshape merged other entries with the batch, how many of them come before it: a sequence does, attention's
+    /// heads come behind.
+    within: HashMap<ValueId, usize>,
     /// Numbers that may still be produced by folding constants.
     numbers_left: u64,
 }
@@ -173,6 +176,7 @@ impl<'a> Importer<'a> {
             parameter_of: HashMap::new(),
             names: HashSet::new(),
             fixed_batch: None,
+            within: HashMap::new(),
             numbers_left: model
                 .size()
                 .saturating_mul(2)
@@ -525,6 +529,20 @@ impl<'a> Importer<'a> {
         }
     }
 
+    /// Of the entries that an axis merges with the batch, those before it; 1 where the batch comes first.
+    fn within_batch_axis(&self, id: ValueId) -> usize {
+        self.within.get(&id).copied().unwrap_or(1)
+    }
+
+    /// Says of the value just made how many entries come before the batch on the batch's axis.
+    fn last_merged(&mut self, within: usize) {
+        if let Some(last) = self.values.len().checked_sub(1)
+            && within > 1
+        {
+            self.within.insert(ValueId(last), within);
+        }
+    }
+
     pub(crate) fn parameter_shape(&self, id: ParameterId) -> &[usize] {
         &self.parameters[id.0].shape
     }
@@ -567,7 +585,17 @@ impl<'a> Importer<'a> {
             0 => node_label(node),
             _ => format!("{}:{index}", node_label(node)),
         };
+        let kept = match inputs.first() {
+            Some(Input::Value(source)) => shape
+                .iter()
+                .any(|dim| matches!(dim, Dim::Batch(2..)) && self.shape(*source).contains(dim))
+                .then(|| self.within_batch_axis(*source)),
+            _ => None,
+        };
         let id = self.add_value(output, shape)?;
+        if let Some(within) = kept {
+            self.within.insert(id, within);
+        }
         self.nodes.push(Node {
             name,
             op,

@@ -1,6 +1,7 @@
 //! The embedded SqueezeNet from outside: blocks, head surgery, and back to bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod batch;
 #[path = "../build/mod.rs"]
 mod build;
 mod external;
