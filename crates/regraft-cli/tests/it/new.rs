@@ -1,6 +1,6 @@
 //! Networks from nothing, and the other kind of transfer learning: train one's own, reuse it.
 
-use crate::{Place, fails, json, models, stdout, text};
+use crate::{Place, fails, json, stdout};
 
 #[test]
 fn a_new_network_is_written_once_and_is_a_model_like_any_other() {
@@ -75,33 +75,44 @@ fn an_untrained_network_updates_its_statistics_and_warns_of_frozen_layers() {
     assert!(said.contains("untrained"), "{said}");
 }
 
-/// Train from nothing on some classes; the run folder, frozen, then serves others better than a start from nothing.
+/// Where Debian's package `dataset-fashion-mnist` puts its files.
+const FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
+
+/// Train from nothing on five classes; with ten images of each of five others, the run folder then gets further in the same
+/// epochs than the network that it started from.
 #[test]
 fn what_was_learned_on_some_classes_helps_with_others() {
+    if !std::path::Path::new(FASHION_MNIST).exists() {
+        eprintln!("skipped: the package dataset-fashion-mnist is not installed");
+        return;
+    }
     let place = Place::new();
-    let data = text(&models().join("emoji"));
-    let train = |model: &str, classes: &str, policy: &str, epochs: usize, out: &str| {
+    let train = |model: &str, classes: &str, images: usize, epochs: usize, out: &str| {
         let summary = json(
             place
-                .regraft(&[
-                    "train", "--model", model, "--data", &data, "--out", out, "--json",
-                ])
+                .regraft(&["train", "--model", model, "--data", FASHION_MNIST])
+                .args(["--out", out, "--json"])
                 .args(["--set", &format!("data.classes={classes}")])
-                .args(["--set", &format!("freeze.policy={policy}")])
+                .args(["--set", &format!("data.per_class={images}")])
                 .args(["--set", &format!("train.epochs={epochs}")])
-                .args(["--set", "train.batch_size=16", "--set", "data.validation=0"]),
+                .args(["--set", "freeze.policy=full", "--set", "data.validation=0"])
+                .args(["--set", "train.batch_size=16"]),
         );
         summary["test"]["accuracy"].as_f64().unwrap()
     };
     stdout(&mut place.regraft(&[
-        "new", "resnet18", "--size", "32", "--width", "0.25", "--out", "net.onnx",
+        "new", "resnet18", "--size", "28", "--width", "0.25", "--out", "net.onnx",
     ]));
     let (source, target) = (
-        "[\"animal\",\"building\",\"clothing\",\"face\",\"flag\"]",
-        "[\"vehicle\",\"meal\",\"person\",\"fruit-vegetable\",\"bird-fish-bug\"]",
+        r#"["0", "2", "4", "7", "9"]"#,
+        r#"["1", "3", "5", "6", "8"]"#,
     );
-    train("net.onnx", source, "full", 12, "source");
-    let reused = train("source", target, "feature-extractor", 10, "reused");
-    let scratch = train("net.onnx", target, "full", 1, "scratch");
-    assert!(reused > scratch, "reused {reused}, from scratch {scratch}");
+    train("net.onnx", source, 200, 4, "source");
+    let reused = train("source", target, 10, 8, "reused");
+    let scratch = train("net.onnx", target, 10, 8, "scratch");
+    // Measured: 0.58 to 0.67 against 0.23 to 0.33, over three seeds.
+    assert!(
+        reused > scratch + 0.1,
+        "reused {reused}, from scratch {scratch}"
+    );
 }
