@@ -83,23 +83,14 @@ fn wanted<'a>(
     families: &[String],
     all: bool,
 ) -> Result<Vec<&'a Entry>> {
-    let mut entries: Vec<&Entry> = match all {
-        true => manifest.entries().iter().collect(),
-        false => Vec::new(),
-    };
-    for name in names {
-        entries.push(known(manifest, name)?);
-    }
-    for family in families {
-        entries.extend(manifest.family(family).map_err(regraft::Error::from)?);
-    }
+    let entries = manifest
+        .select(names, families, all)
+        .map_err(regraft::Error::from)?;
     if entries.is_empty() {
         bail!(
             "name the models to fetch, or give --family or --all; `regraft models list` shows them"
         );
     }
-    let mut seen = std::collections::HashSet::new();
-    entries.retain(|entry| seen.insert(&entry.name));
     Ok(entries)
 }
 

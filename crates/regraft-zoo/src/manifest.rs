@@ -190,6 +190,27 @@ impl Manifest {
         self.named(name).ok_or_else(|| self.unknown(name))
     }
 
+    /// Entries by name, those of whole families, or all, each once.
+    ///
+    /// # Errors
+    /// As [`Self::get`] and [`Self::family`].
+    pub fn select(&self, names: &[String], families: &[String], all: bool) -> Result<Vec<&Entry>> {
+        let mut entries: Vec<&Entry> = if all {
+            self.entries.iter().collect()
+        } else {
+            vec![]
+        };
+        for name in names {
+            entries.push(self.get(name)?);
+        }
+        for family in families {
+            entries.extend(self.family(family)?);
+        }
+        let mut seen = std::collections::HashSet::new();
+        entries.retain(|entry| seen.insert(&entry.name));
+        Ok(entries)
+    }
+
     /// All models of a family or an architecture, those with a short name first.
     ///
     /// # Errors
