@@ -40,6 +40,7 @@ def check(path, original, regraft):
     labels, preprocessing = json.loads(entries["labels"]), json.loads(entries["preprocessing"])
 
     options = ort.SessionOptions()
+    options.log_severity_level = 3  # of old files it says once a weight that they are graph inputs
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
