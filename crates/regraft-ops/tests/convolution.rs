@@ -64,8 +64,8 @@ fn devices() -> Vec<Device> {
     ]
 }
 
-/// The output, and the gradients of input and weights under a made-up loss.
-fn run(case: &Case, device: &Device, ours: bool) -> [Vec<f32>; 3] {
+/// The output, and the gradients of input, weights and biases under a made-up loss.
+fn run(case: &Case, device: &Device, ours: bool) -> [Vec<f32>; 4] {
     let device = device.clone().autodiff();
     device.seed(7);
     let random = Distribution::Uniform(-1.0, 1.0);
@@ -88,13 +88,18 @@ fn run(case: &Case, device: &Device, ours: bool) -> [Vec<f32>; 3] {
     .require_grad();
     let bias = case
         .bias
-        .then(|| Tensor::<1>::random([case.channels[1]], random, &device));
+        .then(|| Tensor::<1>::random([case.channels[1]], random, &device).require_grad());
     let convolve = if ours {
         regraft_ops::conv2d
     } else {
         module::conv2d
     };
-    let output = convolve(input.clone(), weight.clone(), bias, case.options.clone());
+    let output = convolve(
+        input.clone(),
+        weight.clone(),
+        bias.clone(),
+        case.options.clone(),
+    );
     let loss = (output.clone() * output.clone().sin()).sum();
     let gradients = loss.backward();
     [
@@ -111,6 +116,14 @@ fn run(case: &Case, device: &Device, ours: bool) -> [Vec<f32>; 3] {
             .into_data()
             .try_to_vec::<f32>()
             .unwrap(),
+        bias.map(|bias| {
+            bias.grad(&gradients)
+                .unwrap()
+                .into_data()
+                .try_to_vec()
+                .unwrap()
+        })
+        .unwrap_or_default(),
     ]
 }
 
@@ -121,7 +134,7 @@ proptest! {
     fn outputs_and_gradients_are_those_of_burn(case in cases()) {
         for device in devices() {
             let pairs = run(&case, &device, true).into_iter().zip(run(&case, &device, false));
-            for (what, (ours, burns)) in ["output", "input", "weight"].iter().zip(pairs) {
+            for (what, (ours, burns)) in ["output", "input", "weight", "bias"].iter().zip(pairs) {
                 prop_assert_eq!(ours.len(), burns.len());
                 let scale = burns.iter().fold(1.0f32, |most, v| most.max(v.abs()));
                 for (a, b) in ours.iter().zip(&burns) {
