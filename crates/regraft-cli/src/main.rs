@@ -14,11 +14,6 @@ use clap::Parser;
 
 use crate::arguments::Arguments;
 
-/// Every operation of a step makes a tensor of megabytes and frees another. The system's allocator returns each to the
-/// kernel, which clears it anew; this one keeps them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Failed at run time.
 const FAILED: u8 = 1;
 /// Wrong usage or recipe; clap uses the same.
