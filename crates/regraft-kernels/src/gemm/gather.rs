@@ -63,6 +63,12 @@ impl Gather {
         let [height, width] = self.size;
         let [channel, tap] = row;
         let [dy, dx] = self.taps[tap];
+        if self.step == [1, 1] && self.grid == self.size {
+            let plane = base + channel * height * width;
+            // SAFETY: the caller's.
+            unsafe { self.shifted::<S>(source, plane, [dy, dx], first, len, out) };
+            return;
+        }
         let (step, grid_width) = (self.step[1], self.grid[1]);
         // The columns `low..high` of the grid fall inside the image.
         let low = (-dx).max(0).cast_unsigned().div_ceil(step).min(grid_width);
@@ -110,6 +116,69 @@ impl Gather {
                 y = 0;
                 b += 1;
             }
+        }
+    }
+}
+
+impl Gather {
+    /// [`Self::row`] where the output has the image's size: the plane `plane` moved by a tap, in long copies over the ends of
+    /// its lines, and zeros where these should not have been.
+    ///
+    /// # Safety
+    /// As [`Self::row`].
+    #[inline(always)]
+    unsafe fn shifted<S: Simd>(
+        &self,
+        source: &[f32],
+        plane: usize,
+        [dy, dx]: [isize; 2],
+        first: usize,
+        len: usize,
+        out: *mut f32,
+    ) {
+        let [height, width] = self.size.map(usize::cast_signed);
+        let pixels = height * width;
+        let shift = dy * width + dx;
+        // Lines whose tap falls inside the image.
+        let inside = [
+            (-dy).clamp(0, height) * width,
+            (height - dy).clamp(0, height) * width,
+        ];
+        let (mut image, mut begin) = (first / self.pixels(), (first % self.pixels()).cast_signed());
+        let mut done = 0;
+        while done < len {
+            let end = pixels.min(begin + (len - done).cast_signed());
+            let from = inside[0].clamp(begin, end);
+            let until = inside[1].clamp(from, end);
+            // What a tap reads before the first or beyond the last value lies outside of its line, and becomes zero below.
+            let at = (plane + image * self.image).cast_signed() + shift;
+            let low = from.max(-at).min(until);
+            let high = until.min(source.len().cast_signed() - at).max(low);
+            // SAFETY: `begin..end` lands in `done..len`; the copy may exceed it by less than a vector, reads end with `source`.
+            unsafe {
+                let to = out.add(done).offset(-begin);
+                zero(to.offset(begin), (low - begin).cast_unsigned());
+                if low < high {
+                    let at = (at + low).cast_unsigned();
+                    copy::<S>(source, at, 1, (high - low).cast_unsigned(), to.offset(low));
+                }
+                zero(to.offset(high), (end - high).cast_unsigned());
+                let columns = if dx < 0 {
+                    [0, (-dx).min(width)]
+                } else {
+                    [(width - dx).max(0), width]
+                };
+                let mut line = from / width * width;
+                while columns[0] < columns[1] && line < until {
+                    for x in (line + columns[0]).max(from)..(line + columns[1]).min(until) {
+                        *to.offset(x) = 0.0;
+                    }
+                    line += width;
+                }
+            }
+            done += (end - begin).cast_unsigned();
+            begin = 0;
+            image += 1;
         }
     }
 }
