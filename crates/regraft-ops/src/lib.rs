@@ -1,7 +1,8 @@
 //! Differentiable operations on Burn tensors, with kernels of our own where a backend runs on the CPU.
 //!
 //! [`conv2d`] takes the place of Burn's: the same arguments, the same result within rounding. On other backends it is
-//! Burn's own. [`batch_norm`] is one step with the activation behind it, and there only where [`has_batch_norm`] says so.
+//! Burn's own. [`batch_norm`] is one step with the activation behind it, and there only where [`has_batch_norm`] says so;
+//! [`pool2d`] only where [`pool_shape`] gives windows.
 //!
 //! The features `flex`, `ndarray` and `cuda` must name the backends that Burn is built with.
 
