@@ -1,7 +1,7 @@
 //! Which devices are the processor itself.
 
 use burn::backend::DispatchDevice;
-use burn::tensor::Device;
+use burn::tensor::{DType, Device, Tensor};
 
 /// Whether tensors of the device lie in the program's own memory, so that kernels on slices serve it.
 pub fn is_host(device: &Device) -> bool {
@@ -13,4 +13,9 @@ pub fn is_host(device: &Device) -> bool {
         DispatchDevice::NdArray(_) => true,
         _ => false,
     }
+}
+
+/// Whether the kernels can read a tensor: `f32` in the program's own memory.
+pub(crate) fn is_readable(tensor: &Tensor<4>) -> bool {
+    tensor.dtype() == DType::F32 && is_host(&tensor.device())
 }

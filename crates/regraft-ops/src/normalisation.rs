@@ -11,9 +11,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     Autodiff, AutodiffBackend, Backend, Dispatch, TensorMetadata, backend_extension,
 };
-use burn::tensor::{DType, Slice, Tensor};
+use burn::tensor::{Slice, Tensor};
 
-use crate::host::is_host;
+use crate::host::is_readable;
 
 /// The activation right behind a normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl<B: Normalisation, C: CheckpointStrategy> Normalisation for Autodiff<B, C> {
 
 /// Whether [`batch_norm`] has a kernel for a tensor: one of `f32` in the program's own memory.
 pub fn has_batch_norm(input: &Tensor<4>) -> bool {
-    input.dtype() == DType::F32 && is_host(&input.device())
+    is_readable(input)
 }
 
 /// Means and biased variances of the channels of `input` `[N, C, H, W]`, each `[C]` and cut off from autodiff.

@@ -11,10 +11,10 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     Autodiff, AutodiffBackend, Backend, Dispatch, TensorMetadata, backend_extension,
 };
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use regraft_kernels::{Divisor, PoolShape, PoolSpec};
 
-use crate::host::is_host;
+use crate::host::is_readable;
 
 /// What becomes of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +161,7 @@ impl<B: Pooling, C: CheckpointStrategy> Pooling for Autodiff<B, C> {
 /// The windows of `input` `[N, C, H, W]`, whatever `spec` says of its size; `None` where there is no kernel for them: on other
 /// backends, and where windows do not fit the image.
 pub fn pool_shape(input: &Tensor<4>, spec: PoolSpec) -> Option<PoolShape> {
-    if input.dtype() != DType::F32 || !is_host(&input.device()) {
+    if !is_readable(input) {
         return None;
     }
     let [images, channels, in_height, in_width] = input.dims();

@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use crate::direct::forward_gather;
-use crate::gemm::{Gather, pack_transposed};
+use crate::gemm::{Gather, LARGEST_TILE, pack_transposed};
 use crate::scratch;
 use crate::shape::Conv2dShape;
 use crate::shared::Shared;
@@ -17,8 +17,6 @@ const DEPTH: usize = 256;
 const PANELS: usize = 24;
 /// Fewest columns for which the panels pay.
 const COLUMNS: usize = 256;
-/// Largest tile of any instruction set.
-const LARGEST_TILE: usize = 8 * 48;
 
 /// Whether it suits a shape of so many columns a group. Wider vectors gain more from packing; `copied` sides cost it either way.
 pub(super) fn suits<S: Simd>(shape: &Conv2dShape, columns: usize, copied: bool) -> bool {

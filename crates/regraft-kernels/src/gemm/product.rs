@@ -3,14 +3,12 @@
 
 use rayon::prelude::*;
 
-use super::{COLUMNS, Gather, PackedRows, depth_block};
+use super::{COLUMNS, Gather, LARGEST_TILE, PackedRows, depth_block};
 use crate::epilogue::{Epilogue, load_until, store_until};
 use crate::scratch;
 use crate::shared::Shared;
 use crate::simd::{LINE, Simd, TileOut, prefetch};
 
-/// Largest tile of any instruction set, for the buffer of tiles that don't lie in one piece.
-const LARGEST_TILE: usize = 8 * 48;
 /// Most columns of a tile.
 const LARGEST_COLUMNS: usize = 48;
 
