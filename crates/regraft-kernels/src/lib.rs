@@ -3,6 +3,7 @@
 mod algorithm;
 mod backward_weight;
 mod batch_norm;
+mod channels_last;
 mod conv;
 mod depthwise;
 mod direct;
@@ -22,6 +23,9 @@ mod winograd;
 pub use algorithm::{Algorithm, choose};
 pub use batch_norm::{
     BatchStatistics, NormShape, NormSums, Normalisation, batch_statistics, channel_sums,
+};
+pub use channels_last::{
+    ChannelsLastConv, ChannelsLastPool, Columns, channels_to_first, channels_to_last,
 };
 pub use conv::Conv2d;
 pub use epilogue::{Activation, Epilogue};

@@ -155,7 +155,7 @@ impl PoolShape {
     }
 
     /// What an average is divided by along an axis, for each output.
-    fn divisors(&self, axis: usize, divisor: Divisor) -> Vec<f32> {
+    pub(crate) fn divisors(&self, axis: usize, divisor: Divisor) -> Vec<f32> {
         let padded = self.pads[axis] + self.size(axis) + self.pads[axis + 2];
         let counts = |out: usize, tap: &usize| match divisor {
             Divisor::Image => self.place(axis, out, *tap).is_some(),

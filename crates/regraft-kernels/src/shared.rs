@@ -34,6 +34,23 @@ impl<'a> Shared<'a> {
         unsafe { self.data.add(offset) }
     }
 
+    /// The elements from `offset` on.
+    #[inline(always)]
+    pub fn from(self, offset: usize) -> Self {
+        assert!(offset <= self.len, "from {offset} of {}", self.len);
+        Self {
+            data: self.data.wrapping_add(offset),
+            len: self.len - offset,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// An address that is not followed.
+    #[inline(always)]
+    pub fn wrapping_at(&self, offset: usize) -> *const f32 {
+        self.data.wrapping_add(offset)
+    }
+
     /// # Safety
     /// As [`Self::at`].
     #[allow(clippy::mut_from_ref)]

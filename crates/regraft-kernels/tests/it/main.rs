@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod batch_norm;
+mod channels_last;
 mod conv;
 mod pooling;
 mod reference;

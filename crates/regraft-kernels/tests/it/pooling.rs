@@ -8,7 +8,7 @@ use regraft_kernels::{
 
 use crate::reference::{difference, values};
 
-fn shapes() -> impl Strategy<Value = PoolShape> {
+pub fn shapes() -> impl Strategy<Value = PoolShape> {
     let pair = |range: std::ops::RangeInclusive<usize>| [range.clone(), range];
     let rounding = prop_oneof![Just(Rounding::Down), Just(Rounding::Up)];
     let pads = [0usize..=3, 0..=3, 0..=3, 0..=3];

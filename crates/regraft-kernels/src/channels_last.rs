@@ -1,0 +1,168 @@
+//! Kernels on images whose channels lie together, `[N, H, W, C]`: a product reads them where they are, and a vector of channels
+//! is loaded from and written to one place. For networks that are compiled once, whose weights are prepared.
+
+mod pool;
+mod product;
+mod reduce;
+mod reorder;
+mod tile;
+mod windows;
+mod winograd;
+
+use crate::conv::Conv2d;
+use crate::isa::dispatch;
+use crate::{Algorithm, Conv2dShape, Epilogue, Error, Isa};
+
+pub use pool::ChannelsLastPool;
+use product::Product;
+use reduce::{Weighted, reduce};
+pub use reorder::{channels_to_first, channels_to_last};
+use windows::Windows;
+use winograd::Winograd;
+
+/// Where an output goes: columns of rows of a larger tensor, so that a concatenation of channels needs no copy.
+#[derive(Debug)]
+pub struct Columns<'a> {
+    /// All rows.
+    pub values: &'a mut [f32],
+    /// Values of a row.
+    pub pitch: usize,
+    /// The first column.
+    pub first: usize,
+}
+
+impl<'a> Columns<'a> {
+    /// Rows of `channels` values that are written whole.
+    #[must_use]
+    pub fn all(values: &'a mut [f32], channels: usize) -> Self {
+        Self {
+            values,
+            pitch: channels,
+            first: 0,
+        }
+    }
+
+    fn check(&self, rows: usize, channels: usize) {
+        assert!(
+            self.first + channels <= self.pitch && self.values.len() == rows * self.pitch,
+            "{rows} rows of {channels} columns from {} of {} in {} values",
+            self.first,
+            self.pitch,
+            self.values.len()
+        );
+    }
+}
+
+/// A convolution of `[N, H, W, C]` with frozen weights.
+#[derive(Debug, Clone)]
+pub struct ChannelsLastConv {
+    shape: Conv2dShape,
+    isa: Isa,
+    way: Way,
+    /// What a tap reads outside of an image.
+    outside: Vec<f32>,
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    Product(Product),
+    Winograd(Winograd),
+    /// Weights `[taps, channels]`.
+    Depthwise(Vec<f32>),
+}
+
+impl ChannelsLastConv {
+    /// Packs weights `[out_channels, in_channels / groups, kernel]`; the batch of `conv` is only a hint.
+    ///
+    /// # Panics
+    /// Where the weight has not the length of its tensor.
+    #[must_use]
+    pub fn new(conv: &Conv2d, weight: &[f32]) -> Self {
+        let shape = conv.shape().clone();
+        assert_eq!(
+            weight.len(),
+            shape.weight_len(),
+            "length of the weight of {shape:?}"
+        );
+        let depthwise =
+            shape.groups > 1 && [shape.in_channels, shape.out_channels] == [shape.groups; 2];
+        let way = dispatch!(conv.isa(), S => match conv.algorithm() {
+            _ if depthwise => Way::Depthwise(by_tap(weight, shape.taps())),
+            Algorithm::Winograd2 | Algorithm::Winograd4 => Way::Winograd(Winograd::new::<S>(&shape, weight)),
+            Algorithm::Product | Algorithm::Depthwise => Way::Product(Product::new::<S>(&shape, weight)),
+        });
+        Self {
+            isa: conv.isa(),
+            way,
+            outside: vec![0.0; shape.in_channels],
+            shape,
+        }
+    }
+
+    /// The shape it was made for.
+    #[must_use]
+    pub fn shape(&self) -> &Conv2dShape {
+        &self.shape
+    }
+
+    /// Memory of the packed weights.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.way {
+            Way::Product(product) => product.bytes(),
+            Way::Winograd(winograd) => winograd.bytes(),
+            Way::Depthwise(weight) => 4 * weight.len(),
+        }
+    }
+
+    /// `output = epilogue(conv(input))` over `batch` images; a residual has the output's rows, without a pitch.
+    ///
+    /// # Errors
+    /// Where the batch is zero or too large.
+    ///
+    /// # Panics
+    /// Where a slice has not the length of its tensor.
+    pub fn forward(
+        &self,
+        batch: usize,
+        input: &[f32],
+        epilogue: &Epilogue<'_>,
+        output: Columns<'_>,
+    ) -> Result<(), Error> {
+        let shape = self.shape.with_batch(batch)?;
+        assert_eq!(
+            input.len(),
+            shape.input_len(),
+            "length of the input of {shape:?}"
+        );
+        output.check(batch * shape.out_pixels(), shape.out_channels);
+        epilogue.check(shape.out_channels, shape.output_len());
+        let windows = Windows {
+            values: input,
+            outside: &self.outside,
+            size: [shape.in_height, shape.in_width],
+            grid: [shape.out_height(), shape.out_width()],
+            channels: shape.in_channels,
+            kernel: shape.kernel,
+            stride: shape.stride,
+            dilation: shape.dilation,
+            pads: [shape.pads[0], shape.pads[1]],
+        };
+        dispatch!(self.isa, S => match &self.way {
+            Way::Product(product) => product.forward::<S>(&windows, &shape, epilogue, output),
+            Way::Winograd(winograd) => winograd.forward::<S>(&shape, &self.outside, input, epilogue, output),
+            Way::Depthwise(weight) => {
+                let how = Weighted { epilogue, channels: shape.out_channels };
+                reduce::<S, _>(&windows, batch, Some(weight), how, output);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// `[channels, taps]` to `[taps, channels]`.
+fn by_tap(weight: &[f32], taps: usize) -> Vec<f32> {
+    let channels = weight.len() / taps;
+    let at = |i: usize| weight[i % channels * taps + i / channels];
+    (0..weight.len()).map(at).collect()
+}
