@@ -70,6 +70,11 @@ pub struct ValueId(pub(crate) usize);
 pub struct ParameterId(pub(crate) usize);
 
 impl ValueId {
+    /// The value at a position; beyond [`Graph::values`] those of somebody who adds to a graph.
+    pub fn at(index: usize) -> Self {
+        Self(index)
+    }
+
     /// Position in [`Graph::values`].
     pub fn index(self) -> usize {
         self.0

@@ -24,7 +24,7 @@ pub(crate) enum Work {
     Linear(Box<Linear>),
     /// Product of two activations, batched over leading axes.
     MatMul,
-    /// `factor x + offset` along axis 1.
+    /// `factor x + offset`, a pair a channel.
     Scale(Box<Scale>),
     Function(Function),
     Binary(Box<Combination>),
@@ -34,6 +34,7 @@ pub(crate) enum Work {
         scale: Vec<f32>,
         shift: Option<Vec<f32>>,
     },
+    /// Of channels that lie last, as [`Work::Conv`] and [`Work::AveragePool`].
     MaxPool(Pool),
     AveragePool {
         pool: Pool,
@@ -46,6 +47,10 @@ pub(crate) enum Work {
     },
     /// Largest of each plane.
     GlobalMax,
+    /// From channels first to channels last, or back.
+    Reorder {
+        to_last: bool,
+    },
     Lrn(Lrn),
     /// The same values under another shape.
     View,
@@ -61,6 +66,7 @@ pub(crate) enum Work {
     Pad {
         pads: [usize; 4],
         value: f32,
+        channels_last: bool,
     },
     Transpose {
         perm: Vec<usize>,
@@ -97,9 +103,10 @@ pub(crate) struct Linear {
     pub after: Option<Function>,
 }
 
-/// `after(factor x + offset)` along axis 1.
+/// `after(factor x + offset)` along an axis.
 #[derive(Debug, Clone)]
 pub(crate) struct Scale {
+    pub axis: usize,
     pub factor: Vec<f64>,
     pub offset: Vec<f64>,
     pub after: Option<Function>,

@@ -105,6 +105,15 @@ impl Shape {
         self.one[..self.batch].iter().all(|&extent| extent == 1)
     }
 
+    /// `[N, C, H, W]` with its channels last.
+    pub fn channels_last(&self) -> Option<Self> {
+        let [c, h, w] = self.image()?;
+        Some(Self {
+            one: Extents::new(&[1, h, w, c])?,
+            batch: 0,
+        })
+    }
+
     /// Channels, rows and columns of `[N, C, H, W]`.
     pub fn image(&self) -> Option<[usize; 3]> {
         match (self.batch, &self.one[..]) {

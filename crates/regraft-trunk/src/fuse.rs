@@ -140,6 +140,7 @@ fn scaled(work: &Work, scale: &Scale) -> Option<Work> {
             let offsets = first.offset.iter().zip(&scale.factor).zip(&scale.offset);
             let factors = first.factor.iter().zip(&scale.factor);
             Some(Work::Scale(Box::new(Scale {
+                axis: first.axis,
                 factor: factors.map(|(a, b)| a * b).collect(),
                 offset: offsets.map(|((a, factor), b)| a * factor + b).collect(),
                 after: scale.after,

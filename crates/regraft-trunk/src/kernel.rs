@@ -1,7 +1,8 @@
 //! A draft made ready to run: weights packed, shapes checked, nothing left to decide but the number of images.
 
 use regraft_kernels::{
-    Activation, Conv2d, Divisor, Epilogue, Isa, PoolShape, PoolSpec, PreparedConv, Rounding,
+    Activation, ChannelsLastConv, ChannelsLastPool, Columns, Conv2d, Divisor, Epilogue, Isa,
+    PoolShape, PoolSpec, Rounding, channels_to_first, channels_to_last,
 };
 use regraft_onnx::ValueId;
 use regraft_onnx::op::{Binary, Lrn, Pool};
@@ -10,14 +11,14 @@ use crate::draft::{Combination, Draft, Function, Linear, Side, Tensor, Work};
 use crate::extents::{Extents, Shape};
 use crate::memory::Reads;
 use crate::ops::elementwise::{self, Channels, Operand};
-use crate::ops::{normalise, pool, product, rearrange};
+use crate::ops::{normalise, product, rearrange};
 use crate::read::Shapes;
 
 /// What a step runs. Operands are its reads, by position.
 #[derive(Debug)]
 pub(crate) enum Kernel {
     Conv {
-        conv: PreparedConv,
+        conv: ChannelsLastConv,
         bias: Option<Vec<f32>>,
         residual: bool,
         activation: Activation,
@@ -48,16 +49,18 @@ pub(crate) enum Kernel {
         scale: Vec<f32>,
         shift: Option<Vec<f32>>,
     },
-    MaxPool(PoolSpec),
-    AveragePool(pool::Means),
-    /// The same for planes too large for that.
-    AverageLarge(PoolSpec, Divisor),
+    MaxPool(ChannelsLastPool),
+    AveragePool(ChannelsLastPool),
     Mean {
         first: usize,
         axes: usize,
         input: Shape,
     },
-    GlobalMax,
+    Reorder {
+        to_last: bool,
+        channels: usize,
+        pixels: usize,
+    },
     Lrn {
         lrn: Lrn,
         channels: usize,
@@ -67,8 +70,6 @@ pub(crate) enum Kernel {
         axis: usize,
         /// Where the reads go: those that were written in place are not among them.
         parts: Vec<Part>,
-        /// Values of a row of the output.
-        pitch: usize,
     },
     Slice {
         range: rearrange::Range,
@@ -78,6 +79,8 @@ pub(crate) enum Kernel {
         pads: [usize; 4],
         value: f32,
         size: [usize; 2],
+        /// Values of a pixel.
+        inner: usize,
     },
     Transpose {
         perm: Vec<usize>,
@@ -103,6 +106,8 @@ pub(crate) struct Part {
     pub row: usize,
     /// Where in the output's row.
     pub at: usize,
+    /// Values of the output's row.
+    pub pitch: usize,
 }
 
 impl Kernel {
@@ -114,7 +119,7 @@ impl Kernel {
         let input = || input.and_then(shape);
         Ok(match &draft.work {
             Work::Conv(conv) => Self::Conv {
-                conv: PreparedConv::new(
+                conv: ChannelsLastConv::new(
                     &Conv2d::new(conv.spec.clone()).map_err(|error| error.to_string())?,
                     &conv.weight.to_vec(),
                 ),
@@ -137,7 +142,7 @@ impl Kernel {
             Work::Scale(scale) => Self::Scale {
                 factor: scale.factor.iter().map(|&v| v as f32).collect(),
                 offset: scale.offset.iter().map(|&v| v as f32).collect(),
-                inner: output.one()[2..].iter().product(),
+                inner: output.one()[scale.axis + 1..].iter().product(),
                 after: scale.after,
             },
             Work::Function(function) => Self::Function(*function),
@@ -155,7 +160,10 @@ impl Kernel {
                 scale: scale.clone(),
                 shift: shift.clone(),
             },
-            Work::MaxPool(pool) => Self::MaxPool(pooling(pool, &input()?, &output)?),
+            Work::MaxPool(pool) => Self::MaxPool(ChannelsLastPool::largest(
+                Isa::detect(),
+                pooling(pool, &input()?, &output)?,
+            )),
             Work::AveragePool {
                 pool,
                 count_include_pad,
@@ -165,19 +173,24 @@ impl Kernel {
                 } else {
                     Divisor::Image
                 };
-                let spec = pooling(pool, &input()?, &output)?;
-                let shape = PoolShape::new(spec.clone()).map_err(|error| error.to_string())?;
-                match pool::Means::new(&shape, divisor) {
-                    Some(means) => Self::AveragePool(means),
-                    None => Self::AverageLarge(spec, divisor),
-                }
+                let shape = pooling(pool, &input()?, &output)?;
+                Self::AveragePool(ChannelsLastPool::mean(Isa::detect(), shape, divisor))
             }
             Work::Mean { first, axes } => Self::Mean {
                 first: *first,
                 axes: *axes,
                 input: input()?,
             },
-            Work::GlobalMax => Self::GlobalMax,
+            Work::GlobalMax => return Err("a plane without its window".to_owned()),
+            Work::Reorder { to_last } => {
+                let first = if *to_last { input()? } else { output };
+                let [channels, height, width] = first.image().ok_or("no image")?;
+                Self::Reorder {
+                    to_last: *to_last,
+                    channels,
+                    pixels: height * width,
+                }
+            }
             Work::Lrn(lrn) => {
                 let [channels, height, width] = output.image().ok_or("no image")?;
                 Self::Lrn {
@@ -189,7 +202,6 @@ impl Kernel {
             Work::Concat { axis } => Self::Concat {
                 axis: *axis,
                 parts: parts(draft, shapes, *axis)?,
-                pitch: output.one()[*axis..].iter().product(),
             },
             Work::Slice { axis, start, step } => {
                 let input = input()?;
@@ -209,18 +221,24 @@ impl Kernel {
                     input,
                 }
             }
-            Work::Pad { pads, value } => {
-                let ([c, h, w], [oc, oh, ow]) = (
-                    input()?.image().ok_or("no image")?,
-                    output.image().ok_or("no image")?,
-                );
-                if [oc, oh, ow] != [c, h + pads[0] + pads[2], w + pads[1] + pads[3]] {
-                    return Err(format!("its output is declared as {:?}", [oc, oh, ow]));
+            Work::Pad {
+                pads,
+                value,
+                channels_last,
+            } => {
+                let (from, to) = (*input()?.one(), *output.one());
+                let axis = if *channels_last { 1 } else { 2 };
+                let mut padded = from.to_vec();
+                padded[axis] += pads[0] + pads[2];
+                padded[axis + 1] += pads[1] + pads[3];
+                if to[..] != padded[..] {
+                    return Err(format!("its output is declared as {:?}", &to[..]));
                 }
                 Self::Pad {
                     pads: *pads,
                     value: *value,
-                    size: [h, w],
+                    size: [from[axis], from[axis + 1]],
+                    inner: from[axis + 2..].iter().product(),
                 }
             }
             Work::Transpose { perm } => Self::Transpose {
@@ -262,8 +280,8 @@ impl Kernel {
         }
     }
 
-    /// Whether an image can be run alone into a place of its own.
-    pub fn writes_image_by_image(&self) -> bool {
+    /// Whether it can write columns of rows that are longer than its own.
+    pub fn writes_columns(&self) -> bool {
         matches!(
             self,
             Self::Conv { .. } | Self::MaxPool(_) | Self::AveragePool(_)
@@ -291,9 +309,9 @@ impl Kernel {
             Self::Binary { .. } => "binary",
             Self::LayerNorm { .. } => "layer norm",
             Self::MaxPool(_) => "max pool",
-            Self::AveragePool(_) | Self::AverageLarge(..) => "average pool",
+            Self::AveragePool(_) => "average pool",
             Self::Mean { .. } => "mean",
-            Self::GlobalMax => "global max",
+            Self::Reorder { .. } => "reorder",
             Self::Lrn { .. } => "lrn",
             Self::Concat { .. } => "concat",
             Self::Slice { .. } => "slice",
@@ -315,12 +333,13 @@ impl Kernel {
     }
 
     /// Computes `output` for `images`. In place, the output holds the first operand, which is then not
-    /// to be read.
+    /// to be read. `columns` are those of the output's rows that are written, where these are longer than its own.
     pub fn run(
         &self,
         images: usize,
         reads: &Reads<'_>,
         in_place: bool,
+        columns: Option<Part>,
         output: &mut [f32],
     ) -> Result<(), regraft_kernels::Error> {
         let first = || (!in_place).then(|| reads.get(0));
@@ -336,6 +355,7 @@ impl Kernel {
                     residual: residual.then(|| reads.get(1)),
                     activation: *activation,
                 };
+                let output = columns_of(output, columns, conv.shape().out_channels);
                 conv.forward(images, reads.get(0), &epilogue, output)?;
             }
             Self::Linear { layer, weight } => product::linear(layer, weight, reads.get(0), output),
@@ -378,32 +398,45 @@ impl Kernel {
                 scale,
                 shift,
             } => normalise::layer_norm(*epsilon, scale, shift.as_deref(), first(), output),
-            Self::MaxPool(spec) => pool::max_pool(&over(spec, images)?, reads.get(0), output),
-            Self::AveragePool(means) => means.run(reads.get(0), output),
-            Self::AverageLarge(spec, divisor) => {
-                let shape = over(spec, images)?;
-                let isa = Isa::detect();
-                regraft_kernels::average_pool(isa, &shape, *divisor, reads.get(0), output);
+            Self::MaxPool(pool) | Self::AveragePool(pool) => {
+                let output = columns_of(output, columns, pool.shape().planes);
+                pool.run(reads.get(0), output);
             }
             Self::Mean { first, axes, input } => {
                 normalise::mean(*first, *axes, reads.get(0), input.times(images), output);
             }
-            Self::GlobalMax => pool::global_max(reads.get(0), output),
+            Self::Reorder {
+                to_last,
+                channels,
+                pixels,
+            } => {
+                let reorder = if *to_last {
+                    channels_to_last
+                } else {
+                    channels_to_first
+                };
+                reorder(*channels, *pixels, reads.get(0), output);
+            }
             Self::Lrn {
                 lrn,
                 channels,
                 pixels,
             } => normalise::local_response(lrn, *channels, *pixels, reads.get(0), output),
-            Self::Concat { parts, pitch, .. } => {
+            Self::Concat { parts, .. } => {
                 for (index, part) in parts.iter().enumerate() {
-                    rearrange::place(reads.get(index), part.row, part.at, *pitch, output);
+                    rearrange::place(reads.get(index), part.row, part.at, part.pitch, output);
                 }
             }
             Self::Slice { range, input } => {
                 rearrange::slice(range, reads.get(0), input.times(images), output);
             }
-            Self::Pad { pads, value, size } => {
-                rearrange::pad(*pads, *value, *size, reads.get(0), output);
+            Self::Pad {
+                pads,
+                value,
+                size,
+                inner,
+            } => {
+                rearrange::pad(*pads, *value, *size, *inner, reads.get(0), output);
             }
             Self::Transpose { perm, input } => {
                 rearrange::transpose(perm, reads.get(0), input.times(images), output);
@@ -440,19 +473,32 @@ fn constant(tensor: &Tensor) -> Operand<'_> {
     }
 }
 
+/// The columns of an output that a kernel of so many channels writes.
+fn columns_of(output: &mut [f32], columns: Option<Part>, channels: usize) -> Columns<'_> {
+    match columns {
+        None => Columns::all(output, channels),
+        Some(part) => Columns {
+            values: output,
+            pitch: part.pitch,
+            first: part.at,
+        },
+    }
+}
+
 /// Where each operand of a concatenation goes.
 fn parts(draft: &Draft, shapes: &Shapes, axis: usize) -> Result<Vec<Part>, String> {
+    let output = shapes.get(draft.output).ok_or("a shape is missing")?.one();
+    let pitch = output[axis..].iter().product();
     let mut at = 0;
     let mut parts = Vec::with_capacity(draft.inputs.len());
     for input in &draft.inputs {
         let one = shapes.get(*input).ok_or("a shape is missing")?.one();
         let row = one[axis..].iter().product();
-        parts.push(Part { row, at });
+        parts.push(Part { row, at, pitch });
         at += row;
     }
-    let output = shapes.get(draft.output).ok_or("a shape is missing")?.one();
     let rows = |extents: &Extents| extents.count() / extents[axis..].iter().product::<usize>();
-    let fits = at == output[axis..].iter().product::<usize>()
+    let fits = at == pitch
         && draft.inputs.iter().all(|input| {
             shapes
                 .get(*input)
@@ -465,12 +511,13 @@ fn parts(draft: &Draft, shapes: &Shapes, axis: usize) -> Result<Vec<Part>, Strin
     }
 }
 
-/// The windows of one image.
-fn pooling(pool: &Pool, input: &Shape, output: &Shape) -> Result<PoolSpec, String> {
-    let ([channels, height, width], out) = (
-        input.image().ok_or("no image")?,
-        output.image().ok_or("no image")?,
-    );
+/// The windows of one image, of channels that lie last.
+fn pooling(pool: &Pool, input: &Shape, output: &Shape) -> Result<PoolShape, String> {
+    let (&[_, height, width, channels], &[_, rows, columns, outputs]) =
+        (&input.one()[..], &output.one()[..])
+    else {
+        return Err("no image".to_owned());
+    };
     let spec = PoolSpec {
         planes: channels,
         in_height: height,
@@ -485,19 +532,12 @@ fn pooling(pool: &Pool, input: &Shape, output: &Shape) -> Result<PoolSpec, Strin
             Rounding::Down
         },
     };
-    let shape = PoolShape::new(spec.clone()).map_err(|error| error.to_string())?;
-    if [channels, shape.out_height(), shape.out_width()] != out {
+    let shape = PoolShape::new(spec).map_err(|error| error.to_string())?;
+    if [channels, shape.out_height(), shape.out_width()] != [outputs, rows, columns] {
+        let out = [outputs, rows, columns];
         return Err(format!("its output is declared as {out:?}"));
     }
-    Ok(spec)
-}
-
-/// The same windows over several images.
-fn over(spec: &PoolSpec, images: usize) -> Result<PoolShape, regraft_kernels::Error> {
-    PoolShape::new(PoolSpec {
-        planes: spec.planes * images,
-        ..spec.clone()
-    })
+    Ok(shape)
 }
 
 /// Whether two operands of an operator may change places.

@@ -9,6 +9,7 @@
 //!
 //! Data flows one way: graph → drafts (`read`, `fuse`) → kernels and places (`kernel`, `liveness`) → run.
 
+mod channels_last;
 mod draft;
 mod error;
 mod extents;

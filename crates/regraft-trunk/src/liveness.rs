@@ -21,8 +21,8 @@ pub(crate) struct Life {
     pub in_place: bool,
     /// Only another name for its operand.
     pub view: bool,
-    /// Operands that write into its output themselves, and where.
-    pub absorbs: Vec<(ValueId, usize)>,
+    /// Operands that write into its output themselves.
+    pub absorbs: Vec<ValueId>,
 }
 
 /// What the planner has to know of a value.
@@ -38,9 +38,7 @@ pub(crate) struct Size {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Home {
     pub buffer: usize,
-    /// Within an image of the buffer.
-    pub offset: usize,
-    /// Values of an image of its own.
+    /// Values of an image.
     pub len: usize,
 }
 
@@ -83,8 +81,6 @@ impl Layout {
         Some(Place {
             region: buffer.region,
             base: buffer.base,
-            offset: home.offset,
-            pitch: buffer.len,
             len: home.len,
         })
     }
@@ -136,12 +132,8 @@ fn share(
             layout.open(life.writes, size(life.writes)?, step);
         }
         let whole = layout.homes[life.writes.index()]?;
-        for (part, offset) in &life.absorbs {
-            layout.homes[part.index()] = Some(Home {
-                buffer: whole.buffer,
-                offset: whole.offset + offset,
-                len: size(*part)?.len,
-            });
+        for part in &life.absorbs {
+            layout.homes[part.index()] = Some(whole);
         }
     }
     for (step, life) in lives.iter().enumerate() {
@@ -186,7 +178,6 @@ impl Layout {
     fn open(&mut self, value: ValueId, size: Size, step: usize) {
         self.homes[value.index()] = Some(Home {
             buffer: self.buffers.len(),
-            offset: 0,
             len: size.len,
         });
         self.buffers.push(Buffer {

@@ -21,19 +21,8 @@ pub(crate) struct Place {
     pub region: Region,
     /// Of its buffer, for one image.
     pub base: usize,
-    /// Within an image of its buffer.
-    pub offset: usize,
-    /// Values of an image of its buffer.
-    pub pitch: usize,
-    /// Values of an image of its own.
+    /// Values of an image.
     pub len: usize,
-}
-
-impl Place {
-    /// Whether its images follow each other.
-    pub fn dense(&self) -> bool {
-        self.len == self.pitch
-    }
 }
 
 /// The images that are run together, of those that the caller gave.
@@ -49,15 +38,15 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Values `from..from + images` of the group's images at a place, in the slice of its region.
-    fn range(&self, place: &Place, from: usize, images: usize) -> Range<usize> {
+    /// The group's images at a place, in the slice of its region.
+    fn range(&self, place: &Place) -> Range<usize> {
         let (base, first) = match place.region {
             Region::Input | Region::Output => (0, self.first),
             Region::Store => (place.base * self.batch, self.first),
             Region::Arena => (self.store * self.batch + place.base * self.images, 0),
         };
-        let start = base + (first + from) * place.pitch + place.offset;
-        start..start + (images - 1) * place.pitch + place.len
+        let start = base + first * place.len;
+        start..start + self.images * place.len
     }
 }
 
@@ -114,16 +103,13 @@ pub(crate) struct Reads<'a> {
     values: Cut<'a>,
     places: &'a [Place],
     group: Group,
-    /// Of the group's images, the first and how many.
-    from: usize,
-    images: usize,
 }
 
 impl<'a> Reads<'a> {
     /// An operand by its position.
     pub fn get(&self, index: usize) -> &'a [f32] {
         let place = &self.places[index];
-        let range = self.group.range(place, self.from, self.images);
+        let range = self.group.range(place);
         match place.region {
             Region::Input => &self.input[range],
             Region::Output => self.output.get(range),
@@ -133,15 +119,14 @@ impl<'a> Reads<'a> {
 }
 
 impl Memory<'_> {
-    /// The slice that a step writes and the operands it reads, for `images` of a group's images from `from` on.
+    /// The slice that a step writes and the operands it reads, for a group's images.
     pub fn slices<'a>(
         &'a mut self,
         group: Group,
-        [from, images]: [usize; 2],
         places: &'a [Place],
         output: &Place,
     ) -> (&'a mut [f32], Reads<'a>) {
-        let range = group.range(output, from, images);
+        let range = group.range(output);
         let (written, output, values) = if output.region == Region::Output {
             let (written, cut) = Cut::around(self.output, range);
             (written, cut, Cut::whole(self.values))
@@ -155,8 +140,6 @@ impl Memory<'_> {
             values,
             places,
             group,
-            from,
-            images,
         };
         (written, reads)
     }
@@ -171,8 +154,6 @@ mod tests {
         let place = |base| Place {
             region: Region::Arena,
             base,
-            offset: 0,
-            pitch: 2,
             len: 2,
         };
         let group = Group {
@@ -188,9 +169,9 @@ mod tests {
             values: &mut values,
         };
         let places = [place(0), place(4)];
-        let (written, reads) = memory.slices(group, [1, 1], &places, &place(2));
-        assert_eq!(written, [6.0, 7.0]);
-        assert_eq!(reads.get(0), [2.0, 3.0]);
-        assert_eq!(reads.get(1), [10.0, 11.0]);
+        let (written, reads) = memory.slices(group, &places, &place(2));
+        assert_eq!(written, [4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(reads.get(0), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(reads.get(1), [8.0, 9.0, 10.0, 11.0]);
     }
 }

@@ -1,18 +1,17 @@
 //! From a graph to a plan: what is read, fused, packed and placed, in this order.
 
+use std::collections::HashMap;
+
 use regraft_onnx::{Graph, ValueId};
 
+use crate::channels_last::choose_layouts;
 use crate::draft::{Draft, Work};
 use crate::error::Unsupported;
 use crate::fuse::fuse;
-use crate::kernel::{Kernel, commutes};
+use crate::kernel::{Kernel, Part, commutes};
 use crate::liveness::{self, Layout, Life, Size, WORKING_SET};
 use crate::memory::Place;
 use crate::read::{Shapes, read};
-
-/// Fewest pixels of an output for which a convolution runs image by image to write it where it is concatenated; below, to
-/// read its weights again for every image takes longer than to copy the output (Inception's 17x17 planes: by a third).
-const PIXELS_IN_PLACE: usize = 1024;
 
 /// A network, or the part of it below a value, ready to run. It holds no activations: those are in
 /// [`Buffers`](crate::Buffers), so that several threads can share a plan.
@@ -45,6 +44,8 @@ pub(crate) struct Step {
     pub writes: Place,
     /// Whether it writes over its first operand.
     pub in_place: bool,
+    /// Where it writes a part of a concatenation, its columns.
+    pub columns: Option<Part>,
 }
 
 impl Plan {
@@ -67,9 +68,10 @@ impl Plan {
         target: ValueId,
         bytes: usize,
     ) -> Result<Self, Unsupported> {
-        let shapes = Shapes::of(graph);
+        let mut shapes = Shapes::of(graph);
         let values = graph.values.len();
-        let mut drafts = fuse(read(graph, &shapes, target)?, &shapes, values, target);
+        let drafts = fuse(read(graph, &shapes, target)?, &shapes, values, target);
+        let mut drafts = choose_layouts(drafts, &mut shapes, graph.input, target);
         let whole = |id: ValueId| {
             let shape = shapes.get(id).filter(|shape| shape.image_by_image());
             shape
@@ -94,7 +96,7 @@ impl Plan {
             })
             .collect();
         copy_to_target(&mut lives, graph.input, target);
-        absorb(&drafts, &kernels, &mut lives, &shapes, target);
+        absorb(&drafts, &kernels, &mut lives, target);
         let sizes: Vec<Option<Size>> = shapes
             .iter()
             .map(|shape| {
@@ -188,36 +190,36 @@ fn copy_to_target(lives: &mut [Life], input: ValueId, target: ValueId) {
 }
 
 /// Parts of a concatenation of channels that their makers can write where they belong.
-fn absorb(
-    drafts: &[Draft],
-    kernels: &[Kernel],
-    lives: &mut [Life],
-    shapes: &Shapes,
-    target: ValueId,
-) {
+fn absorb(drafts: &[Draft], kernels: &[Kernel], lives: &mut [Life], target: ValueId) {
     let reads = |value: ValueId| {
         let all = drafts.iter().flat_map(|draft| &draft.inputs);
         all.filter(|read| **read == value).count()
     };
     for index in 0..drafts.len() {
-        let Kernel::Concat { parts, axis, .. } = &kernels[index] else {
-            continue;
-        };
-        if *axis != 1 {
+        // Convolutions and pooling write pixels with their channels last.
+        if !matches!(kernels[index], Kernel::Concat { axis: 3, .. }) {
             continue;
         }
-        for (&value, part) in drafts[index].inputs.iter().zip(parts) {
+        for &value in &drafts[index].inputs {
             let maker = drafts.iter().position(|draft| draft.output == value);
-            let able = maker.is_some_and(|maker| kernels[maker].writes_image_by_image());
-            let large = shapes
-                .get(value)
-                .and_then(|shape| shape.image())
-                .is_some_and(|[_, height, width]| height * width >= PIXELS_IN_PLACE);
-            if able && large && value != target && reads(value) == 1 {
-                lives[index].absorbs.push((value, part.at));
+            let able = maker.is_some_and(|maker| kernels[maker].writes_columns());
+            if able && value != target && reads(value) == 1 {
+                lives[index].absorbs.push(value);
             }
         }
     }
+}
+
+/// The columns that values have in the concatenations that absorb them.
+fn written_columns(drafts: &[Draft], kernels: &[Kernel], lives: &[Life]) -> HashMap<ValueId, Part> {
+    let mut columns = HashMap::new();
+    for ((draft, kernel), life) in drafts.iter().zip(kernels).zip(lives) {
+        if let Kernel::Concat { parts, .. } = kernel {
+            let all = draft.inputs.iter().copied().zip(parts.iter().copied());
+            columns.extend(all.filter(|(value, _)| life.absorbs.contains(value)));
+        }
+    }
+    columns
 }
 
 /// Steps with the places of their operands, stretch by stretch.
@@ -227,6 +229,7 @@ fn stretches(
     lives: &[Life],
     layout: &Layout,
 ) -> Result<Vec<Stretch>, Unsupported> {
+    let mut columns = written_columns(&drafts, &kernels, lives);
     let mut made = drafts.into_iter().zip(kernels).zip(lives).enumerate();
     let mut stretches = Vec::with_capacity(layout.segments.len());
     for segment in &layout.segments {
@@ -235,7 +238,7 @@ fn stretches(
             if life.view {
                 continue;
             }
-            let absorbed = |value: &ValueId| life.absorbs.iter().any(|(part, _)| part == value);
+            let absorbed = |value: &ValueId| life.absorbs.contains(value);
             if let Kernel::Concat { parts, .. } = &mut kernel {
                 let left = parts.iter().zip(&draft.inputs);
                 *parts = left
@@ -256,6 +259,7 @@ fn stretches(
                 reads: reads.map(|value| place(*value)).collect::<Result<_, _>>()?,
                 writes: place(draft.output)?,
                 in_place: layout.in_place[index],
+                columns: columns.remove(&draft.output),
                 name: draft.name,
                 kernel,
             });

@@ -16,6 +16,12 @@ impl Shapes {
         Self(graph.values.iter().map(Shape::of).collect())
     }
 
+    /// Adds a value of a shape.
+    pub fn push(&mut self, shape: Shape) -> ValueId {
+        self.0.push(Some(shape));
+        ValueId::at(self.0.len() - 1)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Option<Shape>> {
         self.0.iter()
     }
@@ -262,6 +268,7 @@ fn work(operands: &Operands<'_>) -> Result<Work, Refusal> {
             Work::Pad {
                 pads: *pads,
                 value: *value,
+                channels_last: false,
             }
         }
         Op::Transpose { perm } => {
@@ -386,6 +393,7 @@ fn batch_norm(operands: &Operands<'_>, norm: &op::BatchNorm) -> Result<Scale, Re
         .map(|c| f64::from(shift[c]) - f64::from(mean[c]) * factor[c])
         .collect();
     Ok(Scale {
+        axis: 1,
         factor,
         offset,
         after: None,
@@ -468,6 +476,7 @@ fn per_channel(operator: Binary, side: Side, constant: &Tensor, output: &Shape) 
     // Division by zero and the like keep their meaning, value by value.
     let finite = factor.iter().chain(&offset).all(|v| v.is_finite());
     finite.then_some(Scale {
+        axis: 1,
         factor,
         offset,
         after: None,

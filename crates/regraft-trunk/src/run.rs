@@ -161,21 +161,9 @@ impl Plan {
 
 impl Step {
     fn run(&self, group: Group, memory: &mut Memory<'_>) -> Result<(), Error> {
-        if self.writes.dense() || !self.kernel.writes_image_by_image() {
-            return self.run_images(group, [0, group.images], memory);
-        }
-        (0..group.images).try_for_each(|image| self.run_images(group, [image, 1], memory))
-    }
-
-    fn run_images(
-        &self,
-        group: Group,
-        images: [usize; 2],
-        memory: &mut Memory<'_>,
-    ) -> Result<(), Error> {
-        let (output, reads) = memory.slices(group, images, &self.reads, &self.writes);
+        let (output, reads) = memory.slices(group, &self.reads, &self.writes);
         self.kernel
-            .run(images[1], &reads, self.in_place, output)
+            .run(group.images, &reads, self.in_place, self.columns, output)
             .map_err(|source| Error::Kernel {
                 node: self.name.clone(),
                 source,

@@ -89,7 +89,10 @@ fn check(shape: &Conv2dShape, with: [bool; 2], activation: Activation) {
                 }
                 let out = to_first(shape.out_channels, &out, shape.batch);
                 let off = difference(&out, &expected);
-                assert!(off < CLOSE, "{off:e} off: {isa:?}, {algorithm:?}, {shape:?}");
+                assert!(
+                    off < CLOSE,
+                    "{off:e} off: {isa:?}, {algorithm:?}, {shape:?}"
+                );
             }
         }
     }

@@ -13,7 +13,7 @@ pub(crate) fn function(function: Function, input: Option<&[f32]>, output: &mut [
     in_chunks(input, output, |_, chunk| apply(function, chunk));
 }
 
-/// A scale and an offset along axis 1.
+/// A scale and an offset along an axis.
 pub(crate) struct Channels<'a> {
     pub factor: &'a [f32],
     pub offset: &'a [f32],
@@ -35,6 +35,15 @@ pub(crate) fn scale(
     } = *channels;
     in_chunks(input, output, |first, chunk| {
         let mut at = 0;
+        while inner == 1 && at < chunk.len() {
+            let channel = (first + at) % factor.len();
+            let pairs = factor[channel..].iter().zip(&offset[channel..]);
+            let run = pairs.len().min(chunk.len() - at);
+            for (value, (factor, offset)) in chunk[at..at + run].iter_mut().zip(pairs) {
+                *value = *value * factor + offset;
+            }
+            at += run;
+        }
         while at < chunk.len() {
             let channel = (first + at) / inner % factor.len();
             let run = (inner - (first + at) % inner).min(chunk.len() - at);

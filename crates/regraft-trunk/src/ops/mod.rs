@@ -4,7 +4,6 @@
 pub(crate) mod elementwise;
 pub(crate) mod function;
 pub(crate) mod normalise;
-pub(crate) mod pool;
 pub(crate) mod product;
 pub(crate) mod rearrange;
 

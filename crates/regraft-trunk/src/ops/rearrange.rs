@@ -46,14 +46,17 @@ pub(crate) fn slice(range: &Range, input: &[f32], extents: Extents, output: &mut
         });
 }
 
-/// Pads planes of `size` with a value: top, left, bottom, right.
+/// Pads planes of `size` pixels of `inner` values with a value: top, left, bottom, right.
 pub(crate) fn pad(
     [top, left, bottom, right]: [usize; 4],
     value: f32,
     size: [usize; 2],
+    inner: usize,
     input: &[f32],
     output: &mut [f32],
 ) {
+    let (left, right) = (left * inner, right * inner);
+    let size = [size[0], size[1] * inner];
     let width = left + size[1] + right;
     let plane = (top + size[0] + bottom) * width;
     output
@@ -162,6 +165,7 @@ mod tests {
             [1, 0, 0, 2],
             9.0,
             [2, 2],
+            1,
             &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
             &mut output,
         );

@@ -26,8 +26,14 @@ fn run(plan: &Plan, buffers: &mut Buffers, input: &[f32]) -> Vec<f32> {
     output
 }
 
-/// The kinds of the steps up to a value.
+/// The kinds of the steps up to a value, what only changes the layout left out.
 fn kinds(graph: &Graph, target: &str) -> Vec<&'static str> {
+    let mut kinds = all_kinds(graph, target);
+    kinds.retain(|kind| *kind != "reorder");
+    kinds
+}
+
+fn all_kinds(graph: &Graph, target: &str) -> Vec<&'static str> {
     let plan = Plan::compile(graph, named(graph, target)).unwrap();
     let input = images(&plan, 1);
     let mut output = vec![0.0; plan.output_len()];
@@ -194,7 +200,27 @@ fn elementwise_work_takes_no_memory_of_its_own() {
         .node("Exp", &["b"], "c");
     let graph = net.classify("c", 4);
     let plan = Plan::compile(&graph, named(&graph, "flat")).unwrap();
-    assert_eq!(plan.activation_bytes(1), 4 * 256);
+    // The image with its channels last, and what is made of it.
+    assert_eq!(plan.activation_bytes(1), 2 * 4 * 256);
+}
+
+#[test]
+fn layouts_change_at_the_ends_only() {
+    let mut net = Builder::new([4, 8, 8]);
+    net.conv("x", [4, 4], "a")
+        .node("Tanh", &["a"], "b")
+        .conv("b", [4, 4], "c")
+        .node("Add", &["b", "c"], "sum")
+        .node("MaxPool", &["sum"], "pool")
+        .ints("kernel_shape", &[2, 2]);
+    let graph = net.classify("pool", 4);
+    let all = all_kinds(&graph, "pool");
+    assert_eq!(
+        all.iter().filter(|kind| **kind == "reorder").count(),
+        2,
+        "{all:?}"
+    );
+    assert_eq!((all[0], all[all.len() - 1]), ("reorder", "reorder"));
 }
 
 #[test]
