@@ -5,7 +5,8 @@ use std::ops::{Deref, Range};
 use rayon::prelude::*;
 
 use crate::isa::dispatch;
-use crate::simd::Simd;
+use crate::scratch;
+use crate::simd::{Simd, every_other};
 use crate::{Error, Isa};
 
 /// What happens to windows that reach beyond the padded image.
@@ -239,50 +240,65 @@ pub fn max_pool(
     planes
         .zip(input.par_chunks_exact(shape.in_pixels()))
         .for_each(|((output, indices), input)| {
-            dispatch!(isa, S => S::run(
-                #[inline(always)]
-                || max_plane(shape, &columns, input, output, indices),
-            ));
+            scratch::with(shape.out[1], |line| {
+                dispatch!(isa, S => S::run(
+                    #[inline(always)]
+                    || max_plane::<S>(shape, &columns, input, output, indices, line),
+                ));
+            });
         });
 }
 
+/// `line` has a value for each column of the output.
 #[inline(always)]
-fn max_plane(
+fn max_plane<S: Simd>(
     shape: &PoolShape,
     columns: &[Range<usize>],
     input: &[f32],
     output: &mut [f32],
     indices: &mut [u32],
+    line: &mut [f32],
 ) {
     output.fill(f32::NEG_INFINITY);
     indices.fill(NOWHERE);
-    let width = shape.out[1];
+    let (width, step) = (shape.out[1], shape.stride[1]);
     for y in 0..shape.out[0] {
         let (output, indices) = (
             &mut output[y * width..][..width],
             &mut indices[y * width..][..width],
         );
-        for row in (0..shape.kernel[0]).filter_map(|tap| shape.place(0, y, tap)) {
-            for (tap, reached) in columns
-                .iter()
-                .enumerate()
-                .filter(|(_, reached)| !reached.is_empty())
-            {
-                let column =
-                    reached.start * shape.stride[1] + tap * shape.dilation[1] - shape.pads[1];
-                let first = row * shape.in_width + column;
-                let line = &input[first..(row + 1) * shape.in_width];
-                let outs = output[reached.clone()]
-                    .iter_mut()
-                    .zip(&mut indices[reached.clone()]);
-                for (i, (best, index)) in outs.enumerate() {
-                    let value = line[i * shape.stride[1]];
-                    if value > *best || value.is_nan() || *index == NOWHERE {
-                        *best = value;
-                        *index = (first + i * shape.stride[1]) as u32;
-                    }
-                }
+        each_run(shape, columns, y, |reached, first| {
+            let taps = strided::<S>(&input[first..], step, &mut line[..reached.len()]);
+            let outs = output[reached.clone()].iter_mut();
+            let outs = outs.zip(&mut indices[reached]).zip(taps);
+            for (i, ((best, index), &value)) in outs.enumerate() {
+                // Without branches, so that it is done in vectors.
+                let take = (value > *best) | value.is_nan() | (*index == NOWHERE);
+                *best = if take { value } else { *best };
+                *index = if take {
+                    (first + i * step) as u32
+                } else {
+                    *index
+                };
             }
+        });
+    }
+}
+
+/// Every `step`-th value, as many as `line` has: where they lie, or in `line`.
+#[inline(always)]
+fn strided<'a, S: Simd>(from: &'a [f32], step: usize, line: &'a mut [f32]) -> &'a [f32] {
+    match step {
+        1 => &from[..line.len()],
+        2 => {
+            every_other::<S>(from, line);
+            line
+        }
+        _ => {
+            for (i, to) in line.iter_mut().enumerate() {
+                *to = from[i * step];
+            }
+            line
         }
     }
 }
@@ -346,30 +362,38 @@ pub fn average_pool(
         shape.output_len(),
         "length of the output of {shape:?}"
     );
-    let rows = shape.divisors(0, divisor);
-    let columns = shape.divisors(1, divisor);
-    let reached: Vec<_> = (0..shape.kernel[1])
-        .map(|tap| shape.reached(1, tap))
-        .collect();
+    let (rows, columns) = (shape.divisors(0, divisor), shape.divisors(1, divisor));
     let planes = output
         .par_chunks_exact_mut(shape.out_pixels())
         .zip(input.par_chunks_exact(shape.in_pixels()));
     planes.for_each(|(output, input)| {
-        dispatch!(isa, S => S::run(
-            #[inline(always)]
-            || {
-                output.fill(0.0);
-                for (y, out) in output.chunks_exact_mut(shape.out[1]).enumerate() {
-                    each_run(shape, &reached, y, |reached, first| {
-                        let line = input[first..].iter().step_by(shape.stride[1]);
-                        out[reached].iter_mut().zip(line).for_each(|(sum, value)| *sum += value);
-                    });
-                    for (sum, column) in out.iter_mut().zip(&columns) {
-                        *sum /= rows[y] * column;
+        scratch::with(shape.in_width + shape.out[1], |buffer| {
+            let (sums, line) = buffer.split_at_mut(shape.in_width);
+            dispatch!(isa, S => S::run(
+                #[inline(always)]
+                || {
+                    for (y, out) in output.chunks_exact_mut(shape.out[1]).enumerate() {
+                        // Down first, then across: taps are added once for a row.
+                        sums.fill(0.0);
+                        for row in rows_under(shape, y) {
+                            add(sums, &input[row * shape.in_width..][..shape.in_width]);
+                        }
+                        out.fill(0.0);
+                        for tap in 0..shape.kernel[1] {
+                            let (reached, first) = columns_under(shape, tap);
+                            if !reached.is_empty() {
+                                let line = &mut line[..reached.len()];
+                                let taps = strided::<S>(&sums[first..], shape.stride[1], line);
+                                add(&mut out[reached], taps);
+                            }
+                        }
+                        for (sum, column) in out.iter_mut().zip(&columns) {
+                            *sum /= rows[y] * column;
+                        }
                     }
-                }
-            },
-        ));
+                },
+            ));
+        });
     });
 }
 
@@ -394,30 +418,72 @@ pub fn average_pool_backward(
         shape.input_len(),
         "length of the input's gradient of {shape:?}"
     );
-    let rows = shape.divisors(0, divisor);
-    let columns = shape.divisors(1, divisor);
-    let reached: Vec<_> = (0..shape.kernel[1])
-        .map(|tap| shape.reached(1, tap))
-        .collect();
+    let (rows, columns) = (shape.divisors(0, divisor), shape.divisors(1, divisor));
     let gradients = output_gradient.par_chunks_exact(shape.out_pixels());
     let planes = input_gradient
         .par_chunks_exact_mut(shape.in_pixels())
         .zip(gradients);
     planes.for_each(|(out, gradient)| {
-        dispatch!(isa, S => S::run(
-            #[inline(always)]
-            || {
-                out.fill(0.0);
-                for (y, gradient) in gradient.chunks_exact(shape.out[1]).enumerate() {
-                    each_run(shape, &reached, y, |reached, first| {
-                        let line = out[first..].iter_mut().step_by(shape.stride[1]);
-                        let shares = gradient[reached.clone()].iter().zip(&columns[reached]);
-                        line.zip(shares).for_each(|(sum, (value, column))| *sum += value / (rows[y] * column));
-                    });
-                }
-            },
-        ));
+        scratch::with(shape.in_width + shape.out[1], |buffer| {
+            let (spread, shares) = buffer.split_at_mut(shape.in_width);
+            dispatch!(isa, S => S::run(
+                #[inline(always)]
+                || {
+                    out.fill(0.0);
+                    for (y, gradient) in gradient.chunks_exact(shape.out[1]).enumerate() {
+                        let values = gradient.iter().zip(&columns);
+                        for (share, (value, column)) in shares.iter_mut().zip(values) {
+                            *share = value / (rows[y] * column);
+                        }
+                        spread.fill(0.0);
+                        for tap in 0..shape.kernel[1] {
+                            let (reached, first) = columns_under(shape, tap);
+                            if !reached.is_empty() {
+                                scatter(&mut spread[first..], shape.stride[1], &shares[reached]);
+                            }
+                        }
+                        for row in rows_under(shape, y) {
+                            add(&mut out[row * shape.in_width..][..shape.in_width], spread);
+                        }
+                    }
+                },
+            ));
+        });
     });
+}
+
+/// The rows of the image under the window of an output's row.
+#[inline(always)]
+fn rows_under(shape: &PoolShape, y: usize) -> impl Iterator<Item = usize> {
+    (0..shape.kernel[0]).filter_map(move |tap| shape.place(0, y, tap))
+}
+
+/// The columns of the output for which a tap lies in the image, and where it lies for the first.
+#[inline(always)]
+fn columns_under(shape: &PoolShape, tap: usize) -> (Range<usize>, usize) {
+    let reached = shape.reached(1, tap);
+    let padded = reached.start * shape.stride[1] + tap * shape.dilation[1];
+    // There is no first where none is reached.
+    (reached, padded.saturating_sub(shape.pads[1]))
+}
+
+#[inline(always)]
+fn add(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += *from;
+    }
+}
+
+/// Adds to every `step`-th value.
+#[inline(always)]
+fn scatter(to: &mut [f32], step: usize, from: &[f32]) {
+    if step == 1 {
+        add(to, from);
+        return;
+    }
+    for (i, from) in from.iter().enumerate() {
+        to[i * step] += *from;
+    }
 }
 
 /// Calls `job` with each run of outputs of row `y` and where in the input one tap meets its first.
