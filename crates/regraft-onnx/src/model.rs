@@ -1,6 +1,7 @@
 //! The ONNX file itself: decoded, checked on the surface, with its initializers by name.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -195,7 +196,17 @@ impl Model {
     /// # Errors
     /// When the model is larger than the format allows (2 GiB).
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        let size = self.proto.compute_size();
+        let mut bytes = Vec::with_capacity(usize::try_from(self.size()).unwrap_or_default());
+        self.write_to(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes the file, tensor by tensor: it is not in memory a second time.
+    ///
+    /// # Errors
+    /// When the model is larger than the format allows (2 GiB), or `out` cannot be written to.
+    pub fn write_to(&self, out: &mut dyn Write) -> Result<(), Error> {
+        let size = self.size();
         if size > LARGEST_FILE {
             return Err(Error::Graph {
                 reason: format!(
@@ -203,9 +214,11 @@ impl Model {
                 ),
             });
         }
-        self.proto.write_to_bytes().map_err(|error| Error::Graph {
-            reason: format!("the model cannot be encoded: {error}"),
-        })
+        self.proto
+            .write_to_writer(out)
+            .map_err(|error| Error::Graph {
+                reason: format!("the model cannot be written: {error}"),
+            })
     }
 
     /// Bytes of the file.

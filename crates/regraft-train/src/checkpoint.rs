@@ -1,9 +1,11 @@
 //! Everything that a run needs to go on as if it had never stopped, in one safetensors file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -37,50 +39,98 @@ pub(crate) struct Checkpoint {
     pub optimizer: Vec<u8>,
 }
 
+/// A tensor of a checkpoint, which becomes bytes when its turn to be written comes.
+struct Saved<'a> {
+    data: Data<'a>,
+    len: usize,
+}
+
+enum Data<'a> {
+    Values(&'a [f32]),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Saved<'a> {
+    fn values(values: &'a [f32]) -> Self {
+        Self {
+            data: Data::Values(values),
+            len: values.len(),
+        }
+    }
+
+    fn bytes(bytes: &'a [u8]) -> Self {
+        Self {
+            data: Data::Bytes(bytes),
+            len: bytes.len(),
+        }
+    }
+}
+
+impl View for Saved<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.data {
+            Data::Values(_) => Dtype::F32,
+            Data::Bytes(_) => Dtype::U8,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        std::slice::from_ref(&self.len)
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        match self.data {
+            Data::Values(values) => values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+            Data::Bytes(bytes) => bytes.into(),
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        match self.data {
+            Data::Values(values) => size_of_val(values),
+            Data::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 fn path(run: &Path, epochs_done: usize) -> PathBuf {
     run.join("checkpoints")
         .join(format!("epoch-{epochs_done:04}.safetensors"))
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint and then removes older ones.
-    pub(crate) fn save(&self, run: &Path) -> Result<(), Error> {
-        let target = path(run, self.state.epochs_done);
+    /// Writes a checkpoint and then removes older ones.
+    pub(crate) fn save(
+        run: &Path,
+        state: &State,
+        weights: &HashMap<String, Vec<f32>>,
+        optimizer: &[u8],
+    ) -> Result<(), Error> {
+        let target = path(run, state.epochs_done);
         let fault = |reason: String| Error::Checkpoint {
             path: target.clone(),
             reason,
         };
-        let bytes: Vec<(String, usize, Vec<u8>)> = self
-            .weights
+        let tensors = weights
             .iter()
-            .map(|(name, values)| {
-                let bytes = values
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect();
-                (format!("{WEIGHT}{name}"), values.len(), bytes)
-            })
-            .collect();
-        let mut views = Vec::with_capacity(bytes.len() + 1);
-        for (name, length, bytes) in &bytes {
-            let view = TensorView::new(Dtype::F32, vec![*length], bytes)
-                .map_err(|e| fault(e.to_string()))?;
-            views.push((name.clone(), view));
-        }
-        let optimizer = TensorView::new(Dtype::U8, vec![self.optimizer.len()], &self.optimizer)
-            .map_err(|e| fault(e.to_string()))?;
-        views.push((OPTIMIZER.to_owned(), optimizer));
-        let state = serde_json::to_string(&self.state).map_err(|e| fault(e.to_string()))?;
+            .map(|(name, values)| (format!("{WEIGHT}{name}"), Saved::values(values)));
+        let optimizer = (OPTIMIZER.to_owned(), Saved::bytes(optimizer));
+        let state = serde_json::to_string(state).map_err(|e| fault(e.to_string()))?;
         let metadata = HashMap::from([(STATE.to_owned(), state)]);
-        let file =
-            safetensors::serialize(views, Some(metadata)).map_err(|e| fault(e.to_string()))?;
         let folder = run.join("checkpoints");
         std::fs::create_dir_all(&folder).map_err(|source| Error::Io {
             action: "writing",
             path: folder.clone(),
             source,
         })?;
-        files::write_whole(&target, &file)?;
+        files::write_whole_by(&target, |partial| {
+            let tensors = tensors.chain([optimizer]);
+            safetensors::serialize_to_file(tensors, Some(metadata), partial)
+                .map_err(io::Error::other)
+        })?;
         for older in list(run) {
             if older < target {
                 let _ = std::fs::remove_file(older);

@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all.
 
-use std::fs::File;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::Path;
 
 use crate::error::Error;
@@ -11,20 +11,30 @@ use crate::error::Error;
 /// # Errors
 /// When the folder cannot be written to; what was there before is then still there.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let io = |source| Error::Io {
-        action: "writing",
-        path: path.to_owned(),
-        source,
-    };
+    write_whole_by(path, |partial| std::fs::write(partial, bytes))
+}
+
+/// The same for contents that are never in memory as a whole: `write` makes the file at the path that it is given.
+///
+/// # Errors
+/// As [`write_whole`], and when `write` fails.
+pub fn write_whole_by(
+    path: &Path,
+    write: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     let partial = path.with_file_name(name);
-    let written = File::create(&partial)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+    let written = write(&partial)
+        .and_then(|()| OpenOptions::new().write(true).open(&partial)?.sync_all())
         .and_then(|()| std::fs::rename(&partial, path));
-    if let Err(error) = written {
+    if let Err(source) = written {
         let _ = std::fs::remove_file(&partial);
-        return Err(io(error));
+        return Err(Error::Io {
+            action: "writing",
+            path: path.to_owned(),
+            source,
+        });
     }
     // The name is only safe once the folder is on disk too; not every system lets a folder be opened.
     if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {

@@ -1,5 +1,7 @@
 //! The training loop: phases of epochs, epochs of steps, a checkpoint after every epoch.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -146,7 +148,7 @@ impl Trainer<'_> {
                 tell,
             )?;
         }
-        files::write_whole(&self.run.join("last.onnx"), &self.export(&network)?)?;
+        self.export(&network, "last.onnx")?;
         let best_epoch = state.best.map_or(state.epochs_done, |(epoch, _)| epoch);
         Ok(Outcome {
             epochs: state.epochs_done,
@@ -185,7 +187,7 @@ impl Trainer<'_> {
             _ => true,
         };
         if best {
-            files::write_whole(&self.run.join("model.onnx"), &self.export(network)?)?;
+            self.export(network, "model.onnx")?;
             state.best = Some((epoch, score.unwrap_or(f64::NEG_INFINITY)));
             state.without_improvement = 0;
         } else {
@@ -345,8 +347,14 @@ impl Trainer<'_> {
         }
     }
 
-    fn export(&self, network: &Network) -> Result<Vec<u8>, Error> {
-        Ok(write::with_weights(self.model, &self.graph, &network.changed()?)?.to_bytes()?)
+    /// Writes the network as a file of the run.
+    fn export(&self, network: &Network, name: &str) -> Result<(), Error> {
+        let model = write::with_weights(self.model, &self.graph, &network.changed()?)?;
+        files::write_whole_by(&self.run.join(name), |partial| {
+            model
+                .write_to(&mut File::create(partial)?)
+                .map_err(io::Error::other)
+        })
     }
 
     fn checkpoint(
@@ -359,11 +367,6 @@ impl Trainer<'_> {
             path: self.run.join("checkpoints"),
             reason: format!("optimizer state: {error:?}"),
         })?;
-        Checkpoint {
-            state: state.clone(),
-            weights: network.changed()?,
-            optimizer: record.to_vec(),
-        }
-        .save(&self.run)
+        Checkpoint::save(&self.run, state, &network.changed()?, &record)
     }
 }

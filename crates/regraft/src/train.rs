@@ -141,6 +141,8 @@ fn work(
     let start = Instant::now();
     let recipe = &prepared.recipe;
     let outcome = trainer(prepared, &folder.path, &options.stop)?.run(tell)?;
+    // What is evaluated is read from the written file: two networks at once would be the most memory of the run.
+    drop(outcome.network);
     let frozen_unchanged = prove_frozen(prepared, &folder.path)?;
     let best = Classifier::open(&folder.path.to_string_lossy(), &recipe.device.name)?;
     let score = |set: &Option<ImageSet>| -> Result<Option<Score>, Error> {
