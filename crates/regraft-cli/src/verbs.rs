@@ -224,14 +224,20 @@ fn resume(run: &Path, json: bool, talk: Talk) -> Result<()> {
     }
 }
 
-/// Limits the threads that compute; 0 leaves all.
+/// Sets the threads that compute, of which this is one: it then hands out a kernel's work without waking anybody first.
+/// 0: one a core.
 fn use_threads(threads: usize) {
-    if threads > 0 {
-        // Fails only where the pool already exists, which then has the size that was first asked for.
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global();
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    };
+    let mut pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    // Alone it would leave nobody for what other threads hand out while it waits for them.
+    if threads > 1 {
+        pool = pool.use_current_thread();
     }
+    // Fails only where the pool already exists, which then has the size that was first asked for.
+    let _ = pool.build_global();
 }
 
 /// A flag that Ctrl-C or a termination signal sets; the second one ends the process at once.
