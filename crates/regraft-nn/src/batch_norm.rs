@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, activation, module};
 use regraft_ops::{Clamp, NormOptions};
 
 use crate::activation::{Activation, each_rank};
+use crate::operators::Output;
 
 /// What a batch normalisation normalises by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) struct Mode {
     pub statistics: BatchNormStatistics,
     /// The activation behind it, computed in the same step.
     pub clamp: Clamp,
+    /// Whether its only reader, a convolution, is to compute it.
+    pub postponed: bool,
 }
 
 impl Mode {
@@ -36,7 +39,18 @@ impl Mode {
     pub(crate) const INFERENCE: Self = Self {
         statistics: BatchNormStatistics::Frozen,
         clamp: Clamp::Free,
+        postponed: false,
     };
+}
+
+impl Mode {
+    fn output(&self, norm: regraft_ops::Norm) -> Output {
+        if self.postponed {
+            Output::Norm(Box::new(norm))
+        } else {
+            Output::Value(Activation::R4(norm.output()))
+        }
+    }
 }
 
 fn clamped<const D: usize>(tensor: Tensor<D>, clamp: Clamp) -> Tensor<D> {
@@ -48,35 +62,29 @@ fn clamped<const D: usize>(tensor: Tensor<D>, clamp: Clamp) -> Tensor<D> {
 }
 
 /// Normalises by the running statistics, then applies the activation.
-pub(crate) fn frozen(
-    input: Activation,
-    norm: Norm,
-    epsilon: f64,
-    clamp: Clamp,
-) -> Option<Activation> {
+pub(crate) fn frozen(input: Activation, norm: Norm, epsilon: f64, mode: Mode) -> Option<Output> {
+    let clamp = mode.clamp;
     if let Activation::R4(tensor) = &input
         && regraft_ops::has_batch_norm(tensor)
     {
-        let options = NormOptions {
-            epsilon,
-            clamp,
-            own: false,
-        };
-        let learned = [norm.scale, norm.shift];
-        let running = [norm.mean, norm.variance];
-        return Some(Activation::R4(regraft_ops::batch_norm(
-            tensor.clone(),
-            learned,
-            running,
-            options,
-        )));
+        return Some(mode.output(regraft_ops::Norm {
+            input: tensor.clone(),
+            learned: [norm.scale, norm.shift],
+            statistics: [norm.mean, norm.variance],
+            options: NormOptions {
+                epsilon,
+                clamp,
+                own: false,
+            },
+        }));
     }
     let factor = norm.scale * norm.variance.add_scalar(epsilon).sqrt().recip();
     let offset = norm.shift - norm.mean * factor.clone();
     if input.dims().len() < 2 {
         return None;
     }
-    Some(each_rank!(input, tensor => clamped(scaled(tensor, factor, offset), clamp)))
+    let output = each_rank!(input, tensor => clamped(scaled(tensor, factor, offset), clamp));
+    Some(Output::Value(output))
 }
 
 /// `tensor * factor + offset`, each channel with its own.
@@ -95,37 +103,44 @@ pub(crate) fn updated(
     norm: Norm,
     epsilon: f64,
     momentum: f64,
-    clamp: Clamp,
-) -> Option<(Activation, Tensor<1>, Tensor<1>)> {
+    mode: Mode,
+) -> Option<(Output, Tensor<1>, Tensor<1>)> {
+    let clamp = mode.clamp;
     let dims = input.dims();
     let count: usize = dims.iter().product::<usize>() / dims.get(1).copied().unwrap_or(1).max(1);
     let (output, mean, variance) = match input {
         Activation::R4(tensor) if regraft_ops::has_batch_norm(&tensor) => {
             let statistics = regraft_ops::channel_statistics(&tensor);
-            let options = NormOptions {
-                epsilon,
-                clamp,
-                own: true,
-            };
-            let learned = [norm.scale, norm.shift];
-            let output = regraft_ops::batch_norm(tensor, learned, statistics.clone(), options);
-            let [mean, variance] = statistics;
-            (Activation::R4(output), mean, variance)
+            let [mean, variance] = statistics.clone();
+            let output = mode.output(regraft_ops::Norm {
+                input: tensor,
+                learned: [norm.scale, norm.shift],
+                statistics,
+                options: NormOptions {
+                    epsilon,
+                    clamp,
+                    own: true,
+                },
+            });
+            (output, mean, variance)
         }
         Activation::R4(tensor) => {
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
             let output = clamped(result.output, clamp);
-            (Activation::R4(output), result.mean, result.variance)
+            let output = Output::Value(Activation::R4(output));
+            (output, result.mean, result.variance)
         }
         Activation::R2(tensor) => {
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
             let output = clamped(result.output, clamp);
-            (Activation::R2(output), result.mean, result.variance)
+            let output = Output::Value(Activation::R2(output));
+            (output, result.mean, result.variance)
         }
         Activation::R3(tensor) => {
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
             let output = clamped(result.output, clamp);
-            (Activation::R3(output), result.mean, result.variance)
+            let output = Output::Value(Activation::R3(output));
+            (output, result.mean, result.variance)
         }
         Activation::R1(_) | Activation::R5(_) => return None,
     };

@@ -14,7 +14,7 @@ use regraft_ops::Clamp;
 use crate::activation::Activation;
 use crate::batch_norm::{BatchNormStatistics, Mode};
 use crate::error::Error;
-use crate::operators;
+use crate::operators::{self, Output};
 use crate::outline::norm_name;
 use crate::trunk::{Trunk, take};
 use crate::weights::Weights;
@@ -46,24 +46,45 @@ pub struct Network {
     /// Updated running statistics, by parameter.
     running: HashMap<ParameterId, Tensor<1>>,
     dropout: Vec<(ValueId, f64)>,
-    /// Batch norms whose activation is computed with them, with the activation's node.
-    clamped: HashMap<usize, (Clamp, usize)>,
+    /// What batch norms are computed with, by node.
+    joined: HashMap<usize, Joined>,
 }
 
-/// Batch norms from `start` on that only a ReLU or ReLU6 reads, and that node.
-fn clamped_norms(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, (Clamp, usize)> {
+/// What is computed together with a batch norm.
+#[derive(Debug, Clone, Copy)]
+struct Joined {
+    clamp: Clamp,
+    /// The node whose output this is: its activation's, or its own.
+    last: usize,
+    /// Whether only a convolution reads that output, which then computes it.
+    by_reader: bool,
+}
+
+/// Batch norms from `start` on with what they are joined to: a ReLU or ReLU6 that alone reads them, and a convolution without
+/// bias that alone reads that. Values in `kept` are not given up.
+fn joined_norms(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joined> {
     let nodes = || graph.nodes.iter().enumerate().skip(start);
+    let only_reader = |value: ValueId| {
+        let mut readers = nodes().filter(|(_, node)| node.inputs.contains(&Input::Value(value)));
+        let only = readers.next().filter(|_| !kept.contains(&value));
+        only.filter(|_| readers.next().is_none())
+    };
     let mut found = HashMap::new();
-    for (index, node) in nodes() {
-        if !matches!(node.op, Op::BatchNorm(_)) || kept.contains(&node.output) {
-            continue;
-        }
-        let mut readers = nodes().filter(|(_, n)| n.inputs.contains(&Input::Value(node.output)));
-        if let (Some((reader, activation)), None) = (readers.next(), readers.next())
-            && let Some(clamp) = clamp(&activation.op)
-        {
-            found.insert(index, (clamp, reader));
-        }
+    for (index, node) in nodes().filter(|(_, node)| matches!(node.op, Op::BatchNorm(_))) {
+        let activation = only_reader(node.output)
+            .and_then(|(reader, activation)| Some((clamp(&activation.op)?, reader)));
+        let (clamp, last) = activation.unwrap_or((Clamp::Free, index));
+        let output = graph.nodes[last].output;
+        let by_reader = only_reader(output).is_some_and(|(_, reader)| {
+            matches!(reader.op, Op::Conv(_))
+                && matches!(reader.inputs[..], [Input::Value(value), Input::Parameter(_)] if value == output)
+        });
+        let joined = Joined {
+            clamp,
+            last,
+            by_reader,
+        };
+        found.insert(index, joined);
     }
     found
 }
@@ -219,7 +240,7 @@ impl Network {
         let mut kept: Vec<ValueId> = dropout.iter().map(|(value, _)| *value).collect();
         kept.extend([graph.output, graph.logits]);
         kept.extend(graph.blocks.iter().map(|block| block.output));
-        let clamped = clamped_norms(&graph, start, &kept);
+        let joined = joined_norms(&graph, start, &kept);
         let trunk = Trunk::new(&graph, start, &device)?;
         Ok(Self {
             graph,
@@ -233,7 +254,7 @@ impl Network {
             statistics,
             running: HashMap::new(),
             dropout,
-            clamped,
+            joined,
         })
     }
 
@@ -379,6 +400,8 @@ impl Network {
             start => self.graph.nodes[start - 1].output,
         };
         values[cut.index()] = Some(self.drop_out(cut, features, training)?);
+        // Batch norms that their only reader computes.
+        let mut norms: HashMap<ValueId, regraft_ops::Norm> = HashMap::new();
         let mut updates = Vec::new();
         let mut done = HashSet::new();
         for (index, node) in self.graph.nodes.iter().enumerate().skip(self.start) {
@@ -389,26 +412,35 @@ impl Network {
                 continue;
             }
             let mut operands = Vec::with_capacity(node.inputs.len());
+            let mut norm = None;
             for input in &node.inputs {
                 operands.push(match input {
+                    Input::Value(id) if norms.contains_key(id) => {
+                        norm = norms.remove(id);
+                        continue;
+                    }
                     Input::Value(id) => take(&mut values, &mut uses, *id, &node.name)?,
                     Input::Parameter(id) => parameters[self.slot[id]].clone(),
                 });
             }
             let shape = self.graph.value(node.output).dims(batch);
-            let statistics = match (training, self.statistics.get(&index)) {
-                (Some(_), Some(statistics)) => *statistics,
-                _ => BatchNormStatistics::Frozen,
+            let joined = self.joined.get(&index).copied();
+            let joined = joined.unwrap_or(Joined {
+                clamp: Clamp::Free,
+                last: index,
+                by_reader: false,
+            });
+            let last = &self.graph.nodes[joined.last];
+            done.insert(joined.last);
+            let mode = Mode {
+                statistics: match (training, self.statistics.get(&index)) {
+                    (Some(_), Some(statistics)) => *statistics,
+                    _ => BatchNormStatistics::Frozen,
+                },
+                clamp: joined.clamp,
+                postponed: joined.by_reader && last.output != target,
             };
-            let (clamp, last) = match self.clamped.get(&index) {
-                Some(&(clamp, activation)) => {
-                    done.insert(activation);
-                    (clamp, &self.graph.nodes[activation])
-                }
-                None => (Clamp::Free, node),
-            };
-            let mode = Mode { statistics, clamp };
-            let outcome = operators::compute(node, operands, &shape, mode)?;
+            let outcome = operators::compute(node, norm, operands, &shape, mode)?;
             if let (
                 Some((mean, variance)),
                 [.., Input::Parameter(mean_id), Input::Parameter(variance_id)],
@@ -417,8 +449,15 @@ impl Network {
                 updates.push((*mean_id, mean));
                 updates.push((*variance_id, variance));
             }
-            let output = self.drop_out(last.output, outcome.output, training)?;
-            values[last.output.index()] = Some(output);
+            match outcome.output {
+                Output::Value(output) => {
+                    let output = self.drop_out(last.output, output, training)?;
+                    values[last.output.index()] = Some(output);
+                }
+                Output::Norm(norm) => {
+                    norms.insert(last.output, *norm);
+                }
+            }
         }
         Ok((take(&mut values, &mut uses, target, "output")?, updates))
     }

@@ -13,16 +13,33 @@ use crate::error::Error;
 
 /// What a node computes, and running statistics where it updated any.
 pub(crate) struct Outcome {
-    pub output: Activation,
+    pub output: Output,
     pub statistics: Option<(Tensor<1>, Tensor<1>)>,
+}
+
+/// A node's output, or what its only reader needs to compute it.
+pub(crate) enum Output {
+    Value(Activation),
+    Norm(Box<regraft_ops::Norm>),
+}
+
+impl Output {
+    /// The output, computed now where it was not.
+    pub(crate) fn value(self) -> Activation {
+        match self {
+            Self::Value(value) => value,
+            Self::Norm(norm) => Activation::R4(norm.output()),
+        }
+    }
 }
 
 /// Computes one node.
 ///
-/// `operands` are all its inputs in order; `shape` the extents of its output for this batch; `mode` says how a batch
+/// `operands` are all its inputs in order, but for the first of a convolution that is a `norm` to compute; `shape` the extents of its output for this batch; `mode` says how a batch
 /// norm is computed.
 pub(crate) fn compute(
     node: &Node,
+    norm: Option<regraft_ops::Norm>,
     operands: Vec<Activation>,
     shape: &[usize],
     mode: Mode,
@@ -42,6 +59,16 @@ pub(crate) fn compute(
         ))
     };
     let mut operands = operands.into_iter();
+    if let (Op::Conv(conv), Some(norm)) = (&node.op, norm) {
+        let Some(Activation::R4(weight)) = operands.next() else {
+            return Err(wrong());
+        };
+        let output = norm.conv2d(weight, convolution_options(conv));
+        return Ok(Outcome {
+            output: Output::Value(Activation::R4(output)),
+            statistics: None,
+        });
+    }
     let first = operands.next().ok_or_else(|| fault("has no operands"))?;
     if let Op::BatchNorm(config) = &node.op {
         let mut vector = || match operands.next() {
@@ -55,16 +82,14 @@ pub(crate) fn compute(
             variance: vector()?,
         };
         return match mode.statistics {
-            BatchNormStatistics::Frozen => {
-                batch_norm::frozen(first, norm, config.epsilon, mode.clamp)
-                    .map(|output| Outcome {
-                        output,
-                        statistics: None,
-                    })
-                    .ok_or_else(wrong)
-            }
+            BatchNormStatistics::Frozen => batch_norm::frozen(first, norm, config.epsilon, mode)
+                .map(|output| Outcome {
+                    output,
+                    statistics: None,
+                })
+                .ok_or_else(wrong),
             BatchNormStatistics::Updated => {
-                batch_norm::updated(first, norm, config.epsilon, config.momentum, mode.clamp)
+                batch_norm::updated(first, norm, config.epsilon, config.momentum, mode)
                     .map(|(output, mean, variance)| Outcome {
                         output,
                         statistics: Some((mean, variance)),
@@ -141,7 +166,7 @@ pub(crate) fn compute(
     };
     output
         .map(|output| Outcome {
-            output,
+            output: Output::Value(output),
             statistics: None,
         })
         .ok_or_else(wrong)
@@ -168,14 +193,18 @@ fn convolution(
         Some(Activation::R1(bias)) => Some(bias),
         Some(_) => return None,
     };
+    let options = convolution_options(conv);
+    Some(Activation::R4(conv2d(input, weight, bias, options)))
+}
+
+fn convolution_options(conv: &Conv) -> ConvOptions<2> {
     let [top, left, bottom, right] = conv.pads;
-    let options = ConvOptions::new_with_padding(
+    ConvOptions::new_with_padding(
         conv.stride,
         [(top, bottom), (left, right)],
         conv.dilation,
         conv.groups,
-    );
-    Some(Activation::R4(conv2d(input, weight, bias, options)))
+    )
 }
 
 fn fully_connected(

@@ -119,9 +119,10 @@ pub(crate) fn run_nodes(
         // A folded batch norm may have given the convolution a bias it did not have.
         operands.extend(parameters);
         let shape = graph.value(node.output).dims(batch);
-        let outcome = operators::compute(node, operands, &shape, Mode::INFERENCE)?;
-        watch(node.output, &outcome.output);
-        values[node.output.index()] = Some(outcome.output);
+        let outcome = operators::compute(node, None, operands, &shape, Mode::INFERENCE)?;
+        let output = outcome.output.value();
+        watch(node.output, &output);
+        values[node.output.index()] = Some(output);
     }
     take(&mut values, &mut uses, output, "trunk output")
 }

@@ -10,10 +10,12 @@ mod convolution;
 mod host;
 mod kernels;
 mod normalisation;
+mod normalised;
 mod pooling;
 
 pub use convolution::conv2d;
 pub use host::is_host;
 pub use normalisation::{Clamp, NormOptions, batch_norm, channel_statistics, has_batch_norm};
+pub use normalised::Norm;
 pub use pooling::{Pooled, pool_shape, pool2d};
 pub use regraft_kernels::{Divisor, PoolShape, PoolSpec, Rounding};

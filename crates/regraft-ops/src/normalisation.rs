@@ -95,36 +95,48 @@ impl<B: Normalisation> Backward<B, 3> for Step {
         let (input, scale, shift, statistics, options) = ops.state;
         let [input, scale, shift] = [input, scale, shift]
             .map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
-        let channels = scale.shape().num_elements();
-        let learned = scale_node.is_some() || shift_node.is_some();
-        let sums = if learned || options.own {
-            B::normalise_sums(
-                input.clone(),
-                scale.clone(),
-                shift.clone(),
-                statistics.clone(),
-                gradient.clone(),
-                options,
-            )
-        } else {
-            statistics.clone()
-        };
-        let half = |from: usize| {
-            let range = Slice::from(from * channels..(from + 1) * channels);
-            B::float_slice(sums.clone(), &[range])
-        };
-        if let Some(node) = scale_node {
-            gradients.register::<B>(node.id, half(0));
-        }
-        if let Some(node) = shift_node {
-            gradients.register::<B>(node.id, half(1));
-        }
-        if let Some(node) = input_node {
-            let of_input = B::normalise_input_gradient(
-                input, scale, shift, statistics, gradient, sums, options,
-            );
-            gradients.register::<B>(node.id, of_input);
-        }
+        let nodes = [input_node, scale_node, shift_node].map(|node| node.map(|node| node.id));
+        let operands = [input, scale, shift, statistics];
+        register_normalised::<B>(nodes, gradient, operands, options, gradients);
+    }
+}
+
+/// Registers the gradients of input, scale and shift where their nodes are tracked; `gradient` is that of the output.
+pub(crate) fn register_normalised<B: Normalisation>(
+    [input_node, scale_node, shift_node]: [Option<NodeId>; 3],
+    gradient: FloatTensor<B>,
+    [input, scale, shift, statistics]: [FloatTensor<B>; 4],
+    options: NormOptions,
+    gradients: &mut Gradients,
+) {
+    let channels = scale.shape().num_elements();
+    let learned = scale_node.is_some() || shift_node.is_some();
+    let sums = if learned || options.own {
+        B::normalise_sums(
+            input.clone(),
+            scale.clone(),
+            shift.clone(),
+            statistics.clone(),
+            gradient.clone(),
+            options,
+        )
+    } else {
+        statistics.clone()
+    };
+    let half = |from: usize| {
+        let range = Slice::from(from * channels..(from + 1) * channels);
+        B::float_slice(sums.clone(), &[range])
+    };
+    if let Some(node) = scale_node {
+        gradients.register::<B>(node, half(0));
+    }
+    if let Some(node) = shift_node {
+        gradients.register::<B>(node, half(1));
+    }
+    if let Some(node) = input_node {
+        let of_input =
+            B::normalise_input_gradient(input, scale, shift, statistics, gradient, sums, options);
+        gradients.register::<B>(node, of_input);
     }
 }
 

@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::module::{avg_pool2d, max_pool2d};
-use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use proptest::prelude::*;
-use regraft_ops::{Clamp, Divisor, NormOptions, PoolSpec, Pooled, Rounding};
+use regraft_ops::{Clamp, Divisor, Norm, NormOptions, PoolSpec, Pooled, Rounding};
 
 const EPSILON: f64 = 1e-5;
 
@@ -106,6 +106,49 @@ fn normalise(
     differentiate(output, &image, &learned)
 }
 
+/// A norm and the convolution behind it, in one step or two: the output and all gradients.
+fn convolve_normalised(
+    shape: [usize; 4],
+    clamp: Clamp,
+    own: bool,
+    device: &Device,
+    in_one: bool,
+) -> Vec<Vec<f32>> {
+    let channels = shape[1];
+    let input = scattered(shape, 1, device).require_grad();
+    let learned = [2, 3].map(|salt| scattered([channels], salt, device).require_grad());
+    let weight = scattered([3, channels, 3, 3], 6, device).require_grad();
+    let statistics = if own {
+        regraft_ops::channel_statistics(&input)
+    } else {
+        [
+            scattered([channels], 4, device),
+            scattered([channels], 5, device).abs().add_scalar(0.1),
+        ]
+    };
+    let norm = Norm {
+        input: input.clone(),
+        learned: learned.clone(),
+        statistics,
+        options: NormOptions {
+            epsilon: EPSILON,
+            clamp,
+            own,
+        },
+    };
+    let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+    let output = if in_one {
+        norm.conv2d(weight.clone(), options)
+    } else {
+        regraft_ops::conv2d(norm.output(), weight.clone(), None, options)
+    };
+    let gradients = (output.clone() * output.clone().sin()).sum().backward();
+    let mut found = vec![values(output), values(input.grad(&gradients).unwrap())];
+    found.push(values(weight.grad(&gradients).unwrap()));
+    found.extend(learned.iter().map(|v| values(v.grad(&gradients).unwrap())));
+    found
+}
+
 /// A pooling that fits its image: kernel, stride, padding below the kernel, and size, along each axis.
 fn windows() -> impl Strategy<Value = [[usize; 4]; 2]> {
     let axis = || {
@@ -128,6 +171,19 @@ proptest! {
         for device in devices() {
             let [ours, burns] = [true, false].map(|ours| normalise(shape, clamp, own, &device, ours));
             agree(&ours, &burns)?;
+        }
+    }
+
+    #[test]
+    fn a_norm_computed_again_gives_the_bits_of_one_that_was_kept(
+        shape in [1usize..=3, 1usize..=20, 2usize..=9, 2usize..=9],
+        clamp in prop_oneof![Just(Clamp::Free), Just(Clamp::Relu), Just(Clamp::Relu6)],
+        own in any::<bool>(),
+    ) {
+        for device in devices() {
+            let [one, two] =
+                [true, false].map(|in_one| convolve_normalised(shape, clamp, own, &device, in_one));
+            prop_assert_eq!(one, two);
         }
     }
 

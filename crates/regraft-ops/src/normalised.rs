@@ -1,0 +1,180 @@
+//! A convolution of what a batch norm gives, which is not kept: the backward step computes it again from the norm's input, an
+//! elementwise pass instead of a tensor.
+// Burn announces that ndarray will go; until then it is one of ours.
+#![allow(deprecated)]
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Dispatch, backend_extension};
+use burn::tensor::Tensor;
+use burn::tensor::ops::ConvOptions;
+
+use crate::convolution::Convolution;
+use crate::normalisation::{NormOptions, Normalisation, register_normalised};
+
+/// Convolution of a normalised input.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+pub trait NormalisedConvolution: Normalisation + Convolution {
+    /// The output, `[N, O, H', W']`; operands as those of [`Normalisation::normalise`] and [`Convolution::convolve`].
+    fn convolve_normalised(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        norm: NormOptions,
+        options: ConvOptions<2>,
+    ) -> FloatTensor<Self> {
+        let normalised = Self::normalise(input, scale, shift, statistics, norm);
+        Self::convolve(normalised, weight, options)
+    }
+}
+
+/// The backward step.
+#[derive(Debug)]
+struct Step;
+
+/// What it needs: input, scale, shift and weight as the checkpointer keeps them, statistics as they were.
+#[derive(Debug, Clone)]
+struct Kept<B: NormalisedConvolution> {
+    nodes: [NodeId; 4],
+    statistics: FloatTensor<B>,
+    norm: NormOptions,
+    options: ConvOptions<2>,
+}
+
+impl<B: NormalisedConvolution> Backward<B, 4> for Step {
+    type State = Kept<B>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 4>,
+        gradients: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let [input_node, scale_node, shift_node, weight_node] =
+            ops.parents.map(|node| node.map(|node| node.id));
+        let gradient = gradients.consume::<B>(&ops.node);
+        let Kept {
+            nodes,
+            statistics,
+            norm,
+            options,
+        } = ops.state;
+        let [input, scale, shift, weight] =
+            nodes.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
+        let normalised = B::normalise(
+            input.clone(),
+            scale.clone(),
+            shift.clone(),
+            statistics.clone(),
+            norm,
+        );
+        if let Some(node) = weight_node {
+            let of_weight = B::convolve_weight_gradient(
+                normalised.clone(),
+                weight.clone(),
+                gradient.clone(),
+                options.clone(),
+            );
+            gradients.register::<B>(node, of_weight);
+        }
+        let parents = [input_node, scale_node, shift_node];
+        if parents.iter().any(Option::is_some) {
+            let gradient = B::convolve_input_gradient(normalised, weight, gradient, options);
+            let operands = [input, scale, shift, statistics];
+            register_normalised::<B>(parents, gradient, operands, norm, gradients);
+        }
+    }
+}
+
+impl<B: NormalisedConvolution, C: CheckpointStrategy> NormalisedConvolution for Autodiff<B, C> {
+    fn convolve_normalised(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        norm: NormOptions,
+        options: ConvOptions<2>,
+    ) -> FloatTensor<Self> {
+        let nodes = [input.node(), scale.node(), shift.node(), weight.node()];
+        match Step.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = [&input, &scale, &shift, &weight].map(|tensor| prep.checkpoint(tensor));
+                let statistics = statistics.into_primitive();
+                let kept = Kept {
+                    nodes,
+                    statistics: statistics.clone(),
+                    norm,
+                    options: options.clone(),
+                };
+                let output = B::convolve_normalised(
+                    input.into_primitive(),
+                    scale.into_primitive(),
+                    shift.into_primitive(),
+                    statistics,
+                    weight.into_primitive(),
+                    norm,
+                    options,
+                );
+                prep.finish(kept, output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::convolve_normalised(
+                input.into_primitive(),
+                scale.into_primitive(),
+                shift.into_primitive(),
+                statistics.into_primitive(),
+                weight.into_primitive(),
+                norm,
+                options,
+            )),
+        }
+    }
+}
+
+/// A batch norm with its operands, not yet computed.
+#[derive(Debug, Clone)]
+pub struct Norm {
+    /// `[N, C, H, W]`.
+    pub input: Tensor<4>,
+    /// Scale and shift, `[C]`.
+    pub learned: [Tensor<1>; 2],
+    /// Mean and variance, `[C]`.
+    pub statistics: [Tensor<1>; 2],
+    /// The rest.
+    pub options: NormOptions,
+}
+
+impl Norm {
+    /// Its output: [`batch_norm`](crate::batch_norm).
+    ///
+    /// # Panics
+    /// As there.
+    pub fn output(self) -> Tensor<4> {
+        crate::batch_norm(self.input, self.learned, self.statistics, self.options)
+    }
+
+    /// The convolution of its output with `weight` `[O, C / groups, kernel height, kernel width]`, without keeping that output for
+    /// the gradients.
+    ///
+    /// # Panics
+    /// As [`batch_norm`](crate::batch_norm) and [`conv2d`](crate::conv2d).
+    pub fn conv2d(self, weight: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
+        let [scale, shift] = self.learned;
+        let statistics = Tensor::cat(self.statistics.map(Tensor::without_autodiff).to_vec(), 0);
+        Tensor::from_dispatch(Dispatch::convolve_normalised(
+            self.input.into_dispatch(),
+            scale.into_dispatch(),
+            shift.into_dispatch(),
+            statistics.into_dispatch(),
+            weight.into_dispatch(),
+            self.options,
+            options,
+        ))
+    }
+}
