@@ -6,3 +6,4 @@ mod channels_last;
 mod conv;
 mod pooling;
 mod reference;
+mod small;
