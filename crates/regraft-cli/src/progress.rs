@@ -71,6 +71,18 @@ impl Progress {
                 }
             }
             Event::Features { .. } => {}
+            Event::Rounded {
+                difference,
+                accuracy,
+            } => {
+                let accuracy = accuracy.map_or(String::new(), |[rounded, full]| {
+                    format!("; validation accuracy {rounded:.3}, in f32 {full:.3}")
+                });
+                self.line(&format!(
+                    "trunk in bf16: features differ by {:.2} % from those in f32{accuracy}",
+                    100.0 * difference
+                ));
+            }
             Event::EpochStarted {
                 epoch,
                 epochs,

@@ -45,6 +45,17 @@ impl Isa {
     }
 }
 
+/// Whether this machine multiplies bf16 (AVX-512 BF16).
+#[must_use]
+pub fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        Isa::Avx512.is_available() && is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 impl Default for Isa {
     fn default() -> Self {
         Self::detect()
@@ -63,7 +74,7 @@ macro_rules! dispatch {
         match isa {
             #[cfg(target_arch = "x86_64")]
             $crate::Isa::Avx512 => {
-                type $simd = $crate::simd::Avx512;
+                type $simd = $crate::simd::Avx512<false>;
                 $call
             }
             #[cfg(target_arch = "x86_64")]

@@ -25,12 +25,12 @@ pub use batch_norm::{
     BatchStatistics, NormShape, NormSums, Normalisation, batch_statistics, channel_sums,
 };
 pub use channels_last::{
-    ChannelsLastConv, ChannelsLastPool, Columns, channels_to_first, channels_to_last,
+    ChannelsLastConv, ChannelsLastPool, Columns, Precision, channels_to_first, channels_to_last,
 };
 pub use conv::Conv2d;
 pub use epilogue::{Activation, Epilogue};
 pub use error::Error;
-pub use isa::Isa;
+pub use isa::{Isa, has_bf16};
 pub use pooling::{
     Divisor, NOWHERE, PoolShape, PoolSpec, Rounding, average_pool, average_pool_backward,
     global_average_pool, global_average_pool_backward, max_pool, max_pool_backward,

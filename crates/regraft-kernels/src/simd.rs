@@ -46,6 +46,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`; one rounding where the machine has it.
     fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `c` and the products of pairs: each lane of `a` and `b` holds the bits of two bf16, the first in the lower half.
+    fn dot_pairs(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// The larger; `b` where either is no number.
     fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The smaller; `b` where either is no number.
@@ -97,6 +99,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         columns: &[*const f32; DOT_COLUMNS],
         out: DotOut,
     );
+}
+
+/// [`Simd::dot_pairs`] in plain Rust.
+#[inline(always)]
+pub(crate) fn dot_pairs<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
+    let high = |word: f32| f32::from_bits(word.to_bits() & 0xffff_0000);
+    let low = |word: f32| f32::from_bits(word.to_bits() << 16);
+    std::array::from_fn(|i| c[i] + low(a[i]) * low(b[i]) + high(a[i]) * high(b[i]))
 }
 
 /// Where the micro-kernel leaves its tile.

@@ -30,7 +30,7 @@ pub(crate) struct Mode {
     pub statistics: BatchNormStatistics,
     /// The activation behind it, computed in the same step.
     pub clamp: Clamp,
-    /// Whether its only reader, a convolution, is to compute it.
+    /// Whether its only reader is to compute it.
     pub postponed: bool,
 }
 

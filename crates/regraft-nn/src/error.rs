@@ -28,6 +28,11 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A trunk in bf16 where there is none.
+    #[error(
+        "no trunk in bf16 here: it takes a processor with AVX-512 BF16, and a network without operators unknown to the CPU's kernels; set the trunk's precision to f32"
+    )]
+    Precision,
     /// Weights to be loaded do not fit.
     #[error("weights for `{name}`: {reason}")]
     Weights {

@@ -23,5 +23,6 @@ pub use cuts::Cuts;
 pub use error::Error;
 pub use network::{Dropout, Network};
 pub use outline::outline;
+pub use regraft_trunk::Precision;
 pub use trunk::Trunk;
 pub use weights::{Weights, parameter_id};

@@ -10,6 +10,7 @@ use regraft_freeze::{Phase, Statistics};
 use regraft_onnx::op::Activation as Function;
 use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
 use regraft_ops::Clamp;
+use regraft_trunk::Precision;
 
 use crate::activation::Activation;
 use crate::batch_norm::{BatchNormStatistics, Mode};
@@ -56,12 +57,12 @@ struct Joined {
     clamp: Clamp,
     /// The node whose output this is: its activation's, or its own.
     last: usize,
-    /// Whether only a convolution reads that output, which then computes it.
+    /// Whether only a convolution or a maximum reads that output, which then computes it.
     by_reader: bool,
 }
 
-/// Batch norms from `start` on with what they are joined to: a ReLU or ReLU6 that alone reads them, and a convolution without
-/// bias that alone reads that. Values in `kept` are not given up.
+/// Batch norms from `start` on with what they are joined to: a ReLU or ReLU6 that alone reads them, and a maximum or a
+/// convolution without bias that alone reads that. Values in `kept` are not given up.
 fn joined_norms(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joined> {
     let nodes = || graph.nodes.iter().enumerate().skip(start);
     let only_reader = |value: ValueId| {
@@ -75,10 +76,12 @@ fn joined_norms(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize,
             .and_then(|(reader, activation)| Some((clamp(&activation.op)?, reader)));
         let (clamp, last) = activation.unwrap_or((Clamp::Free, index));
         let output = graph.nodes[last].output;
-        let by_reader = only_reader(output).is_some_and(|(_, reader)| {
-            matches!(reader.op, Op::Conv(_))
-                && matches!(reader.inputs[..], [Input::Value(value), Input::Parameter(_)] if value == output)
-        });
+        let by_reader =
+            only_reader(output).is_some_and(|(_, reader)| match (&reader.op, &reader.inputs[..]) {
+                (Op::Conv(_), [Input::Value(value), Input::Parameter(_)])
+                | (Op::MaxPool(_), [Input::Value(value)]) => *value == output,
+                _ => false,
+            });
         let joined = Joined {
             clamp,
             last,
@@ -256,6 +259,15 @@ impl Network {
             dropout,
             joined,
         })
+    }
+
+    /// The same with the trunk in another precision.
+    ///
+    /// # Errors
+    /// Where the device has not that precision.
+    pub fn with_trunk_in(mut self, precision: Precision) -> Result<Self, Error> {
+        self.trunk = Trunk::in_precision(&self.graph, self.start, &self.device, precision)?;
+        Ok(self)
     }
 
     /// The graph it runs.

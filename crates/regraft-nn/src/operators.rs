@@ -35,7 +35,7 @@ impl Output {
 
 /// Computes one node.
 ///
-/// `operands` are all its inputs in order, but for the first of a convolution that is a `norm` to compute; `shape` the extents of its output for this batch; `mode` says how a batch
+/// `operands` are all its inputs in order, but for the first of a reader of a `norm`, which computes that; `shape` the extents of its output for this batch; `mode` says how a batch
 /// norm is computed.
 pub(crate) fn compute(
     node: &Node,
@@ -59,11 +59,17 @@ pub(crate) fn compute(
         ))
     };
     let mut operands = operands.into_iter();
-    if let (Op::Conv(conv), Some(norm)) = (&node.op, norm) {
-        let Some(Activation::R4(weight)) = operands.next() else {
-            return Err(wrong());
+    if let Some(norm) = norm {
+        let output = match (&node.op, operands.next()) {
+            (Op::Conv(conv), Some(Activation::R4(weight))) => {
+                norm.conv2d(weight, convolution_options(conv))
+            }
+            (Op::MaxPool(pool), None) => match pool_shape(&norm.input, windows(pool)) {
+                Some(shape) => norm.max_pool2d(shape),
+                None => max_pool(pool, norm.output()),
+            },
+            _ => return Err(wrong()),
         };
-        let output = norm.conv2d(weight, convolution_options(conv));
         return Ok(Outcome {
             output: Output::Value(Activation::R4(output)),
             statistics: None,

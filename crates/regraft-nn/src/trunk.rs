@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::tensor::Device;
 use regraft_onnx::{Graph, Input, ValueId};
 use regraft_ops::is_host;
-use regraft_trunk::{Buffers, Plan};
+use regraft_trunk::{Buffers, Plan, Precision, has_bf16};
 
 use crate::activation::Activation;
 use crate::batch_norm::Mode;
@@ -39,14 +39,34 @@ impl Trunk {
     /// # Errors
     /// When a parameter has a rank that is not supported.
     pub fn new(graph: &Arc<Graph>, end: usize, device: &Device) -> Result<Self, Error> {
+        Self::in_precision(graph, end, device, Precision::F32)
+    }
+
+    /// The same with convolutions in another precision.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and where the device has not that precision.
+    pub fn in_precision(
+        graph: &Arc<Graph>,
+        end: usize,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         let device = device.clone().without_autodiff();
         let output = match end {
             0 => graph.input,
             end => graph.nodes[end - 1].output,
         };
         let plan = (end > 0 && is_host(&device))
-            .then(|| Plan::compile(graph, output).ok())
+            .then(|| Plan::in_precision(graph, output, precision).ok())
             .flatten();
+        let able = match precision {
+            Precision::F32 => true,
+            Precision::Bf16 => end == 0 || plan.is_some() && has_bf16(),
+        };
+        if !able {
+            return Err(Error::Precision);
+        }
         let way = match plan {
             Some(plan) => Way::Plan {
                 plan: Box::new(plan),

@@ -13,7 +13,7 @@ use regraft_kernels::{
 
 use crate::convolution::Convolution;
 use crate::normalisation::{Clamp, NormOptions, Normalisation};
-use crate::normalised::NormalisedConvolution;
+use crate::normalised::{NormalisedConvolution, NormalisedPooling};
 use crate::pooling::{Pooled, Pooling, extents};
 
 /// A backend whose tensors lie in memory.
@@ -298,6 +298,8 @@ impl<B: Host> Normalisation for B {
 }
 
 impl<B: Host> NormalisedConvolution for B {}
+
+impl<B: Host> NormalisedPooling for B {}
 
 impl<B: Host> Pooling for B {
     fn pool_windows(

@@ -1,4 +1,4 @@
-//! A convolution of what a batch norm gives, which is not kept: the backward step computes it again from the norm's input, an
+//! A convolution or the largest of windows of what a batch norm gives, which is not kept: the backward step computes it again from the norm's input, an
 //! elementwise pass instead of a tensor.
 // Burn announces that ndarray will go; until then it is one of ours.
 #![allow(deprecated)]
@@ -12,9 +12,11 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
+use regraft_kernels::PoolShape;
 
 use crate::convolution::Convolution;
 use crate::normalisation::{NormOptions, Normalisation, register_normalised};
+use crate::pooling::{Pooled, Pooling};
 
 /// Convolution of a normalised input.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
@@ -34,7 +36,111 @@ pub trait NormalisedConvolution: Normalisation + Convolution {
     }
 }
 
-/// The backward step.
+/// The largest of windows of a normalised input.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+pub trait NormalisedPooling: Normalisation + Pooling {
+    /// The output, `[N, C, H', W']`; operands as those of [`Normalisation::normalise`] and [`Pooling::pool_windows`].
+    fn pool_normalised(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        norm: NormOptions,
+        shape: PoolShape,
+    ) -> FloatTensor<Self> {
+        let normalised = Self::normalise(input, scale, shift, statistics, norm);
+        Self::pool_windows(normalised, Pooled::Largest, shape)
+    }
+}
+
+/// The backward step of a maximum.
+#[derive(Debug)]
+struct PoolStep;
+
+/// What it needs: input, scale and shift as the checkpointer keeps them, statistics as they were.
+#[derive(Debug, Clone)]
+struct PoolKept<B: NormalisedPooling> {
+    nodes: [NodeId; 3],
+    statistics: FloatTensor<B>,
+    norm: NormOptions,
+    shape: PoolShape,
+}
+
+impl<B: NormalisedPooling> Backward<B, 3> for PoolStep {
+    type State = PoolKept<B>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        gradients: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let parents = ops.parents.map(|node| node.map(|node| node.id));
+        let gradient = gradients.consume::<B>(&ops.node);
+        let PoolKept {
+            nodes,
+            statistics,
+            norm,
+            shape,
+        } = ops.state;
+        let [input, scale, shift] =
+            nodes.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
+        let normalised = B::normalise(
+            input.clone(),
+            scale.clone(),
+            shift.clone(),
+            statistics.clone(),
+            norm,
+        );
+        let gradient = B::pool_largest_gradient(normalised, gradient, shape);
+        let operands = [input, scale, shift, statistics];
+        register_normalised::<B>(parents, gradient, operands, norm, gradients);
+    }
+}
+
+impl<B: NormalisedPooling, C: CheckpointStrategy> NormalisedPooling for Autodiff<B, C> {
+    fn pool_normalised(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        norm: NormOptions,
+        shape: PoolShape,
+    ) -> FloatTensor<Self> {
+        let nodes = [input.node(), scale.node(), shift.node()];
+        match PoolStep.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = [&input, &scale, &shift].map(|tensor| prep.checkpoint(tensor));
+                let statistics = statistics.into_primitive();
+                let kept = PoolKept {
+                    nodes,
+                    statistics: statistics.clone(),
+                    norm,
+                    shape: shape.clone(),
+                };
+                let output = B::pool_normalised(
+                    input.into_primitive(),
+                    scale.into_primitive(),
+                    shift.into_primitive(),
+                    statistics,
+                    norm,
+                    shape,
+                );
+                prep.finish(kept, output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::pool_normalised(
+                input.into_primitive(),
+                scale.into_primitive(),
+                shift.into_primitive(),
+                statistics.into_primitive(),
+                norm,
+                shape,
+            )),
+        }
+    }
+}
+
+/// The backward step of a convolution.
 #[derive(Debug)]
 struct Step;
 
@@ -157,6 +263,24 @@ impl Norm {
     /// As there.
     pub fn output(self) -> Tensor<4> {
         crate::batch_norm(self.input, self.learned, self.statistics, self.options)
+    }
+
+    /// The largest of windows of its output, without keeping that output for the gradients; `shape` is that of
+    /// [`pool_shape`](crate::pool_shape) for its input.
+    ///
+    /// # Panics
+    /// As [`batch_norm`](crate::batch_norm) and [`pool2d`](crate::pool2d).
+    pub fn max_pool2d(self, shape: PoolShape) -> Tensor<4> {
+        let [scale, shift] = self.learned;
+        let statistics = Tensor::cat(self.statistics.map(Tensor::without_autodiff).to_vec(), 0);
+        Tensor::from_dispatch(Dispatch::pool_normalised(
+            self.input.into_dispatch(),
+            scale.into_dispatch(),
+            shift.into_dispatch(),
+            statistics.into_dispatch(),
+            self.options,
+            shape,
+        ))
     }
 
     /// The convolution of its output with `weight` `[O, C / groups, kernel height, kernel width]`, without keeping that output for

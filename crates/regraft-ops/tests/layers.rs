@@ -106,7 +106,7 @@ fn normalise(
     differentiate(output, &image, &learned)
 }
 
-/// A norm and the convolution behind it, in one step or two: the output and all gradients.
+/// A norm with a convolution and a maximum behind it, each in one step or two: the output and all gradients.
 fn convolve_normalised(
     shape: [usize; 4],
     clamp: Clamp,
@@ -137,12 +137,29 @@ fn convolve_normalised(
         },
     };
     let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+    let windows = PoolSpec {
+        planes: 0,
+        in_height: 0,
+        in_width: 0,
+        kernel: [2, 2],
+        stride: [2, 1],
+        pads: [0; 4],
+        dilation: [1; 2],
+        rounding: Rounding::Down,
+    };
+    let windows = regraft_ops::pool_shape(&input, windows).unwrap();
+    let pooled = if in_one {
+        norm.clone().max_pool2d(windows)
+    } else {
+        regraft_ops::pool2d(norm.clone().output(), Pooled::Largest, windows)
+    };
     let output = if in_one {
         norm.conv2d(weight.clone(), options)
     } else {
         regraft_ops::conv2d(norm.output(), weight.clone(), None, options)
     };
-    let gradients = (output.clone() * output.clone().sin()).sum().backward();
+    let loss = (output.clone() * output.clone().sin()).sum() + (pooled.clone() * pooled).sum();
+    let gradients = loss.backward();
     let mut found = vec![values(output), values(input.grad(&gradients).unwrap())];
     found.push(values(weight.grad(&gradients).unwrap()));
     found.extend(learned.iter().map(|v| values(v.grad(&gradients).unwrap())));

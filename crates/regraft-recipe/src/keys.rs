@@ -53,6 +53,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "seed",
             "shuffle",
             "feature_cache",
+            "trunk_precision",
             "checkpoint_every",
         ],
     ),

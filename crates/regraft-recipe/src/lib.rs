@@ -51,6 +51,7 @@ pub use preprocess::{PartialPreprocess, PreprocessSpec};
 pub use recipe::{
     ClassWeights, DataSection, DeviceSection, EarlyStopping, FeatureCache, Head, HeadKind,
     ModelSection, Optimizer, Recipe, Sampler, Schedule, ScheduleKind, StopMetric, TrainSection,
+    TrunkPrecision,
 };
 
 /// Reads a recipe from a file's name and text, if there is a file, and lays overrides (`key.path=value`) over it, a

@@ -4,6 +4,7 @@ use regraft_data::{Channels, Crop, Interpolation, OnBadImage};
 
 use crate::recipe::{
     ClassWeights, FeatureCache, HeadKind, Optimizer, Sampler, ScheduleKind, StopMetric,
+    TrunkPrecision,
 };
 
 /// A choice that a recipe writes as one word.
@@ -105,6 +106,17 @@ impl Named for FeatureCache {
             Self::Off => "off",
             Self::Memory => "memory",
             Self::Disk => "disk",
+        }
+    }
+}
+
+impl Named for TrunkPrecision {
+    const ALL: &'static [Self] = &[Self::F32, Self::Bf16];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
         }
     }
 }

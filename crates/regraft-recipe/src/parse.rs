@@ -217,6 +217,9 @@ fn train_section(section: &Section<'_>, default: TrainSection) -> Result<TrainSe
         feature_cache: section
             .choice("feature_cache")?
             .unwrap_or(default.feature_cache),
+        trunk_precision: section
+            .choice("trunk_precision")?
+            .unwrap_or(default.trunk_precision),
         checkpoint_every: section
             .count("checkpoint_every", 1)?
             .unwrap_or(default.checkpoint_every),

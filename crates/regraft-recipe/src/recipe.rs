@@ -124,6 +124,8 @@ pub struct TrainSection {
     pub shuffle: bool,
     /// Where the features under a frozen trunk are kept between epochs. Default auto.
     pub feature_cache: FeatureCache,
+    /// In what the frozen trunk multiplies. Default f32.
+    pub trunk_precision: TrunkPrecision,
     /// Epochs between checkpoints, at least 1. Default 1.
     pub checkpoint_every: usize,
 }
@@ -267,6 +269,16 @@ pub enum FeatureCache {
     Disk,
 }
 
+/// In what a frozen trunk multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TrunkPrecision {
+    /// The file's own numbers.
+    #[default]
+    F32,
+    /// Rounded to bf16, summed up in f32: faster on processors with AVX-512 BF16, refused on others.
+    Bf16,
+}
+
 /// `[device]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceSection {
@@ -355,6 +367,7 @@ impl Default for TrainSection {
             seed: 42,
             shuffle: true,
             feature_cache: FeatureCache::default(),
+            trunk_precision: TrunkPrecision::default(),
             checkpoint_every: 1,
         }
     }

@@ -129,6 +129,7 @@ fn train(train: &TrainSection) -> Vec<(&'static str, Value)> {
         ("seed", whole(train.seed)),
         ("shuffle", train.shuffle.into()),
         ("feature_cache", train.feature_cache.name().into()),
+        ("trunk_precision", train.trunk_precision.name().into()),
         ("checkpoint_every", whole(train.checkpoint_every)),
     ]
 }

@@ -27,6 +27,13 @@ pub enum Event<'a> {
     Epoch(&'a EpochReport),
     /// An image was left out.
     Skipped(&'a regraft_data::Skipped),
+    /// What rounding the trunk to bf16 changed.
+    Rounded {
+        /// Of the features of a batch, relative to their root mean square.
+        difference: f64,
+        /// Validation accuracy with the trunk rounded, and with the trunk of the written file.
+        accuracy: Option<[f64; 2]>,
+    },
     /// No improvement for as many epochs as asked: training ends here.
     StoppedEarly {
         /// The last epoch, counted from 1.

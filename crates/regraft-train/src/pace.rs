@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use regraft_nn::{Activation, Network};
+use regraft_nn::Activation;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Source;
@@ -34,7 +34,7 @@ impl Trainer<'_> {
     /// # Errors
     /// When the network cannot be built or run.
     pub fn pace(&self) -> Result<Pace, Error> {
-        let mut network = Network::new(self.graph.clone(), self.phase, self.dropout, &self.device)?;
+        let mut network = self.network(self.config.trunk_precision)?;
         let cached = Source::caches(&network, &self.train, self.config.feature_cache);
         let count = IMAGES.min(self.config.batch_size);
         let [channels, height, width] = self.graph.image_shape();

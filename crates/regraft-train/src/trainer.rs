@@ -11,9 +11,9 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device};
 use regraft_data::Loader;
 use regraft_freeze::Phase;
-use regraft_nn::{Activation, Dropout, Network};
+use regraft_nn::{Activation, Dropout, Network, Precision};
 use regraft_onnx::{Graph, Model, write};
-use regraft_recipe::{EarlyStopping, StopMetric, TrainSection};
+use regraft_recipe::{EarlyStopping, FeatureCache, StopMetric, TrainSection, TrunkPrecision};
 
 use crate::cache::{Drawn, Source};
 use crate::checkpoint::{Checkpoint, State};
@@ -97,7 +97,7 @@ impl Trainer<'_> {
     /// # Errors
     /// When images cannot be read, the loss leaves the numbers, files cannot be written, or somebody asked to stop.
     pub fn run(&self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, Error> {
-        let mut network = Network::new(self.graph.clone(), self.phase, self.dropout, &self.device)?;
+        let mut network = self.network(self.config.trunk_precision)?;
         let mut optimizer = optimizer::build(&self.config.optimizer, self.phase);
         let mut state = State::default();
         let checkpoint = Checkpoint::newest(&self.run)?;
@@ -147,6 +147,9 @@ impl Trainer<'_> {
                 &mut metrics,
                 tell,
             )?;
+        }
+        if self.config.trunk_precision == TrunkPrecision::Bf16 && network.has_trunk() {
+            self.tell_of_rounding(&network, validation.as_ref(), tell)?;
         }
         self.export(&network, "last.onnx")?;
         let best_epoch = state.best.map_or(state.epochs_done, |(epoch, _)| epoch);
@@ -338,6 +341,57 @@ impl Trainer<'_> {
         );
         network.update(|weights| optimizer.step(lr, weights, grads));
         Ok((value, hits))
+    }
+
+    pub(crate) fn network(&self, precision: TrunkPrecision) -> Result<Network, Error> {
+        let network = Network::new(self.graph.clone(), self.phase, self.dropout, &self.device)?;
+        Ok(match precision {
+            TrunkPrecision::F32 => network,
+            TrunkPrecision::Bf16 => network.with_trunk_in(Precision::Bf16)?,
+        })
+    }
+
+    /// What rounding in the trunk changed, against the trunk as the written file has it.
+    fn tell_of_rounding(
+        &self,
+        network: &Network,
+        validation: Option<&Source>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), Error> {
+        let mut exact = self.network(TrunkPrecision::F32)?;
+        exact.restore(&network.changed()?)?;
+        let Some(batch) = self.train.in_order().next() else {
+            return Ok(());
+        };
+        let batch = batch?;
+        let features = |network: &Network| {
+            let features = network.features(batch.pixels.clone(), batch.shape)?;
+            features.into_values()
+        };
+        let (rounded, full) = (features(network)?, features(&exact)?);
+        let squares = |values: &mut dyn Iterator<Item = f32>| -> f64 {
+            values.map(|v| f64::from(v) * f64::from(v)).sum()
+        };
+        let off = squares(&mut rounded.iter().zip(&full).map(|(a, b)| a - b));
+        let difference = (off / squares(&mut full.iter().copied()).max(1e-30)).sqrt();
+        let mut silent = |_: Event<'_>| {};
+        let accuracy = match (validation, &self.validation) {
+            (Some(source), Some(loader)) => {
+                let loader = loader.clone();
+                let images =
+                    Source::new(&exact, loader, FeatureCache::Off, &self.stop(), &mut silent)?;
+                Some([
+                    evaluate::on_source(network, source, &mut silent)?.accuracy,
+                    evaluate::on_source(&exact, &images, &mut silent)?.accuracy,
+                ])
+            }
+            _ => None,
+        };
+        tell(Event::Rounded {
+            difference,
+            accuracy,
+        });
+        Ok(())
     }
 
     fn stop(&self) -> Stop<'_> {

@@ -1,10 +1,10 @@
-//! Times a whole network: `run MODEL.onnx BATCH REPEAT [MiB OF WORKING SET]`. With `STEPS` in the environment it prints the
+//! Times a whole network: `run MODEL.onnx BATCH REPEAT [MiB OF WORKING SET | bf16]`. With `STEPS` in the environment it prints the
 //! steps too; with `REPEAT` 0 it runs once for every line that it reads, for somebody who runs something else in between.
 
 use std::time::Instant;
 
 use regraft_onnx::{Graph, ImportOptions, Model};
-use regraft_trunk::{Buffers, Plan};
+use regraft_trunk::{Buffers, Plan, Precision};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,6 +15,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let graph = Graph::import(&Model::open(path.as_ref())?, &ImportOptions::default())?;
     let plan = match rest {
         [] => Plan::compile(&graph, graph.logits)?,
+        [precision] if precision == "bf16" => {
+            Plan::in_precision(&graph, graph.logits, Precision::Bf16)?
+        }
         [size, ..] => {
             let bytes = (size.parse::<f64>()? * 1024.0 * 1024.0) as usize;
             Plan::with_working_set(&graph, graph.logits, bytes)?

@@ -2,7 +2,7 @@
 
 use regraft_kernels::{
     Activation, ChannelsLastConv, ChannelsLastPool, Columns, Conv2d, Divisor, Epilogue, Isa,
-    PoolShape, PoolSpec, Rounding, channels_to_first, channels_to_last,
+    PoolShape, PoolSpec, Precision, Rounding, channels_to_first, channels_to_last,
 };
 use regraft_onnx::ValueId;
 use regraft_onnx::op::{Binary, Lrn, Pool};
@@ -112,16 +112,17 @@ pub(crate) struct Part {
 
 impl Kernel {
     /// Packs what is packed once. `Err` says why it cannot run.
-    pub fn new(draft: &Draft, shapes: &Shapes) -> Result<Self, String> {
+    pub fn new(draft: &Draft, shapes: &Shapes, precision: Precision) -> Result<Self, String> {
         let shape = |value: &ValueId| shapes.get(*value).copied().ok_or("a shape is missing");
         let output = shape(&draft.output)?;
         let input = draft.inputs.first().ok_or("an operand is missing");
         let input = || input.and_then(shape);
         Ok(match &draft.work {
             Work::Conv(conv) => Self::Conv {
-                conv: ChannelsLastConv::new(
+                conv: ChannelsLastConv::in_precision(
                     &Conv2d::new(conv.spec.clone()).map_err(|error| error.to_string())?,
                     &conv.weight.to_vec(),
+                    precision,
                 ),
                 bias: conv.bias.clone(),
                 residual: conv.residual,

@@ -25,6 +25,7 @@ mod run;
 
 pub use error::{Error, Unsupported};
 pub use plan::Plan;
+pub use regraft_kernels::{Precision, has_bf16};
 pub use run::{Buffers, StepTime};
 
 /// Keeps the example of the README compiling.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use regraft_kernels::Precision;
 use regraft_onnx::{Graph, ValueId};
 
 use crate::channels_last::choose_layouts;
@@ -55,7 +56,7 @@ impl Plan {
     /// # Errors
     /// At the first node that no plan can run.
     pub fn compile(graph: &Graph, target: ValueId) -> Result<Self, Unsupported> {
-        Self::with_working_set(graph, target, WORKING_SET)
+        Self::build(graph, target, WORKING_SET, Precision::F32)
     }
 
     /// The same for caches of another size: images go through the network in groups whose activations take at most so
@@ -67,6 +68,27 @@ impl Plan {
         graph: &Graph,
         target: ValueId,
         bytes: usize,
+    ) -> Result<Self, Unsupported> {
+        Self::build(graph, target, bytes, Precision::F32)
+    }
+
+    /// The same with convolutions in another precision.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn in_precision(
+        graph: &Graph,
+        target: ValueId,
+        precision: Precision,
+    ) -> Result<Self, Unsupported> {
+        Self::build(graph, target, WORKING_SET, precision)
+    }
+
+    fn build(
+        graph: &Graph,
+        target: ValueId,
+        bytes: usize,
+        precision: Precision,
     ) -> Result<Self, Unsupported> {
         let mut shapes = Shapes::of(graph);
         let values = graph.values.len();
@@ -82,7 +104,9 @@ impl Plan {
         let mut kernels = Vec::with_capacity(drafts.len());
         for draft in &mut drafts {
             full_operand_first(draft, &shapes);
-            kernels.push(Kernel::new(draft, &shapes).map_err(|why| refuse(&draft.name, &why))?);
+            kernels.push(
+                Kernel::new(draft, &shapes, precision).map_err(|why| refuse(&draft.name, &why))?,
+            );
         }
         let mut lives: Vec<Life> = drafts
             .iter()

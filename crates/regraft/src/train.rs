@@ -144,10 +144,13 @@ fn work(
     // What is evaluated is read from the written file: two networks at once would be the most memory of the run.
     drop(outcome.network);
     let frozen_unchanged = prove_frozen(prepared, &folder.path)?;
-    let best = Classifier::open(&folder.path.to_string_lossy(), &recipe.device.name)?;
+    let scored = prepared.data.validation.is_some() || prepared.data.test.is_some();
+    let best = scored
+        .then(|| Classifier::open(&folder.path.to_string_lossy(), &recipe.device.name))
+        .transpose()?;
     let score = |set: &Option<ImageSet>| -> Result<Option<Score>, Error> {
-        match set {
-            Some(set) => {
+        match set.as_ref().zip(best.as_ref()) {
+            Some((set, best)) => {
                 let loader = loader(prepared, set.clone(), false)?;
                 Ok(Some(Score::from(&evaluate(
                     best.network(),

@@ -187,3 +187,24 @@ fn an_occupied_folder_is_refused_unless_it_may_be_replaced() {
     assert!(place.path("runs/data-1/model.onnx").exists());
     assert!(place.path("runs/data-2/model.onnx").exists());
 }
+
+/// Says what rounding changed where the processor has bf16, and what it takes where it has not.
+#[test]
+fn a_trunk_in_bf16_says_what_it_costs() {
+    let place = Place::with_images();
+    let words = ["--out", "run", "--set", "train.trunk_precision=bf16"];
+    let output = place.train(&words).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    if !output.status.success() {
+        assert!(said.contains("AVX-512 BF16"), "{said}");
+        assert!(said.contains("f32"), "{said}");
+        return;
+    }
+    let behind = said.split("features differ by ").nth(1);
+    let percent = behind.and_then(|rest| rest.split(' ').next());
+    let percent: f64 = percent.unwrap_or(&said).parse().unwrap();
+    // bf16 has eight digits: rounding is there, and small.
+    assert!(percent > 0.0 && percent < 3.0, "{percent}");
+    assert!(said.contains("validation accuracy"), "{said}");
+    assert!(said.contains("in f32"), "{said}");
+}

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Columns;
-use super::tile::{Block, Progress, Target, most_vectors, multiply};
+use super::tile::{Block, Progress, Target, Terms, most_vectors, multiply};
 use super::windows::{Dense, Rows, Windows};
+use super::{Columns, bf16};
 use crate::epilogue::Epilogue;
 use crate::scratch;
 use crate::shape::Conv2dShape;
@@ -93,7 +93,7 @@ impl Packed {
     /// # Safety
     /// As [`multiply`].
     #[inline(always)]
-    pub unsafe fn run<S: Simd, T: Rows>(
+    pub unsafe fn run<S: Simd, M: Terms, T: Rows>(
         &self,
         panel: &Panel,
         source: &T,
@@ -113,7 +113,7 @@ impl Packed {
                 channels: channels.start + panel.input..channels.end + panel.input,
             };
             // SAFETY: the caller's.
-            unsafe { multiply::<S, T>(source, rows.clone(), &block, weights, target, progress) };
+            unsafe { multiply::<S, M, T>(source, rows.clone(), &block, weights, target, progress) };
             weights = &weights[block.depth() * width..];
         }
     }
@@ -200,12 +200,35 @@ impl Product {
         Self { packed, merged }
     }
 
+    /// The same of bf16, which are read in pairs of channels; `None` for groups and for images of few channels.
+    pub fn of_pairs<S: Simd>(shape: &Conv2dShape, weight: &[f32]) -> Option<Self> {
+        let (inputs, taps) = (shape.in_channels, shape.taps());
+        if shape.groups > 1 || inputs < S::LANES {
+            return None;
+        }
+        let channels = [inputs.div_ceil(2), shape.out_channels];
+        let packed = Packed::new::<S>(1, channels, taps, |output, pair, tap| {
+            let at = |input: usize| {
+                let inside = input < inputs;
+                inside.then(|| weight[(output * inputs + input) * taps + tap])
+            };
+            bf16::pair(
+                at(2 * pair).unwrap_or_default(),
+                at(2 * pair + 1).unwrap_or_default(),
+            )
+        });
+        Some(Self {
+            packed,
+            merged: false,
+        })
+    }
+
     pub fn bytes(&self) -> usize {
         4 * self.packed.values.len()
     }
 
     /// `output = epilogue(conv(windows))`.
-    pub fn forward<S: Simd>(
+    pub fn forward<S: Simd, M: Terms>(
         &self,
         windows: &Windows<'_>,
         shape: &Conv2dShape,
@@ -229,20 +252,20 @@ impl Product {
                     pads: [0; 2],
                     ..*windows
                 };
-                self.multiply::<S, _>(&windows, rows, shape, epilogue, output);
+                self.multiply::<S, M, _>(&windows, rows, shape, epilogue, output);
             });
         } else if shape.taps() == 1 && shape.stride == [1, 1] && shape.pads == [0; 4] {
             let dense = Dense {
                 values: windows.values,
-                pitch: shape.in_channels,
+                pitch: windows.channels,
             };
-            self.multiply::<S, _>(&dense, rows, shape, epilogue, output);
+            self.multiply::<S, M, _>(&dense, rows, shape, epilogue, output);
         } else {
-            self.multiply::<S, _>(windows, rows, shape, epilogue, output);
+            self.multiply::<S, M, _>(windows, rows, shape, epilogue, output);
         }
     }
 
-    fn multiply<S: Simd, T: Rows>(
+    fn multiply<S: Simd, M: Terms, T: Rows>(
         &self,
         source: &T,
         rows: usize,
@@ -284,7 +307,7 @@ impl Product {
                         #[inline(always)]
                         || unsafe {
                             self.packed
-                                .run::<S, T>(panel, source, rows.clone(), &target)
+                                .run::<S, M, T>(panel, source, rows.clone(), &target)
                         },
                     );
                 }

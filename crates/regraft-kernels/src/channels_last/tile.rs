@@ -18,6 +18,32 @@ pub(super) fn most_vectors<S: Simd>() -> usize {
     if S::LANES == 16 { MOST_VECTORS } else { 2 }
 }
 
+/// What is multiplied.
+pub(super) trait Terms {
+    /// `sum` and the products of `left` and `right`.
+    fn add<S: Simd>(left: S::Vector, right: S::Vector, sum: S::Vector) -> S::Vector;
+}
+
+/// Values.
+pub(super) struct Singles;
+
+/// Pairs of bf16, which lie in the bits of values: the depth counts pairs.
+pub(super) struct Pairs;
+
+impl Terms for Singles {
+    #[inline(always)]
+    fn add<S: Simd>(left: S::Vector, right: S::Vector, sum: S::Vector) -> S::Vector {
+        S::fma(left, right, sum)
+    }
+}
+
+impl Terms for Pairs {
+    #[inline(always)]
+    fn add<S: Simd>(left: S::Vector, right: S::Vector, sum: S::Vector) -> S::Vector {
+        S::dot_pairs(left, right, sum)
+    }
+}
+
 /// A part of the depth: taps, and the channels of each that are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
@@ -59,7 +85,7 @@ pub(super) struct Progress {
 /// # Safety
 /// The outputs `rows` exist in `source` and `target` and are nobody else's; `weights` has the block's depth.
 #[inline(always)]
-pub(super) unsafe fn multiply<S: Simd, T: Rows>(
+pub(super) unsafe fn multiply<S: Simd, M: Terms, T: Rows>(
     source: &T,
     rows: Range<usize>,
     block: &Block,
@@ -72,11 +98,11 @@ pub(super) unsafe fn multiply<S: Simd, T: Rows>(
     // SAFETY: the caller's.
     unsafe {
         match (S::LANES, vectors) {
-            (16, 4) => tiles::<S, T, 6, 4>(source, rows, block, weights, target, progress),
-            (16, 3) => tiles::<S, T, 8, 3>(source, rows, block, weights, target, progress),
-            (16, 2) => tiles::<S, T, 12, 2>(source, rows, block, weights, target, progress),
-            (_, 2) => tiles::<S, T, 6, 2>(source, rows, block, weights, target, progress),
-            _ => tiles::<S, T, 12, 1>(source, rows, block, weights, target, progress),
+            (16, 4) => tiles::<S, M, T, 6, 4>(source, rows, block, weights, target, progress),
+            (16, 3) => tiles::<S, M, T, 8, 3>(source, rows, block, weights, target, progress),
+            (16, 2) => tiles::<S, M, T, 12, 2>(source, rows, block, weights, target, progress),
+            (_, 2) => tiles::<S, M, T, 6, 2>(source, rows, block, weights, target, progress),
+            _ => tiles::<S, M, T, 12, 1>(source, rows, block, weights, target, progress),
         }
     }
 }
@@ -84,7 +110,7 @@ pub(super) unsafe fn multiply<S: Simd, T: Rows>(
 /// # Safety
 /// As [`multiply`].
 #[inline(always)]
-unsafe fn tiles<S: Simd, T: Rows, const R: usize, const V: usize>(
+unsafe fn tiles<S: Simd, M: Terms, T: Rows, const R: usize, const V: usize>(
     source: &T,
     rows: Range<usize>,
     block: &Block,
@@ -140,7 +166,7 @@ unsafe fn tiles<S: Simd, T: Rows, const R: usize, const V: usize>(
                         for i in 0..R {
                             let left = S::splat(*from[i].add(k));
                             for j in 0..V {
-                                sums[i][j] = S::fma(left, right[j], sums[i][j]);
+                                sums[i][j] = M::add::<S>(left, right[j], sums[i][j]);
                             }
                         }
                     }

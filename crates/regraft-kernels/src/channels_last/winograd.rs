@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::Columns;
 use super::product::Packed;
-use super::tile::Target;
+use super::tile::{Singles, Target};
 use super::windows::Dense;
 use crate::epilogue::{Activation, Epilogue, activate, load_until, store_until};
 use crate::scratch;
@@ -242,7 +242,7 @@ impl Part<'_> {
                 activation: Activation::None,
             };
             // SAFETY: the products are this task's; the source has a row a tile.
-            unsafe { packed.run::<S, _>(panel, &source, 0..tiles, &target) };
+            unsafe { packed.run::<S, Singles, _>(panel, &source, 0..tiles, &target) };
         }
     }
 

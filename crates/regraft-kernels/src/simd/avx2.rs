@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{NARROW, Simd, TileOut};
+use super::{NARROW, Simd, TileOut, dot_pairs};
 use crate::gemm::{DOT_COLUMNS, DOT_ROWS, DotOut, dots, tile};
 
 #[derive(Clone, Copy)]
@@ -82,6 +82,15 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector {
         unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn dot_pairs(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        // SAFETY: vectors of eight floats are eight floats.
+        unsafe {
+            use std::mem::transmute as lanes;
+            lanes(dot_pairs::<8>(lanes(a), lanes(b), lanes(c)))
+        }
     }
 
     #[inline(always)]

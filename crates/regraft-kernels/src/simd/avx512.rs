@@ -1,16 +1,22 @@
-//! AVX-512F: 16 lanes, 32 registers, a tile of 8 by 3 vectors.
+//! AVX-512F: 16 lanes, 32 registers, a tile of 8 by 3 vectors; and the same with products of bf16.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::{Avx2, NARROW, Simd, TileOut};
+use super::{Avx2, NARROW, Simd, TileOut, dot_pairs};
 use crate::gemm::{DOT_COLUMNS, DOT_ROWS, DotOut, dots, tile};
 
+/// With `BF16`, on machines that have AVX-512 BF16 too.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512;
+pub(crate) struct Avx512<const BF16: bool>;
 
 #[target_feature(enable = "avx512f,avx2,fma")]
 fn run_with<R>(job: impl FnOnce() -> R) -> R {
+    job()
+}
+
+#[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
+fn run_with_bf16<R>(job: impl FnOnce() -> R) -> R {
     job()
 }
 
@@ -19,7 +25,7 @@ fn run_with<R>(job: impl FnOnce() -> R) -> R {
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn tile_with(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
     // SAFETY: the caller's.
-    unsafe { tile::<Avx512, 8, 3>(depth, a, b, out) }
+    unsafe { tile::<Avx512<false>, 8, 3>(depth, a, b, out) }
 }
 
 /// # Safety
@@ -27,7 +33,7 @@ unsafe fn tile_with(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn short_tile_with(depth: usize, a: *const f32, b: *const f32, out: TileOut) {
     // SAFETY: the caller's.
-    unsafe { tile::<Avx512, 8, 2>(depth, a, b, out) }
+    unsafe { tile::<Avx512<false>, 8, 2>(depth, a, b, out) }
 }
 
 /// # Safety
@@ -40,11 +46,11 @@ unsafe fn dots_with(
     out: DotOut,
 ) {
     // SAFETY: the caller's.
-    unsafe { dots::<Avx512, 4, 6>(len, rows, columns, out) }
+    unsafe { dots::<Avx512<false>, 4, 6>(len, rows, columns, out) }
 }
 
 // SAFETY of every call below: `dispatch!` names this type only where the machine has the instructions.
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type Vector = __m512;
     type Narrow = Avx2;
     const LANES: usize = 16;
@@ -56,7 +62,13 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn run<R>(job: impl FnOnce() -> R) -> R {
-        unsafe { run_with(job) }
+        unsafe {
+            if BF16 {
+                run_with_bf16(job)
+            } else {
+                run_with(job)
+            }
+        }
     }
 
     #[inline(always)]
@@ -82,6 +94,19 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector {
         unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn dot_pairs(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        // SAFETY: with `BF16` the machine has the instruction; vectors of bits are 16 floats or 32 bf16.
+        unsafe {
+            use std::mem::transmute as lanes;
+            if BF16 {
+                _mm512_dpbf16_ps(c, lanes(a), lanes(b))
+            } else {
+                lanes(dot_pairs::<16>(lanes(a), lanes(b), lanes(c)))
+            }
+        }
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Plain Rust in arrays of lanes. Also stands in for wider sets in tests.
 #![allow(unsafe_code)]
 
-use super::{NARROW, Simd, TileOut};
+use super::{NARROW, Simd, TileOut, dot_pairs};
 use crate::gemm::{DOT_COLUMNS, DOT_ROWS, DotOut, dots, tile};
 
 #[derive(Clone, Copy)]
@@ -56,6 +56,11 @@ impl<const LANES: usize> Simd for Portable<LANES> {
     #[inline(always)]
     fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn dot_pairs(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        dot_pairs(a, b, c)
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use regraft_kernels::{
     Activation, Algorithm, ChannelsLastConv, ChannelsLastPool, Columns, Conv2d, Conv2dShape,
-    Conv2dSpec, Divisor, Epilogue, Isa, PoolShape, channels_to_first, channels_to_last,
+    Conv2dSpec, Divisor, Epilogue, Isa, PoolShape, Precision, channels_to_first, channels_to_last,
 };
 
 use crate::pooling::shapes as pools;
@@ -155,6 +155,48 @@ proptest! {
             prop_assert_eq!(*value, input[(image * channels + channel) * pixels + pixel]);
         }
         prop_assert_eq!(to_first(channels, &last, images), input);
+    }
+}
+
+/// The nearest bf16.
+fn rounded(values: &[f32]) -> Vec<f32> {
+    let nearest = |value: &f32| {
+        let bits = value.to_bits();
+        f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
+    };
+    values.iter().map(nearest).collect()
+}
+
+#[test]
+fn bf16_is_the_convolution_of_rounded_values() {
+    let spec = Conv2dSpec::square;
+    for spec in [
+        spec(2, [17, 5], [7, 6], 1),
+        spec(1, [40, 70], [9, 8], 3),
+        spec(2, [33, 20], [9, 9], 3).stride(2),
+        spec(3, [300, 90], [5, 5], 1),
+        spec(1, [3, 8], [9, 9], 3),
+    ] {
+        let shape = Conv2dShape::new(spec).unwrap();
+        let (input, weight) = (values(shape.input_len(), 1), values(shape.weight_len(), 2));
+        // Three channels are too few: those stay in f32.
+        let few = shape.in_channels < 8;
+        let expected = match few {
+            true => reference::forward(&shape, &input, &weight),
+            false => reference::forward(&shape, &rounded(&input), &rounded(&weight)),
+        };
+        let input = to_last(shape.in_channels, &input, shape.batch);
+        for isa in [Isa::detect(), Isa::Portable] {
+            let conv = Conv2d::new((*shape).clone()).unwrap().with_isa(isa);
+            let conv = conv.with_algorithm(Algorithm::Product);
+            let conv = ChannelsLastConv::in_precision(&conv, &weight, Precision::Bf16);
+            let mut out = vec![f32::NAN; shape.output_len()];
+            let columns = Columns::all(&mut out, shape.out_channels);
+            conv.forward(shape.batch, &input, &Epilogue::default(), columns)
+                .unwrap();
+            let off = difference(&to_first(shape.out_channels, &out, shape.batch), &expected);
+            assert!(off < CLOSE, "{off:e} off: {isa:?}, {shape:?}");
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use regraft_data::{Augment, Channels, Crop, Interpolation, OnBadImage};
 use regraft_freeze::FreezeConfig;
 use regraft_recipe::{
     ClassWeights, EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess,
-    PreprocessSpec, Recipe, Sampler, Schedule, ScheduleKind, StopMetric, check_available,
+    PreprocessSpec, Recipe, Sampler, Schedule, ScheduleKind, StopMetric, TrunkPrecision,
+    check_available,
 };
 
 use crate::parse;
@@ -129,6 +130,7 @@ fn two_sources_are_a_recipe() {
         (42, true, 1)
     );
     assert_eq!(recipe.train.feature_cache, FeatureCache::Auto);
+    assert_eq!(recipe.train.trunk_precision, TrunkPrecision::F32);
     assert_eq!(
         (recipe.device.name.as_str(), recipe.device.threads),
         ("auto", 0)

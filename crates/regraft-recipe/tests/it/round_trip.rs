@@ -205,12 +205,13 @@ fn train() -> impl Strategy<Value = TrainSection> {
             FeatureCache::Memory,
             FeatureCache::Disk,
         ]),
+        select(vec![TrunkPrecision::F32, TrunkPrecision::Bf16]),
     );
     (time, step, rest).prop_map(
         |(
             (epochs, kind, share, early_stopping, checkpoint_every),
             (batch_size, optimizer, lr, mixup, label_smoothing, ema, grad_clip),
-            (class_weights, seed, shuffle, feature_cache),
+            (class_weights, seed, shuffle, feature_cache, trunk_precision),
         )| TrainSection {
             epochs,
             batch_size,
@@ -229,6 +230,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
             seed,
             shuffle,
             feature_cache,
+            trunk_precision,
             checkpoint_every,
         },
     )
@@ -320,6 +322,7 @@ early_stopping = { patience = 5, metric = "accuracy" }
 seed = 42
 shuffle = true
 feature_cache = "auto"
+trunk_precision = "f32"
 checkpoint_every = 1
 
 [device]
