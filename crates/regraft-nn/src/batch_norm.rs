@@ -46,7 +46,7 @@ impl Mode {
 impl Mode {
     fn output(&self, norm: regraft_ops::Norm) -> Output {
         if self.postponed {
-            Output::Norm(Box::new(norm))
+            Output::Norm(norm)
         } else {
             Output::Value(Activation::R4(norm.output()))
         }

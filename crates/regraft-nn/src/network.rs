@@ -467,7 +467,7 @@ impl Network {
                     values[last.output.index()] = Some(output);
                 }
                 Output::Norm(norm) => {
-                    norms.insert(last.output, *norm);
+                    norms.insert(last.output, norm);
                 }
             }
         }

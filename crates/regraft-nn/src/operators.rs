@@ -18,9 +18,10 @@ pub(crate) struct Outcome {
 }
 
 /// A node's output, or what its only reader needs to compute it.
+#[allow(clippy::large_enum_variant)] // one at a time, never many of them
 pub(crate) enum Output {
     Value(Activation),
-    Norm(Box<regraft_ops::Norm>),
+    Norm(regraft_ops::Norm),
 }
 
 impl Output {

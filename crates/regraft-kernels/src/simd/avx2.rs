@@ -88,8 +88,8 @@ impl Simd for Avx2 {
     fn dot_pairs(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
         // SAFETY: vectors of eight floats are eight floats.
         unsafe {
-            use std::mem::transmute as lanes;
-            lanes(dot_pairs::<8>(lanes(a), lanes(b), lanes(c)))
+            let [a, b, c] = [a, b, c].map(|v| std::mem::transmute::<__m256, [f32; 8]>(v));
+            std::mem::transmute::<[f32; 8], __m256>(dot_pairs(a, b, c))
         }
     }
 

@@ -100,11 +100,12 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     fn dot_pairs(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
         // SAFETY: with `BF16` the machine has the instruction; vectors of bits are 16 floats or 32 bf16.
         unsafe {
-            use std::mem::transmute as lanes;
             if BF16 {
-                _mm512_dpbf16_ps(c, lanes(a), lanes(b))
+                let [a, b] = [a, b].map(|v| std::mem::transmute::<__m512, __m512bh>(v));
+                _mm512_dpbf16_ps(c, a, b)
             } else {
-                lanes(dot_pairs::<16>(lanes(a), lanes(b), lanes(c)))
+                let [a, b, c] = [a, b, c].map(|v| std::mem::transmute::<__m512, [f32; 16]>(v));
+                std::mem::transmute::<[f32; 16], __m512>(dot_pairs(a, b, c))
             }
         }
     }
