@@ -121,7 +121,8 @@ impl ChannelsLastConv {
         }
     }
 
-    /// Packs weights `[out_channels, in_channels / groups, kernel]`; the batch of `conv` is only a hint.
+    /// Packs weights `[out_channels, in_channels / groups, kernel]`; the batch of `conv` is only a hint. F(2x2, 3x3)
+    /// there is not here: a product takes its place.
     ///
     /// # Panics
     /// Where the weight has not the length of its tensor.
@@ -137,8 +138,8 @@ impl ChannelsLastConv {
             shape.groups > 1 && [shape.in_channels, shape.out_channels] == [shape.groups; 2];
         let way = dispatch!(conv.isa(), S => match conv.algorithm() {
             _ if depthwise => Way::Depthwise(by_tap(weight, shape.taps())),
-            Algorithm::Winograd2 | Algorithm::Winograd4 => Way::Winograd(Winograd::new::<S>(&shape, weight)),
-            Algorithm::Product | Algorithm::Depthwise => Way::Product(Product::new::<S>(&shape, weight)),
+            Algorithm::Winograd4 => Way::Winograd(Winograd::new::<S>(&shape, weight)),
+            Algorithm::Product | Algorithm::Depthwise | Algorithm::Winograd2 => Way::Product(Product::new::<S>(&shape, weight)),
         });
         Self {
             isa: conv.isa(),
