@@ -206,7 +206,7 @@ impl ChannelsLastConv {
         dispatch!(self.isa, S => match &self.way {
             Way::Product(product) => product.forward::<S, Singles>(&windows, &shape, epilogue, output),
             Way::Pairs(product) => in_pairs::<S>(product, &windows, &shape, epilogue, output),
-            Way::Winograd(winograd) => winograd.forward::<S>(&shape, &self.outside, input, epilogue, output),
+            Way::Winograd(winograd) => winograd.forward::<S>(&windows, &shape, epilogue, output),
             Way::Depthwise(weight) => {
                 let how = Weighted { epilogue, channels: shape.out_channels };
                 reduce::<S, _>(&windows, batch, Some(weight), how, output);

@@ -231,9 +231,7 @@ pub fn max_pool(
         "length of the indices of {shape:?}"
     );
     let pixels = shape.out_pixels();
-    let columns: Vec<_> = (0..shape.kernel[1])
-        .map(|tap| shape.reached(1, tap))
-        .collect();
+    let under = columns_under(shape);
     let planes = output
         .par_chunks_exact_mut(pixels)
         .zip(indices.par_chunks_exact_mut(pixels));
@@ -243,7 +241,7 @@ pub fn max_pool(
             scratch::with(shape.out[1], |line| {
                 dispatch!(isa, S => S::run(
                     #[inline(always)]
-                    || max_plane::<S>(shape, &columns, input, output, indices, line),
+                    || max_plane::<S>(shape, &under, input, output, indices, line),
                 ));
             });
         });
@@ -253,7 +251,7 @@ pub fn max_pool(
 #[inline(always)]
 fn max_plane<S: Simd>(
     shape: &PoolShape,
-    columns: &[Range<usize>],
+    under: &[(Range<usize>, usize)],
     input: &[f32],
     output: &mut [f32],
     indices: &mut [u32],
@@ -267,21 +265,21 @@ fn max_plane<S: Simd>(
             &mut output[y * width..][..width],
             &mut indices[y * width..][..width],
         );
-        each_run(shape, columns, y, |reached, first| {
-            let taps = strided::<S>(&input[first..], step, &mut line[..reached.len()]);
-            let outs = output[reached.clone()].iter_mut();
-            let outs = outs.zip(&mut indices[reached]).zip(taps);
-            for (i, ((best, index), &value)) in outs.enumerate() {
-                // Without branches, so that it is done in vectors.
-                let take = (value > *best) | value.is_nan() | (*index == NOWHERE);
-                *best = if take { value } else { *best };
-                *index = if take {
-                    (first + i * step) as u32
-                } else {
-                    *index
-                };
+        for row in rows_under(shape, y) {
+            for (reached, column) in under {
+                let first = row * shape.in_width + column;
+                let taps = strided::<S>(&input[first..], step, &mut line[..reached.len()]);
+                let outs = output[reached.clone()].iter_mut();
+                let outs = outs.zip(&mut indices[reached.clone()]).zip(taps);
+                for (i, ((best, index), &value)) in outs.enumerate() {
+                    // Without branches, so that it is done in vectors.
+                    let take = (value > *best) | value.is_nan() | (*index == NOWHERE);
+                    let place = (first + i * step) as u32;
+                    *best = if take { value } else { *best };
+                    *index = if take { place } else { *index };
+                }
             }
-        });
+        }
     }
 }
 
@@ -363,6 +361,7 @@ pub fn average_pool(
         "length of the output of {shape:?}"
     );
     let (rows, columns) = (shape.divisors(0, divisor), shape.divisors(1, divisor));
+    let under = columns_under(shape);
     let planes = output
         .par_chunks_exact_mut(shape.out_pixels())
         .zip(input.par_chunks_exact(shape.in_pixels()));
@@ -379,13 +378,10 @@ pub fn average_pool(
                             add(sums, &input[row * shape.in_width..][..shape.in_width]);
                         }
                         out.fill(0.0);
-                        for tap in 0..shape.kernel[1] {
-                            let (reached, first) = columns_under(shape, tap);
-                            if !reached.is_empty() {
-                                let line = &mut line[..reached.len()];
-                                let taps = strided::<S>(&sums[first..], shape.stride[1], line);
-                                add(&mut out[reached], taps);
-                            }
+                        for (reached, first) in &under {
+                            let line = &mut line[..reached.len()];
+                            let taps = strided::<S>(&sums[*first..], shape.stride[1], line);
+                            add(&mut out[reached.clone()], taps);
                         }
                         for (sum, column) in out.iter_mut().zip(&columns) {
                             *sum /= rows[y] * column;
@@ -419,6 +415,7 @@ pub fn average_pool_backward(
         "length of the input's gradient of {shape:?}"
     );
     let (rows, columns) = (shape.divisors(0, divisor), shape.divisors(1, divisor));
+    let under = columns_under(shape);
     let gradients = output_gradient.par_chunks_exact(shape.out_pixels());
     let planes = input_gradient
         .par_chunks_exact_mut(shape.in_pixels())
@@ -436,11 +433,9 @@ pub fn average_pool_backward(
                             *share = value / (rows[y] * column);
                         }
                         spread.fill(0.0);
-                        for tap in 0..shape.kernel[1] {
-                            let (reached, first) = columns_under(shape, tap);
-                            if !reached.is_empty() {
-                                scatter(&mut spread[first..], shape.stride[1], &shares[reached]);
-                            }
+                        for (reached, first) in &under {
+                            let shares = &shares[reached.clone()];
+                            scatter(&mut spread[*first..], shape.stride[1], shares);
                         }
                         for row in rows_under(shape, y) {
                             add(&mut out[row * shape.in_width..][..shape.in_width], spread);
@@ -458,13 +453,15 @@ fn rows_under(shape: &PoolShape, y: usize) -> impl Iterator<Item = usize> {
     (0..shape.kernel[0]).filter_map(move |tap| shape.place(0, y, tap))
 }
 
-/// The columns of the output for which a tap lies in the image, and where it lies for the first.
-#[inline(always)]
-fn columns_under(shape: &PoolShape, tap: usize) -> (Range<usize>, usize) {
-    let reached = shape.reached(1, tap);
-    let padded = reached.start * shape.stride[1] + tap * shape.dilation[1];
-    // There is no first where none is reached.
-    (reached, padded.saturating_sub(shape.pads[1]))
+/// For each tap of a row of the window that meets the image: the columns of the output for which it does, and where it lies
+/// for the first of them.
+fn columns_under(shape: &PoolShape) -> Vec<(Range<usize>, usize)> {
+    let column = |tap: usize| {
+        let reached = shape.reached(1, tap);
+        let padded = reached.start * shape.stride[1] + tap * shape.dilation[1];
+        (!reached.is_empty()).then(|| (reached, padded - shape.pads[1]))
+    };
+    (0..shape.kernel[1]).filter_map(column).collect()
 }
 
 #[inline(always)]
@@ -483,26 +480,6 @@ fn scatter(to: &mut [f32], step: usize, from: &[f32]) {
     }
     for (i, from) in from.iter().enumerate() {
         to[i * step] += *from;
-    }
-}
-
-/// Calls `job` with each run of outputs of row `y` and where in the input one tap meets its first.
-#[inline(always)]
-fn each_run(
-    shape: &PoolShape,
-    reached: &[Range<usize>],
-    y: usize,
-    mut job: impl FnMut(Range<usize>, usize),
-) {
-    for row in (0..shape.kernel[0]).filter_map(|tap| shape.place(0, y, tap)) {
-        for (tap, reached) in reached
-            .iter()
-            .enumerate()
-            .filter(|(_, reached)| !reached.is_empty())
-        {
-            let column = reached.start * shape.stride[1] + tap * shape.dilation[1] - shape.pads[1];
-            job(reached.clone(), row * shape.in_width + column);
-        }
     }
 }
 

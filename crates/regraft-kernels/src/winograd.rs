@@ -12,7 +12,7 @@ mod weights;
 pub(crate) use gradient::weight_gradient;
 pub(crate) use run::convolve;
 pub(crate) use transform::{F2, F4, Scheme};
-pub(crate) use weights::{packed_len, transform_weights};
+pub(crate) use weights::{packed_len, transform, transform_weights};
 
 use crate::shape::Conv2dShape;
 

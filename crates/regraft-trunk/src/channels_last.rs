@@ -2,7 +2,6 @@
 //! what it gets, and the rest wants the graph's own order.
 
 use regraft_onnx::ValueId;
-use regraft_onnx::op::Pool;
 
 use crate::draft::{Combination, Draft, Scale, Tensor, Work};
 use crate::extents::Extents;
@@ -173,15 +172,11 @@ impl Layouts<'_> {
         if !inputs.iter().all(|&value| self.is_image(value)) {
             return None;
         }
-        match work {
-            Work::Conv(_) | Work::MaxPool(_) | Work::AveragePool { .. } => {
-                return Some(work.clone());
-            }
-            Work::GlobalMax => {
-                let [_, height, width] = self.shapes.get(*inputs.first()?)?.image()?;
-                return Some(Work::MaxPool(whole(height, width)));
-            }
-            _ => {}
+        if matches!(
+            work,
+            Work::Conv(_) | Work::MaxPool(_) | Work::AveragePool { .. }
+        ) {
+            return Some(work.clone());
         }
         if !inputs.iter().any(|&value| self.is_last(value)) {
             return None;
@@ -225,17 +220,6 @@ impl Layouts<'_> {
             },
             _ => return None,
         })
-    }
-}
-
-/// The window that holds all pixels.
-fn whole(height: usize, width: usize) -> Pool {
-    Pool {
-        kernel: [height, width],
-        stride: [1; 2],
-        pads: [0; 4],
-        dilation: [1; 2],
-        ceil_mode: false,
     }
 }
 

@@ -45,8 +45,6 @@ pub(crate) enum Work {
         first: usize,
         axes: usize,
     },
-    /// Largest of each plane.
-    GlobalMax,
     /// From channels first to channels last, or back.
     Reorder {
         to_last: bool,

@@ -182,7 +182,6 @@ impl Kernel {
                 axes: *axes,
                 input: input()?,
             },
-            Work::GlobalMax => return Err("a plane without its window".to_owned()),
             Work::Reorder { to_last } => {
                 let first = if *to_last { input()? } else { output };
                 let [channels, height, width] = first.image().ok_or("no image")?;

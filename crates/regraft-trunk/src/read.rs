@@ -220,8 +220,9 @@ fn work(operands: &Operands<'_>) -> Result<Work, Refusal> {
             Work::Mean { first: 2, axes: 2 }
         }
         Op::GlobalMaxPool => {
-            reduced_count(first()?, output, operands.image(0)?[1..].iter().product())?;
-            Work::GlobalMax
+            let [_, height, width] = operands.image(0)?;
+            reduced_count(first()?, output, height * width)?;
+            Work::MaxPool(whole(height, width))
         }
         Op::ReduceMean { axes, .. } => {
             let mean = mean(first()?, axes)?;
@@ -334,6 +335,17 @@ fn convolution(operands: &Operands<'_>, conv: &op::Conv) -> Result<Convolution, 
         residual: false,
         activation: Activation::None,
     })
+}
+
+/// The window that holds all pixels.
+fn whole(height: usize, width: usize) -> op::Pool {
+    op::Pool {
+        kernel: [height, width],
+        stride: [1; 2],
+        pads: [0; 4],
+        dilation: [1; 2],
+        ceil_mode: false,
+    }
 }
 
 fn fully_connected(operands: &Operands<'_>, linear: &op::Linear) -> Result<Linear, Refusal> {

@@ -9,13 +9,13 @@ use rayon::prelude::*;
 use super::Columns;
 use super::product::Packed;
 use super::tile::{Singles, Target};
-use super::windows::Dense;
+use super::windows::{Dense, Windows};
 use crate::epilogue::{Activation, Epilogue, activate, load_until, store_until};
 use crate::scratch;
 use crate::shape::Conv2dShape;
 use crate::shared::Shared;
-use crate::simd::Simd;
-use crate::winograd::{F4, Scheme};
+use crate::simd::{Portable, Simd};
+use crate::winograd::{F4, Scheme, transform};
 
 /// Rows of a tile before the transform, and of its outputs.
 const IN: usize = F4::IN;
@@ -70,9 +70,8 @@ impl Winograd {
 
     pub fn forward<S: Simd>(
         &self,
+        windows: &Windows<'_>,
         shape: &Conv2dShape,
-        outside: &[f32],
-        input: &[f32],
         epilogue: &Epilogue<'_>,
         output: Columns<'_>,
     ) {
@@ -117,7 +116,7 @@ impl Winograd {
                     S::run(
                         #[inline(always)]
                         || {
-                            part.transform::<S>(input, outside, transformed);
+                            part.transform::<S>(windows, transformed);
                             for panel in part.panels.clone() {
                                 part.multiply::<S>(self, panel, transformed, products);
                                 let panel = &self.positions[0].panels[panel];
@@ -131,19 +130,11 @@ impl Winograd {
     }
 }
 
-/// `G g G^T` of one kernel.
+/// One kernel at each position of a tile.
 fn transform_weight(kernel: &[f32]) -> [f32; IN * IN] {
-    type One = crate::simd::Portable<1>;
-    let row = |y: usize| F4::weight::<One>([0, 1, 2].map(|x| [kernel[y * 3 + x]]));
-    let across = [row(0), row(1), row(2)];
-    let mut tile = [0.0; IN * IN];
-    for x in 0..IN {
-        let down = F4::weight::<One>([across[0][x], across[1][x], across[2][x]]);
-        for y in 0..IN {
-            tile[y * IN + x] = down[y][0];
-        }
-    }
-    tile
+    let taps = [0, 1, 2].map(|y| [0, 1, 2].map(|x| [kernel[y * 3 + x]]));
+    let tile = transform::<Portable<1>, F4>(taps);
+    std::array::from_fn(|at| tile[at / IN][at % IN][0])
 }
 
 /// Where outputs go.
@@ -164,7 +155,8 @@ impl Part<'_> {
 
     /// `B^T d B` of all tiles, a vector of channels at a time.
     #[inline(always)]
-    fn transform<S: Simd>(&self, input: &[f32], outside: &[f32], to: &mut [f32]) {
+    fn transform<S: Simd>(&self, windows: &Windows<'_>, to: &mut [f32]) {
+        let (input, outside) = (windows.values, windows.outside);
         let shape = self.shape;
         let channels = shape.in_channels;
         let [pitch, position] = self.from;

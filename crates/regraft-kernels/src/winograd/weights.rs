@@ -47,7 +47,7 @@ pub(crate) fn transform_weights<S: Simd, W: Scheme>(
                             lanes,
                             k,
                         );
-                        let tiles = transform::<S, W>(taps);
+                        let tiles = transform::<S::Narrow, W>(taps);
                         for i in 0..W::IN {
                             for j in 0..W::IN {
                                 let at = (i * W::IN + j) * position
@@ -112,16 +112,16 @@ fn gather<S: Simd>(
 
 /// `G g G^T`
 #[inline(always)]
-fn transform<S: Simd, W: Scheme>(
-    taps: [[<S::Narrow as Simd>::Vector; 3]; 3],
-) -> [[<S::Narrow as Simd>::Vector; MOST_IN]; MOST_IN] {
-    let mut across = [[S::Narrow::splat(0.0); MOST_IN]; 3];
+pub(crate) fn transform<S: Simd, W: Scheme>(
+    taps: [[S::Vector; 3]; 3],
+) -> [[S::Vector; MOST_IN]; MOST_IN] {
+    let mut across = [[S::splat(0.0); MOST_IN]; 3];
     for y in 0..3 {
-        across[y] = W::weight::<S::Narrow>(taps[y]);
+        across[y] = W::weight::<S>(taps[y]);
     }
-    let mut tile = [[S::Narrow::splat(0.0); MOST_IN]; MOST_IN];
+    let mut tile = [[S::splat(0.0); MOST_IN]; MOST_IN];
     for j in 0..W::IN {
-        let down = W::weight::<S::Narrow>([across[0][j], across[1][j], across[2][j]]);
+        let down = W::weight::<S>([across[0][j], across[1][j], across[2][j]]);
         for i in 0..W::IN {
             tile[i][j] = down[i];
         }
