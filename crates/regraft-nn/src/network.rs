@@ -111,6 +111,20 @@ impl Network {
         dropout: &[Dropout],
         device: &Device,
     ) -> Result<Self, Error> {
+        Self::in_precision(graph, phase, dropout, device, Precision::F32)
+    }
+
+    /// The same with the trunk in another precision.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and where the device has not that precision.
+    pub fn in_precision(
+        graph: Arc<Graph>,
+        phase: &Phase,
+        dropout: &[Dropout],
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         let start = match phase.frozen_blocks {
             0 => 0,
             blocks => graph
@@ -121,7 +135,7 @@ impl Network {
                     name: format!("block {blocks}"),
                 })?,
         };
-        Self::with_cut(graph, start, phase, dropout, device)
+        Self::with_cut(graph, start, phase, dropout, device, precision)
     }
 
     /// The whole network for inference: everything up to the logits is trunk.
@@ -142,7 +156,7 @@ impl Network {
             parameters: Vec::new(),
             norms: Vec::new(),
         };
-        Self::with_cut(graph, start, &phase, &[], device)
+        Self::with_cut(graph, start, &phase, &[], device, Precision::F32)
     }
 
     /// The network below its head, for features: everything up to the last cut is trunk.
@@ -166,6 +180,7 @@ impl Network {
         phase: &Phase,
         dropout: &[Dropout],
         device: &Device,
+        precision: Precision,
     ) -> Result<Self, Error> {
         let known: HashSet<&str> = graph.parameters.iter().map(|p| p.name.as_str()).collect();
         if let Some(stranger) = phase
@@ -244,7 +259,7 @@ impl Network {
         kept.extend([graph.output, graph.logits]);
         kept.extend(graph.blocks.iter().map(|block| block.output));
         let joined = joined_norms(&graph, start, &kept);
-        let trunk = Trunk::new(&graph, start, &device)?;
+        let trunk = Trunk::in_precision(&graph, start, &device, precision)?;
         Ok(Self {
             graph,
             device,
@@ -259,15 +274,6 @@ impl Network {
             dropout,
             joined,
         })
-    }
-
-    /// The same with the trunk in another precision.
-    ///
-    /// # Errors
-    /// Where the device has not that precision.
-    pub fn with_trunk_in(mut self, precision: Precision) -> Result<Self, Error> {
-        self.trunk = Trunk::in_precision(&self.graph, self.start, &self.device, precision)?;
-        Ok(self)
     }
 
     /// The graph it runs.

@@ -224,6 +224,11 @@ impl<B: Normalisation, C: CheckpointStrategy> Normalisation for Autodiff<B, C> {
     }
 }
 
+/// Means and variances `[2 C]`, cut off from autodiff.
+pub(crate) fn together(statistics: [Tensor<1>; 2]) -> Tensor<1> {
+    Tensor::cat(statistics.map(Tensor::without_autodiff).to_vec(), 0)
+}
+
 /// Whether [`batch_norm`] has a kernel for a tensor: one of `f32` in the program's own memory.
 pub fn has_batch_norm(input: &Tensor<4>) -> bool {
     is_readable(input)
@@ -256,12 +261,11 @@ pub fn batch_norm(
     statistics: [Tensor<1>; 2],
     options: NormOptions,
 ) -> Tensor<4> {
-    let statistics = Tensor::cat(statistics.map(Tensor::without_autodiff).to_vec(), 0);
     Tensor::from_dispatch(Dispatch::normalise(
         input.into_dispatch(),
         scale.into_dispatch(),
         shift.into_dispatch(),
-        statistics.into_dispatch(),
+        together(statistics).into_dispatch(),
         options,
     ))
 }

@@ -15,8 +15,53 @@ use burn::tensor::ops::ConvOptions;
 use regraft_kernels::PoolShape;
 
 use crate::convolution::Convolution;
-use crate::normalisation::{NormOptions, Normalisation, register_normalised};
+use crate::normalisation::{NormOptions, Normalisation, register_normalised, together};
 use crate::pooling::{Pooled, Pooling};
+
+/// What the backward step of a norm's reader needs of the norm: input, scale and shift as the checkpointer keeps them, statistics
+/// as they were.
+#[derive(Debug, Clone)]
+struct Kept<B: Normalisation> {
+    nodes: [NodeId; 3],
+    statistics: FloatTensor<B>,
+    norm: NormOptions,
+}
+
+/// The same with its tensors at hand.
+struct Operands<B: Normalisation> {
+    tensors: [FloatTensor<B>; 4],
+    norm: NormOptions,
+}
+
+impl<B: Normalisation> Kept<B> {
+    fn retrieve(self, checkpointer: &mut Checkpointer) -> Operands<B> {
+        let [input, scale, shift] = self
+            .nodes
+            .map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
+        Operands {
+            tensors: [input, scale, shift, self.statistics],
+            norm: self.norm,
+        }
+    }
+}
+
+impl<B: Normalisation> Operands<B> {
+    /// The norm's output, once more.
+    fn output(&self) -> FloatTensor<B> {
+        let [input, scale, shift, statistics] = self.tensors.clone();
+        B::normalise(input, scale, shift, statistics, self.norm)
+    }
+
+    /// Registers the gradients of input, scale and shift from that of the output.
+    fn register(
+        self,
+        parents: [Option<NodeId>; 3],
+        gradient: FloatTensor<B>,
+        gradients: &mut Gradients,
+    ) {
+        register_normalised::<B>(parents, gradient, self.tensors, self.norm, gradients);
+    }
+}
 
 /// Convolution of a normalised input.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
@@ -57,17 +102,8 @@ pub trait NormalisedPooling: Normalisation + Pooling {
 #[derive(Debug)]
 struct PoolStep;
 
-/// What it needs: input, scale and shift as the checkpointer keeps them, statistics as they were.
-#[derive(Debug, Clone)]
-struct PoolKept<B: NormalisedPooling> {
-    nodes: [NodeId; 3],
-    statistics: FloatTensor<B>,
-    norm: NormOptions,
-    shape: PoolShape,
-}
-
 impl<B: NormalisedPooling> Backward<B, 3> for PoolStep {
-    type State = PoolKept<B>;
+    type State = (Kept<B>, PoolShape);
 
     fn backward(
         self,
@@ -77,24 +113,10 @@ impl<B: NormalisedPooling> Backward<B, 3> for PoolStep {
     ) {
         let parents = ops.parents.map(|node| node.map(|node| node.id));
         let gradient = gradients.consume::<B>(&ops.node);
-        let PoolKept {
-            nodes,
-            statistics,
-            norm,
-            shape,
-        } = ops.state;
-        let [input, scale, shift] =
-            nodes.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
-        let normalised = B::normalise(
-            input.clone(),
-            scale.clone(),
-            shift.clone(),
-            statistics.clone(),
-            norm,
-        );
-        let gradient = B::pool_largest_gradient(normalised, gradient, shape);
-        let operands = [input, scale, shift, statistics];
-        register_normalised::<B>(parents, gradient, operands, norm, gradients);
+        let (kept, shape) = ops.state;
+        let operands = kept.retrieve(checkpointer);
+        let gradient = B::pool_largest_gradient(operands.output(), gradient, shape);
+        operands.register(parents, gradient, gradients);
     }
 }
 
@@ -112,12 +134,12 @@ impl<B: NormalisedPooling, C: CheckpointStrategy> NormalisedPooling for Autodiff
             OpsKind::Tracked(mut prep) => {
                 let nodes = [&input, &scale, &shift].map(|tensor| prep.checkpoint(tensor));
                 let statistics = statistics.into_primitive();
-                let kept = PoolKept {
+                let kept = Kept {
                     nodes,
                     statistics: statistics.clone(),
                     norm,
-                    shape: shape.clone(),
                 };
+                let kept = (kept, shape.clone());
                 let output = B::pool_normalised(
                     input.into_primitive(),
                     scale.into_primitive(),
@@ -144,17 +166,9 @@ impl<B: NormalisedPooling, C: CheckpointStrategy> NormalisedPooling for Autodiff
 #[derive(Debug)]
 struct Step;
 
-/// What it needs: input, scale, shift and weight as the checkpointer keeps them, statistics as they were.
-#[derive(Debug, Clone)]
-struct Kept<B: NormalisedConvolution> {
-    nodes: [NodeId; 4],
-    statistics: FloatTensor<B>,
-    norm: NormOptions,
-    options: ConvOptions<2>,
-}
-
 impl<B: NormalisedConvolution> Backward<B, 4> for Step {
-    type State = Kept<B>;
+    /// With the weight as the checkpointer keeps it.
+    type State = (Kept<B>, NodeId, ConvOptions<2>);
 
     fn backward(
         self,
@@ -165,21 +179,10 @@ impl<B: NormalisedConvolution> Backward<B, 4> for Step {
         let [input_node, scale_node, shift_node, weight_node] =
             ops.parents.map(|node| node.map(|node| node.id));
         let gradient = gradients.consume::<B>(&ops.node);
-        let Kept {
-            nodes,
-            statistics,
-            norm,
-            options,
-        } = ops.state;
-        let [input, scale, shift, weight] =
-            nodes.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
-        let normalised = B::normalise(
-            input.clone(),
-            scale.clone(),
-            shift.clone(),
-            statistics.clone(),
-            norm,
-        );
+        let (kept, weight, options) = ops.state;
+        let operands = kept.retrieve(checkpointer);
+        let weight = checkpointer.retrieve_node_output::<FloatTensor<B>>(weight);
+        let normalised = operands.output();
         if let Some(node) = weight_node {
             let of_weight = B::convolve_weight_gradient(
                 normalised.clone(),
@@ -192,8 +195,7 @@ impl<B: NormalisedConvolution> Backward<B, 4> for Step {
         let parents = [input_node, scale_node, shift_node];
         if parents.iter().any(Option::is_some) {
             let gradient = B::convolve_input_gradient(normalised, weight, gradient, options);
-            let operands = [input, scale, shift, statistics];
-            register_normalised::<B>(parents, gradient, operands, norm, gradients);
+            operands.register(parents, gradient, gradients);
         }
     }
 }
@@ -211,14 +213,14 @@ impl<B: NormalisedConvolution, C: CheckpointStrategy> NormalisedConvolution for 
         let nodes = [input.node(), scale.node(), shift.node(), weight.node()];
         match Step.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let nodes = [&input, &scale, &shift, &weight].map(|tensor| prep.checkpoint(tensor));
+                let nodes = [&input, &scale, &shift].map(|tensor| prep.checkpoint(tensor));
                 let statistics = statistics.into_primitive();
                 let kept = Kept {
                     nodes,
                     statistics: statistics.clone(),
                     norm,
-                    options: options.clone(),
                 };
+                let kept = (kept, prep.checkpoint(&weight), options.clone());
                 let output = B::convolve_normalised(
                     input.into_primitive(),
                     scale.into_primitive(),
@@ -272,7 +274,7 @@ impl Norm {
     /// As [`batch_norm`](crate::batch_norm) and [`pool2d`](crate::pool2d).
     pub fn max_pool2d(self, shape: PoolShape) -> Tensor<4> {
         let [scale, shift] = self.learned;
-        let statistics = Tensor::cat(self.statistics.map(Tensor::without_autodiff).to_vec(), 0);
+        let statistics = together(self.statistics);
         Tensor::from_dispatch(Dispatch::pool_normalised(
             self.input.into_dispatch(),
             scale.into_dispatch(),
@@ -290,7 +292,7 @@ impl Norm {
     /// As [`batch_norm`](crate::batch_norm) and [`conv2d`](crate::conv2d).
     pub fn conv2d(self, weight: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
         let [scale, shift] = self.learned;
-        let statistics = Tensor::cat(self.statistics.map(Tensor::without_autodiff).to_vec(), 0);
+        let statistics = together(self.statistics);
         Tensor::from_dispatch(Dispatch::convolve_normalised(
             self.input.into_dispatch(),
             scale.into_dispatch(),

@@ -344,11 +344,18 @@ impl Trainer<'_> {
     }
 
     pub(crate) fn network(&self, precision: TrunkPrecision) -> Result<Network, Error> {
-        let network = Network::new(self.graph.clone(), self.phase, self.dropout, &self.device)?;
-        Ok(match precision {
-            TrunkPrecision::F32 => network,
-            TrunkPrecision::Bf16 => network.with_trunk_in(Precision::Bf16)?,
-        })
+        let precision = match precision {
+            TrunkPrecision::F32 => Precision::F32,
+            TrunkPrecision::Bf16 => Precision::Bf16,
+        };
+        let graph = self.graph.clone();
+        Ok(Network::in_precision(
+            graph,
+            self.phase,
+            self.dropout,
+            &self.device,
+            precision,
+        )?)
     }
 
     /// What rounding in the trunk changed, against the trunk as the written file has it.

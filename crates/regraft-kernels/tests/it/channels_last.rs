@@ -12,19 +12,21 @@ use crate::reference::{self, depthwise, difference, shapes, three_by_three, valu
 const CLOSE: f64 = 2e-5;
 
 fn to_last(channels: usize, values: &[f32], images: usize) -> Vec<f32> {
-    let mut out = vec![f32::NAN; values.len()];
-    channels_to_last(
-        channels,
-        values.len() / (channels * images),
-        values,
-        &mut out,
-    );
-    out
+    turned(channels_to_last, channels, values, images)
 }
 
 fn to_first(channels: usize, values: &[f32], images: usize) -> Vec<f32> {
+    turned(channels_to_first, channels, values, images)
+}
+
+fn turned(
+    turn: fn(usize, usize, &[f32], &mut [f32]),
+    channels: usize,
+    values: &[f32],
+    images: usize,
+) -> Vec<f32> {
     let mut out = vec![f32::NAN; values.len()];
-    channels_to_first(
+    turn(
         channels,
         values.len() / (channels * images),
         values,

@@ -35,26 +35,35 @@ pub(crate) fn scale(
     } = *channels;
     in_chunks(input, output, |first, chunk| {
         let mut at = 0;
-        while inner == 1 && at < chunk.len() {
-            let channel = (first + at) % factor.len();
-            let pairs = factor[channel..].iter().zip(&offset[channel..]);
-            let run = pairs.len().min(chunk.len() - at);
-            for (value, (factor, offset)) in chunk[at..at + run].iter_mut().zip(pairs) {
-                *value = *value * factor + offset;
-            }
-            at += run;
-        }
         while at < chunk.len() {
-            let channel = (first + at) / inner % factor.len();
-            let run = (inner - (first + at) % inner).min(chunk.len() - at);
-            let (factor, offset) = (factor[channel], offset[channel]);
-            for value in &mut chunk[at..at + run] {
-                *value = *value * factor + offset;
-            }
-            at += run;
+            let (place, values) = (first + at, &mut chunk[at..]);
+            let channel = place / inner % factor.len();
+            at += if inner == 1 {
+                each_its_own(&factor[channel..], &offset[channel..], values)
+            } else {
+                let run = values.len().min(inner - place % inner);
+                all_the_same(factor[channel], offset[channel], &mut values[..run])
+            };
         }
         finish(after, chunk);
     });
+}
+
+/// Scales as many values as there are channels left; returns how many.
+fn each_its_own(factor: &[f32], offset: &[f32], values: &mut [f32]) -> usize {
+    let run = factor.len().min(values.len());
+    for (value, (factor, offset)) in values.iter_mut().zip(factor.iter().zip(offset)) {
+        *value = *value * factor + offset;
+    }
+    run
+}
+
+/// Scales values of one channel; returns how many.
+fn all_the_same(factor: f32, offset: f32, values: &mut [f32]) -> usize {
+    for value in &mut *values {
+        *value = *value * factor + offset;
+    }
+    values.len()
 }
 
 /// An operand of a binary operation with its extents, aligned to the right of the output's.
