@@ -1,12 +1,13 @@
 //! Batch norm and the activation behind it, by the statistics of the batch or frozen ones; forward and backward take two passes
 //! over memory each, one where statistics are frozen.
+#![allow(unsafe_code)]
 
 use rayon::prelude::*;
 
 use crate::isa::dispatch;
 use crate::simd::Simd;
 use crate::sum::{sum, sum_with};
-use crate::{Activation, Isa};
+use crate::{Activation, Isa, fresh};
 
 /// Mean and biased variance of each channel over images and pixels.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,6 +211,17 @@ impl Normalisation<'_> {
         });
     }
 
+    /// [`Self::forward`] into memory of its own.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn output(&self, isa: Isa, input: &[f32]) -> Vec<f32> {
+        let write = |output: &mut [f32]| self.forward(isa, input, output);
+        // SAFETY: the planes cover the output, and each of their values is made of the input's.
+        unsafe { fresh::written(input.len(), write) }
+    }
+
     /// The gradients of scale and shift, from that of the output.
     ///
     /// # Panics
@@ -277,6 +289,23 @@ impl Normalisation<'_> {
                 },
             ));
         });
+    }
+
+    /// [`Self::backward_input`] into memory of its own.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn input_gradient(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        output_gradient: &[f32],
+        own: Option<&NormSums>,
+    ) -> Vec<f32> {
+        let write = |out: &mut [f32]| self.backward_input(isa, input, output_gradient, own, out);
+        // SAFETY: as for the output.
+        unsafe { fresh::written(input.len(), write) }
     }
 }
 

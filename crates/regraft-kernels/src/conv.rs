@@ -1,10 +1,11 @@
 //! Convolution with weights that change between calls.
+#![allow(unsafe_code)]
 
 use crate::batch_norm::{NormShape, channel_sums};
 use crate::isa::dispatch;
 use crate::winograd::Pass;
 use crate::{Algorithm, Conv2dShape, Conv2dSpec, Epilogue, Error, Isa, choose};
-use crate::{algorithm, backward_weight, depthwise, scratch, winograd};
+use crate::{algorithm, backward_weight, depthwise, fresh, scratch, winograd};
 
 /// A convolution of one shape. Weights are packed a call; see [`PreparedConv`](crate::PreparedConv) for frozen ones.
 #[derive(Debug, Clone)]
@@ -87,6 +88,17 @@ impl Conv2d {
         });
     }
 
+    /// [`Self::forward`] into memory of its own.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn output(&self, input: &[f32], weight: &[f32], epilogue: &Epilogue<'_>) -> Vec<f32> {
+        let write = |output: &mut [f32]| self.forward(input, weight, epilogue, output);
+        // SAFETY: every way to compute the output writes each of its values before an epilogue reads it.
+        unsafe { fresh::written(self.shape.output_len(), write) }
+    }
+
     /// The gradient of the input, written over what is there.
     ///
     /// # Panics
@@ -105,6 +117,17 @@ impl Conv2d {
                 algorithm::backward_input::<S>(self.algorithm, shape, packed, output_gradient, input_gradient);
             });
         });
+    }
+
+    /// [`Self::backward_input`] into memory of its own.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn input_gradient(&self, output_gradient: &[f32], weight: &[f32]) -> Vec<f32> {
+        let write = |out: &mut [f32]| self.backward_input(output_gradient, weight, out);
+        // SAFETY: every way to compute it writes over what is there, sums only after a first term.
+        unsafe { fresh::written(self.shape.input_len(), write) }
     }
 
     /// The gradient of the weight, written over what is there.
@@ -130,6 +153,17 @@ impl Conv2d {
                 _ => backward_weight::backward_weight::<S>(shape, input, output_gradient, weight_gradient),
             }
         });
+    }
+
+    /// [`Self::backward_weight`] into memory of its own.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn weight_gradient(&self, input: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+        let write = |out: &mut [f32]| self.backward_weight(input, output_gradient, out);
+        // SAFETY: as for the input's.
+        unsafe { fresh::written(self.shape.weight_len(), write) }
     }
 
     /// The gradient of the bias, `[out_channels]`, written over what is there.

@@ -9,6 +9,7 @@ mod depthwise;
 mod direct;
 mod epilogue;
 mod error;
+mod fresh;
 mod gemm;
 mod isa;
 mod pooling;
@@ -30,10 +31,12 @@ pub use channels_last::{
 pub use conv::Conv2d;
 pub use epilogue::{Activation, Epilogue};
 pub use error::Error;
+pub use fresh::joined;
 pub use isa::{Isa, has_bf16};
 pub use pooling::{
-    Divisor, NOWHERE, PoolShape, PoolSpec, Rounding, average_pool, average_pool_backward,
-    global_average_pool, global_average_pool_backward, max_pool, max_pool_backward,
+    Divisor, PoolShape, PoolSpec, Rounding, average_pool, average_pool_backward, average_pooled,
+    average_pooled_gradient, global_average_pool, global_average_pool_backward, max_pool,
+    max_pool_backward, max_pooled, max_pooled_gradient,
 };
 pub use prepared::PreparedConv;
 pub use scratch::release as release_scratch;

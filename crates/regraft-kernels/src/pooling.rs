@@ -1,4 +1,5 @@
 //! Pooling over windows and over whole images, forward and backward, plane by plane.
+#![allow(unsafe_code)]
 
 use std::ops::{Deref, Range};
 
@@ -7,7 +8,7 @@ use rayon::prelude::*;
 use crate::isa::dispatch;
 use crate::scratch;
 use crate::simd::{Simd, every_other};
-use crate::{Error, Isa};
+use crate::{Error, Isa, fresh};
 
 /// What happens to windows that reach beyond the padded image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -65,7 +66,7 @@ impl Deref for PoolShape {
 }
 
 /// The index of a window that holds no pixel.
-pub const NOWHERE: u32 = u32::MAX;
+const NOWHERE: u32 = u32::MAX;
 
 impl PoolShape {
     /// Checks a spec and works out the size of the output.
@@ -203,18 +204,65 @@ fn extent(spec: &PoolSpec, axis: usize) -> Result<usize, Error> {
     })
 }
 
-/// The largest of each window and where it lies: `indices` into its plane of the input, [`NOWHERE`] (and minus infinity)
-/// for a window of padding only. What is no number wins.
+/// The largest of each window; minus infinity for one of padding only. What is no number wins.
 ///
 /// # Panics
 /// Where a slice has not the length of its tensor.
-pub fn max_pool(
-    isa: Isa,
-    shape: &PoolShape,
-    input: &[f32],
-    output: &mut [f32],
-    indices: &mut [u32],
-) {
+pub fn max_pool(isa: Isa, shape: &PoolShape, input: &[f32], output: &mut [f32]) {
+    check(shape, input, output);
+    let under = columns_under(shape);
+    let planes = output
+        .par_chunks_exact_mut(shape.out_pixels())
+        .zip(input.par_chunks_exact(shape.in_pixels()));
+    planes.for_each(|(output, input)| {
+        scratch::with(shape.in_width + shape.out[1], |buffer| {
+            let (best, line) = buffer.split_at_mut(shape.in_width);
+            dispatch!(isa, S => S::run(
+                #[inline(always)]
+                || {
+                    for (y, out) in output.chunks_exact_mut(shape.out[1]).enumerate() {
+                        // Down first, then across: rows are compared once for all columns of the window.
+                        best.fill(f32::NEG_INFINITY);
+                        for row in rows_under(shape, y) {
+                            raise(best, &input[row * shape.in_width..][..shape.in_width]);
+                        }
+                        out.fill(f32::NEG_INFINITY);
+                        for (reached, first) in &under {
+                            let line = &mut line[..reached.len()];
+                            let taps = strided::<S>(&best[*first..], shape.stride[1], line);
+                            raise(&mut out[reached.clone()], taps);
+                        }
+                    }
+                },
+            ));
+        });
+    });
+}
+
+/// [`max_pool`] into memory of its own.
+///
+/// # Panics
+/// As there.
+#[must_use]
+pub fn max_pooled(isa: Isa, shape: &PoolShape, input: &[f32]) -> Vec<f32> {
+    let write = |output: &mut [f32]| max_pool(isa, shape, input, output);
+    // SAFETY: the planes cover the output, and their rows are filled before they are raised.
+    unsafe { fresh::written(shape.output_len(), write) }
+}
+
+/// The larger of both; what is no number wins, so that a run that diverges shows it.
+#[inline(always)]
+fn raise(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = if (*from > *to) | from.is_nan() {
+            *from
+        } else {
+            *to
+        };
+    }
+}
+
+fn check(shape: &PoolShape, input: &[f32], output: &[f32]) {
     assert_eq!(
         input.len(),
         shape.input_len(),
@@ -225,58 +273,39 @@ pub fn max_pool(
         shape.output_len(),
         "length of the output of {shape:?}"
     );
-    assert_eq!(
-        indices.len(),
-        shape.output_len(),
-        "length of the indices of {shape:?}"
-    );
-    let pixels = shape.out_pixels();
-    let under = columns_under(shape);
-    let planes = output
-        .par_chunks_exact_mut(pixels)
-        .zip(indices.par_chunks_exact_mut(pixels));
-    planes
-        .zip(input.par_chunks_exact(shape.in_pixels()))
-        .for_each(|((output, indices), input)| {
-            scratch::with(shape.out[1], |line| {
-                dispatch!(isa, S => S::run(
-                    #[inline(always)]
-                    || max_plane::<S>(shape, &under, input, output, indices, line),
-                ));
-            });
-        });
 }
 
-/// `line` has a value for each column of the output.
+/// Where the largest of each window lies in its plane: the first of equals, or the last that is no number. `line` has room for
+/// a row of the output.
 #[inline(always)]
-fn max_plane<S: Simd>(
+fn places<S: Simd>(
     shape: &PoolShape,
     under: &[(Range<usize>, usize)],
     input: &[f32],
-    output: &mut [f32],
-    indices: &mut [u32],
+    best: &mut [f32],
+    places: &mut [u32],
     line: &mut [f32],
 ) {
-    output.fill(f32::NEG_INFINITY);
-    indices.fill(NOWHERE);
+    best.fill(f32::NEG_INFINITY);
+    places.fill(NOWHERE);
     let (width, step) = (shape.out[1], shape.stride[1]);
     for y in 0..shape.out[0] {
-        let (output, indices) = (
-            &mut output[y * width..][..width],
-            &mut indices[y * width..][..width],
+        let (best, places) = (
+            &mut best[y * width..][..width],
+            &mut places[y * width..][..width],
         );
         for row in rows_under(shape, y) {
             for (reached, column) in under {
                 let first = row * shape.in_width + column;
                 let taps = strided::<S>(&input[first..], step, &mut line[..reached.len()]);
-                let outs = output[reached.clone()].iter_mut();
-                let outs = outs.zip(&mut indices[reached.clone()]).zip(taps);
-                for (i, ((best, index), &value)) in outs.enumerate() {
+                let outs = best[reached.clone()].iter_mut();
+                let outs = outs.zip(&mut places[reached.clone()]).zip(taps);
+                for (i, ((best, place), &value)) in outs.enumerate() {
                     // Without branches, so that it is done in vectors.
-                    let take = (value > *best) | value.is_nan() | (*index == NOWHERE);
-                    let place = (first + i * step) as u32;
+                    let take = (value > *best) | value.is_nan() | (*place == NOWHERE);
+                    let here = (first + i * step) as u32;
                     *best = if take { value } else { *best };
-                    *index = if take { place } else { *index };
+                    *place = if take { here } else { *place };
                 }
             }
         }
@@ -301,42 +330,59 @@ fn strided<'a, S: Simd>(from: &'a [f32], step: usize, line: &'a mut [f32]) -> &'
     }
 }
 
-/// Sends the gradient of each output to where its largest lay.
+/// Sends the gradient of each output to the largest of its window, which is found again: the first of equals.
 ///
 /// # Panics
-/// Where a slice has not the length of its tensor, or an index lies outside of its plane.
+/// Where a slice has not the length of its tensor.
 pub fn max_pool_backward(
+    isa: Isa,
     shape: &PoolShape,
+    input: &[f32],
     output_gradient: &[f32],
-    indices: &[u32],
     input_gradient: &mut [f32],
 ) {
-    assert_eq!(
-        output_gradient.len(),
-        shape.output_len(),
-        "length of the output's gradient of {shape:?}"
-    );
-    assert_eq!(
-        indices.len(),
-        shape.output_len(),
-        "length of the indices of {shape:?}"
-    );
-    assert_eq!(
-        input_gradient.len(),
-        shape.input_len(),
-        "length of the input's gradient of {shape:?}"
-    );
+    check(shape, input, output_gradient);
+    check(shape, input_gradient, output_gradient);
     let pixels = shape.out_pixels();
-    let planes = input_gradient.par_chunks_exact_mut(shape.in_pixels());
-    planes.enumerate().for_each(|(plane, out)| {
-        out.fill(0.0);
-        let range = plane * pixels..(plane + 1) * pixels;
-        for (value, index) in output_gradient[range.clone()].iter().zip(&indices[range]) {
-            if *index != NOWHERE {
-                out[*index as usize] += value;
+    let under = columns_under(shape);
+    let planes = input_gradient
+        .par_chunks_exact_mut(shape.in_pixels())
+        .zip(input.par_chunks_exact(shape.in_pixels()))
+        .zip(output_gradient.par_chunks_exact(pixels));
+    planes.for_each_init(
+        || vec![NOWHERE; pixels],
+        |found, ((out, input), gradient)| {
+            scratch::with(pixels + shape.out[1], |buffer| {
+                let (best, line) = buffer.split_at_mut(pixels);
+                dispatch!(isa, S => S::run(
+                    #[inline(always)]
+                    || places::<S>(shape, &under, input, best, found, line),
+                ));
+            });
+            out.fill(0.0);
+            for (value, place) in gradient.iter().zip(found.iter()) {
+                if *place != NOWHERE {
+                    out[*place as usize] += value;
+                }
             }
-        }
-    });
+        },
+    );
+}
+
+/// [`max_pool_backward`] into memory of its own.
+///
+/// # Panics
+/// As there.
+#[must_use]
+pub fn max_pooled_gradient(
+    isa: Isa,
+    shape: &PoolShape,
+    input: &[f32],
+    output_gradient: &[f32],
+) -> Vec<f32> {
+    let write = |out: &mut [f32]| max_pool_backward(isa, shape, input, output_gradient, out);
+    // SAFETY: the planes cover the output, and each is filled before it is added to.
+    unsafe { fresh::written(shape.input_len(), write) }
 }
 
 /// The average of each window.
@@ -350,16 +396,7 @@ pub fn average_pool(
     input: &[f32],
     output: &mut [f32],
 ) {
-    assert_eq!(
-        input.len(),
-        shape.input_len(),
-        "length of the input of {shape:?}"
-    );
-    assert_eq!(
-        output.len(),
-        shape.output_len(),
-        "length of the output of {shape:?}"
-    );
+    check(shape, input, output);
     let (rows, columns) = (shape.divisors(0, divisor), shape.divisors(1, divisor));
     let under = columns_under(shape);
     let planes = output
@@ -393,6 +430,17 @@ pub fn average_pool(
     });
 }
 
+/// [`average_pool`] into memory of its own.
+///
+/// # Panics
+/// As there.
+#[must_use]
+pub fn average_pooled(isa: Isa, shape: &PoolShape, divisor: Divisor, input: &[f32]) -> Vec<f32> {
+    let write = |output: &mut [f32]| average_pool(isa, shape, divisor, input, output);
+    // SAFETY: the planes cover the output, and their rows are filled before they are added to.
+    unsafe { fresh::written(shape.output_len(), write) }
+}
+
 /// Spreads the gradient of each average over its window.
 ///
 /// # Panics
@@ -404,16 +452,7 @@ pub fn average_pool_backward(
     output_gradient: &[f32],
     input_gradient: &mut [f32],
 ) {
-    assert_eq!(
-        output_gradient.len(),
-        shape.output_len(),
-        "length of the output's gradient of {shape:?}"
-    );
-    assert_eq!(
-        input_gradient.len(),
-        shape.input_len(),
-        "length of the input's gradient of {shape:?}"
-    );
+    check(shape, input_gradient, output_gradient);
     let (rows, columns) = (shape.divisors(0, divisor), shape.divisors(1, divisor));
     let under = columns_under(shape);
     let gradients = output_gradient.par_chunks_exact(shape.out_pixels());
@@ -445,6 +484,22 @@ pub fn average_pool_backward(
             ));
         });
     });
+}
+
+/// [`average_pool_backward`] into memory of its own.
+///
+/// # Panics
+/// As there.
+#[must_use]
+pub fn average_pooled_gradient(
+    isa: Isa,
+    shape: &PoolShape,
+    divisor: Divisor,
+    output_gradient: &[f32],
+) -> Vec<f32> {
+    let write = |out: &mut [f32]| average_pool_backward(isa, shape, divisor, output_gradient, out);
+    // SAFETY: the planes cover it, and each is filled before it is added to.
+    unsafe { fresh::written(shape.input_len(), write) }
 }
 
 /// The rows of the image under the window of an output's row.

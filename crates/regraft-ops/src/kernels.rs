@@ -4,11 +4,10 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, TensorData};
-use rayon::prelude::*;
 use regraft_kernels::{
     Activation, Conv2d, Conv2dSpec, Divisor, Epilogue, Isa, NormShape, NormSums, PoolShape,
-    average_pool, average_pool_backward, batch_statistics, channel_sums, max_pool,
-    max_pool_backward,
+    average_pooled, average_pooled_gradient, batch_statistics, channel_sums, joined, max_pooled,
+    max_pooled_gradient,
 };
 
 use crate::convolution::Convolution;
@@ -18,10 +17,27 @@ use crate::pooling::{Pooled, Pooling, extents};
 
 /// A backend whose tensors lie in memory.
 pub trait Host: Backend {
-    /// The tensor with its values in row-major order.
-    fn in_order(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// The values of a tensor that is in order; `None` where they are no `f32`.
+    /// The values of a tensor that is in row-major order; `None` where it is not, or they are no `f32`.
     fn values(tensor: &FloatTensor<Self>) -> Option<&[f32]>;
+    /// The same of each part of the first dimension.
+    fn parts(tensor: &FloatTensor<Self>) -> Option<Vec<&[f32]>>;
+    /// Any tensor with its values in row-major order.
+    fn copied(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The tensor with its values in row-major order. Channels cut from a tensor, as the gradients of a concatenation are, are
+    /// copied by all threads.
+    fn in_order(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        if Self::values(&tensor).is_some() {
+            return tensor;
+        }
+        match Self::parts(&tensor) {
+            Some(parts) => {
+                let data = TensorData::new(joined(&parts), tensor.shape());
+                Self::float_from_data(data, &tensor.device())
+            }
+            None => Self::copied(tensor),
+        }
+    }
 }
 
 /// The convolution that the kernels compute; `None` where they do not, which Burn's own then says why.
@@ -54,28 +70,13 @@ fn kernel<B: Backend>(
     .ok()
 }
 
-/// A tensor that `fill` writes to, beside another.
-fn filled<B: Host, const D: usize>(
-    like: &FloatTensor<B>,
+/// A tensor beside another.
+fn tensor<B: Host, const D: usize>(
+    beside: &FloatTensor<B>,
+    values: Vec<f32>,
     shape: [usize; D],
-    fill: impl FnOnce(&mut [f32]),
 ) -> FloatTensor<B> {
-    let mut values = zeros(shape.iter().product());
-    fill(&mut values);
-    let device = like.device();
-    B::float_from_data(TensorData::new(values, shape), &device)
-}
-
-/// Values of a task that fills memory.
-const ZEROS: usize = 64 * 1024;
-
-/// Memory of so many values. Large pieces are cleared by all threads: one alone takes a twentieth of a training step for it.
-fn zeros(len: usize) -> Vec<f32> {
-    if len < ZEROS {
-        return vec![0.0; len];
-    }
-    let values = (0..len).into_par_iter().with_min_len(ZEROS);
-    values.map(|_| 0.0).collect()
+    B::float_from_data(TensorData::new(values, shape), &beside.device())
 }
 
 fn forward<B: Host>(
@@ -106,9 +107,7 @@ fn forward<B: Host>(
         shape.out_height(),
         shape.out_width(),
     ];
-    filled::<B, 4>(&input, output, |values| {
-        conv.forward(pixels, taps, &epilogue, values);
-    })
+    tensor::<B, 4>(&input, conv.output(pixels, taps, &epilogue), output)
 }
 
 impl<B: Host> Convolution for B {
@@ -142,9 +141,8 @@ impl<B: Host> Convolution for B {
         let (Some(taps), Some(above)) = (B::values(&weight), B::values(&output_gradient)) else {
             return B::conv2d_x_backward(input, weight, output_gradient, options);
         };
-        filled::<B, 4>(&input, input.shape().dims(), |values| {
-            conv.backward_input(above, taps, values);
-        })
+        let values = conv.input_gradient(above, taps);
+        tensor::<B, 4>(&input, values, input.shape().dims())
     }
 
     fn convolve_weight_gradient(
@@ -160,17 +158,16 @@ impl<B: Host> Convolution for B {
         let (Some(pixels), Some(above)) = (B::values(&input), B::values(&output_gradient)) else {
             return B::conv2d_weight_backward(input, weight, output_gradient, options);
         };
-        filled::<B, 4>(&input, weight.shape().dims(), |values| {
-            conv.backward_weight(pixels, above, values);
-        })
+        let values = conv.weight_gradient(pixels, above);
+        tensor::<B, 4>(&input, values, weight.shape().dims())
     }
 
     fn convolve_bias_gradient(output_gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         let above = B::in_order(output_gradient);
         let shape = norm_shape::<B>(&above);
-        filled::<B, 1>(&above, [shape.channels], |values| {
-            channel_sums(Isa::detect(), shape, slice::<B>(&above), values);
-        })
+        let mut sums = vec![0.0; shape.channels];
+        channel_sums(Isa::detect(), shape, slice::<B>(&above), &mut sums);
+        tensor::<B, 1>(&above, sums, [shape.channels])
     }
 }
 
@@ -228,10 +225,8 @@ impl<B: Host> Normalisation for B {
         let input = B::in_order(input);
         let shape = norm_shape::<B>(&input);
         let found = batch_statistics(Isa::detect(), shape, slice::<B>(&input));
-        filled::<B, 1>(&input, [2 * shape.channels], |out| {
-            out[..shape.channels].copy_from_slice(&found.mean);
-            out[shape.channels..].copy_from_slice(&found.variance);
-        })
+        let both = [found.mean, found.variance].concat();
+        tensor::<B, 1>(&input, both, [2 * shape.channels])
     }
 
     fn normalise(
@@ -243,11 +238,8 @@ impl<B: Host> Normalisation for B {
     ) -> FloatTensor<Self> {
         let shape: [usize; 4] = input.shape().dims();
         let operands = Operands::<B>::new([input, scale, shift, statistics], options);
-        filled::<B, 4>(&operands.0[0], shape, |out| {
-            operands
-                .kernel()
-                .forward(Isa::detect(), operands.input(), out);
-        })
+        let values = operands.kernel().output(Isa::detect(), operands.input());
+        tensor::<B, 4>(&operands.0[0], values, shape)
     }
 
     fn normalise_sums(
@@ -262,10 +254,8 @@ impl<B: Host> Normalisation for B {
         let above = B::in_order(output_gradient);
         let kernel = operands.kernel();
         let sums = kernel.sums(Isa::detect(), operands.input(), slice::<B>(&above));
-        filled::<B, 1>(&above, [2 * kernel.shape.channels], |out| {
-            out[..kernel.shape.channels].copy_from_slice(&sums.scale);
-            out[kernel.shape.channels..].copy_from_slice(&sums.shift);
-        })
+        let both = [sums.scale, sums.shift].concat();
+        tensor::<B, 1>(&above, both, [2 * kernel.shape.channels])
     }
 
     fn normalise_input_gradient(
@@ -285,15 +275,13 @@ impl<B: Host> Normalisation for B {
             scale: scale.to_vec(),
             shift: shift.to_vec(),
         });
-        filled::<B, 4>(&above, shape, |out| {
-            operands.kernel().backward_input(
-                Isa::detect(),
-                operands.input(),
-                slice::<B>(&above),
-                own.as_ref(),
-                out,
-            );
-        })
+        let values = operands.kernel().input_gradient(
+            Isa::detect(),
+            operands.input(),
+            slice::<B>(&above),
+            own.as_ref(),
+        );
+        tensor::<B, 4>(&above, values, shape)
     }
 }
 
@@ -310,15 +298,11 @@ impl<B: Host> Pooling for B {
         let input = B::in_order(input);
         let size = [shape.out_height(), shape.out_width()];
         let pixels = slice::<B>(&input);
-        filled::<B, 4>(&input, extents::<B>(&input, size), |out| match pooled {
-            Pooled::Largest => {
-                let mut places = vec![0; out.len()];
-                max_pool(Isa::detect(), &shape, pixels, out, &mut places);
-            }
-            Pooled::Average(divisor) => {
-                average_pool(Isa::detect(), &shape, divisor, pixels, out);
-            }
-        })
+        let values = match pooled {
+            Pooled::Largest => max_pooled(Isa::detect(), &shape, pixels),
+            Pooled::Average(divisor) => average_pooled(Isa::detect(), &shape, divisor, pixels),
+        };
+        tensor::<B, 4>(&input, values, extents::<B>(&input, size))
     }
 
     fn pool_largest_gradient(
@@ -327,19 +311,9 @@ impl<B: Host> Pooling for B {
         shape: PoolShape,
     ) -> FloatTensor<Self> {
         let (input, above) = (B::in_order(input), B::in_order(output_gradient));
-        let mut output = vec![0.0; shape.output_len()];
-        let mut places = vec![0; shape.output_len()];
-        max_pool(
-            Isa::detect(),
-            &shape,
-            slice::<B>(&input),
-            &mut output,
-            &mut places,
-        );
-        let size = [shape.in_height, shape.in_width];
-        filled::<B, 4>(&above, extents::<B>(&above, size), |out| {
-            max_pool_backward(&shape, slice::<B>(&above), &places, out);
-        })
+        let (pixels, gradient) = (slice::<B>(&input), slice::<B>(&above));
+        let values = max_pooled_gradient(Isa::detect(), &shape, pixels, gradient);
+        tensor::<B, 4>(&above, values, input.shape().dims())
     }
 
     fn pool_average_gradient(
@@ -348,10 +322,9 @@ impl<B: Host> Pooling for B {
         shape: PoolShape,
     ) -> FloatTensor<Self> {
         let above = B::in_order(output_gradient);
+        let values = average_pooled_gradient(Isa::detect(), &shape, divisor, slice::<B>(&above));
         let size = [shape.in_height, shape.in_width];
-        filled::<B, 4>(&above, extents::<B>(&above, size), |out| {
-            average_pool_backward(Isa::detect(), &shape, divisor, slice::<B>(&above), out);
-        })
+        tensor::<B, 4>(&above, values, extents::<B>(&above, size))
     }
 }
 
@@ -361,15 +334,33 @@ mod flex {
     use burn::backend::Flex;
 
     impl Host for Flex {
-        fn in_order(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
-            match tensor.as_slice::<f32>() {
-                Some(_) => tensor,
-                None => tensor.to_contiguous(),
-            }
-        }
-
         fn values(tensor: &FloatTensor<Self>) -> Option<&[f32]> {
             tensor.as_slice()
+        }
+
+        fn parts(tensor: &FloatTensor<Self>) -> Option<Vec<&[f32]>> {
+            if tensor.dtype() != DType::F32 {
+                return None;
+            }
+            let layout = tensor.layout();
+            let (extents, strides) = (layout.shape(), layout.strides());
+            let mut len = 1;
+            for axis in (1..extents.num_dims()).rev() {
+                if strides[axis] != len as isize {
+                    return None;
+                }
+                len *= extents[axis];
+            }
+            let values = tensor.storage::<f32>();
+            let part = |index: usize| {
+                let from = layout.start_offset() + index * usize::try_from(strides[0]).ok()?;
+                values.get(from..from + len)
+            };
+            (0..extents[0]).map(part).collect()
+        }
+
+        fn copied(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+            tensor.to_contiguous()
         }
     }
 }
@@ -386,24 +377,31 @@ mod ndarray {
     type Array = FloatTensor<NdArray>;
 
     impl Host for NdArray {
-        fn in_order(tensor: Array) -> Array {
-            if Self::values(&tensor).is_some() {
-                return tensor;
-            }
-            let device = tensor.device();
-            let shape = tensor.shape();
-            let Array::F32(storage) = &tensor else {
-                return tensor;
-            };
-            let values: Vec<f32> = storage.view().iter().copied().collect();
-            Self::float_from_data(TensorData::new(values, shape), &device)
-        }
-
         fn values(tensor: &Array) -> Option<&[f32]> {
             match tensor {
                 Array::F32(storage) => storage.view().to_slice(),
                 _ => None,
             }
+        }
+
+        fn parts(tensor: &Array) -> Option<Vec<&[f32]>> {
+            match tensor {
+                Array::F32(storage) => {
+                    let view = storage.view();
+                    let parts = view.into_outer_iter();
+                    parts.map(|part| part.to_slice()).collect()
+                }
+                _ => None,
+            }
+        }
+
+        fn copied(tensor: Array) -> Array {
+            let (device, shape) = (tensor.device(), tensor.shape());
+            let Array::F32(storage) = &tensor else {
+                return tensor;
+            };
+            let values: Vec<f32> = storage.view().iter().copied().collect();
+            Self::float_from_data(TensorData::new(values, shape), &device)
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use regraft_kernels::{
-    Divisor, Isa, NOWHERE, PoolShape, PoolSpec, Rounding, average_pool, average_pool_backward,
-    global_average_pool, global_average_pool_backward, max_pool, max_pool_backward,
+    Divisor, Isa, PoolShape, PoolSpec, Rounding, average_pool, average_pool_backward,
+    average_pooled, average_pooled_gradient, global_average_pool, global_average_pool_backward,
+    max_pool, max_pool_backward, max_pooled, max_pooled_gradient,
 };
 
 use crate::reference::{difference, values};
@@ -79,7 +80,6 @@ proptest! {
     fn max_pooling_agrees_with_the_reference(shape in shapes()) {
         let input = values(shape.input_len(), 1);
         let gradient = values(shape.output_len(), 2);
-        let pixels = shape.in_height * shape.in_width;
         let windows = windows(&shape);
         let best = |window: &Vec<usize>| window.iter().copied().reduce(|a, b| if input[b] > input[a] { b } else { a });
         let best: Vec<_> = windows.iter().map(|window| best(&window.0)).collect();
@@ -91,15 +91,15 @@ proptest! {
         }
         for isa in Isa::available() {
             let mut output = vec![f32::NAN; shape.output_len()];
-            let mut indices = vec![0; shape.output_len()];
-            max_pool(isa, &shape, &input, &mut output, &mut indices);
+            max_pool(isa, &shape, &input, &mut output);
             for (i, best) in best.iter().enumerate() {
                 prop_assert_eq!(output[i], best.map_or(f32::NEG_INFINITY, |best| input[best]));
-                prop_assert_eq!(indices[i], best.map_or(NOWHERE, |best| (best % pixels) as u32));
             }
+            prop_assert_eq!(&max_pooled(isa, &shape, &input), &output);
             let mut out = vec![f32::NAN; input.len()];
-            max_pool_backward(&shape, &gradient, &indices, &mut out);
+            max_pool_backward(isa, &shape, &input, &gradient, &mut out);
             prop_assert!(difference(&out, &expected) < 1e-6);
+            prop_assert_eq!(&max_pooled_gradient(isa, &shape, &input, &gradient), &out);
         }
     }
 
@@ -121,9 +121,11 @@ proptest! {
             let mut out = vec![f32::NAN; shape.output_len()];
             average_pool(isa, &shape, divisor, &input, &mut out);
             prop_assert!(difference(&out, &expected) < 1e-6);
+            prop_assert_eq!(&average_pooled(isa, &shape, divisor, &input), &out);
             let mut out = vec![f32::NAN; shape.input_len()];
             average_pool_backward(isa, &shape, divisor, &gradient, &mut out);
             prop_assert!(difference(&out, &expected_gradient) < 1e-6);
+            prop_assert_eq!(&average_pooled_gradient(isa, &shape, divisor, &gradient), &out);
         }
     }
 
@@ -157,13 +159,19 @@ fn the_largest_of_a_window_with_no_number_is_none() {
         rounding: Rounding::Down,
     };
     let shape = PoolShape::new(spec).unwrap();
-    let (mut output, mut indices) = (vec![0.0], vec![0]);
-    max_pool(
-        Isa::detect(),
-        &shape,
-        &[1.0, f32::NAN, 2.0],
-        &mut output,
-        &mut indices,
+    let input = [1.0, f32::NAN, 2.0];
+    assert!(max_pooled(Isa::detect(), &shape, &input)[0].is_nan());
+    assert_eq!(
+        max_pooled_gradient(Isa::detect(), &shape, &input, &[3.0]),
+        [0.0, 3.0, 0.0]
     );
-    assert!(output[0].is_nan() && indices == [1]);
+}
+
+#[test]
+fn joined_slices_lie_one_behind_the_other() {
+    let input = values(300_000, 3);
+    let cuts = [0, 1, 40_000, 40_000, 100_001, 299_999, 300_000];
+    let pieces: Vec<&[f32]> = cuts.windows(2).map(|cut| &input[cut[0]..cut[1]]).collect();
+    assert_eq!(regraft_kernels::joined(&pieces), input);
+    assert!(regraft_kernels::joined(&[]).is_empty());
 }

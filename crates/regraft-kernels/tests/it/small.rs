@@ -52,12 +52,11 @@ fn small_convolutions_agree_with_the_reference() {
             }
             let conv = Conv2d::new((*shape).clone()).unwrap();
             let conv = conv.with_isa(Isa::Portable).with_algorithm(algorithm);
-            let mut outs = expected
-                .clone()
-                .map(|expected| vec![f32::NAN; expected.len()]);
-            conv.forward(&input, &weight, &Epilogue::default(), &mut outs[0]);
-            conv.backward_input(&gradient, &weight, &mut outs[1]);
-            conv.backward_weight(&input, &gradient, &mut outs[2]);
+            let outs = [
+                conv.output(&input, &weight, &Epilogue::default()),
+                conv.input_gradient(&gradient, &weight),
+                conv.weight_gradient(&input, &gradient),
+            ];
             let mut last = vec![f32::NAN; shape.output_len()];
             let columns = Columns::all(&mut last, shape.out_channels);
             ChannelsLastConv::new(&conv, &weight)
@@ -94,11 +93,8 @@ fn small_pools_agree_with_each_other() {
     let input = values(shape.input_len(), 1);
     let mut rows = vec![f32::NAN; input.len()];
     channels_to_last(9, 20, &input, &mut rows);
-    let mut planes = vec![f32::NAN; shape.output_len()];
-    let mut places = vec![0; planes.len()];
-    regraft_kernels::max_pool(Isa::Portable, &shape, &input, &mut planes, &mut places);
-    let mut gradient = vec![f32::NAN; input.len()];
-    regraft_kernels::max_pool_backward(&shape, &planes, &places, &mut gradient);
+    let mut planes = regraft_kernels::max_pooled(Isa::Portable, &shape, &input);
+    let gradient = regraft_kernels::max_pooled_gradient(Isa::Portable, &shape, &input, &planes);
     assert!(gradient.iter().all(|value| value.is_finite()));
     let mut last = vec![f32::NAN; planes.len()];
     ChannelsLastPool::largest(Isa::Portable, shape.clone()).run(&rows, Columns::all(&mut last, 9));
@@ -106,13 +102,19 @@ fn small_pools_agree_with_each_other() {
     channels_to_first(9, planes.len() / 9, &last, &mut first);
     assert_eq!(first, planes);
     let divisor = Divisor::Image;
-    regraft_kernels::average_pool(Isa::Portable, &shape, divisor, &input, &mut planes);
+    planes.copy_from_slice(&regraft_kernels::average_pooled(
+        Isa::Portable,
+        &shape,
+        divisor,
+        &input,
+    ));
     let average = ChannelsLastPool::mean(Isa::Portable, shape.clone(), divisor);
     average.run(&rows, Columns::all(&mut last, 9));
     channels_to_first(9, planes.len() / 9, &last, &mut first);
     for (a, b) in first.iter().zip(&planes) {
         assert!((a - b).abs() < 1e-5, "{a} is not {b}");
     }
-    regraft_kernels::average_pool_backward(Isa::Portable, &shape, divisor, &planes, &mut gradient);
+    let gradient =
+        regraft_kernels::average_pooled_gradient(Isa::Portable, &shape, divisor, &planes);
     assert!(gradient.iter().all(|value| value.is_finite()));
 }
