@@ -4,9 +4,10 @@
 
 use rayon::prelude::*;
 
+use crate::function::{Function, with_function};
 use crate::isa::dispatch;
 use crate::simd::Simd;
-use crate::sum::{sum, sum_with};
+use crate::sum::{sum, sum_with, sums_with};
 use crate::{Activation, Isa, fresh};
 
 /// Mean and biased variance of each channel over images and pixels.
@@ -120,7 +121,7 @@ pub struct Normalisation<'a> {
     pub variance: &'a [f32],
     /// Added to the variance.
     pub epsilon: f32,
-    /// [`Activation::None`], `Relu` or `Relu6`.
+    /// Behind the normalisation.
     pub activation: Activation,
 }
 
@@ -150,23 +151,9 @@ impl Channel {
 }
 
 impl Normalisation<'_> {
-    /// Whether there is a kernel for an activation behind the normalisation.
-    #[must_use]
-    pub fn supports(activation: Activation) -> bool {
-        matches!(
-            activation,
-            Activation::None | Activation::Relu | Activation::Relu6
-        )
-    }
-
     fn check(&self, tensors: &[&[f32]]) {
         let channels = [self.scale, self.shift, self.mean, self.variance];
         self.shape.check(tensors, &channels);
-        assert!(
-            Self::supports(self.activation),
-            "no kernel for {:?} behind a normalisation",
-            self.activation
-        );
     }
 
     fn channel(&self, index: usize) -> Channel {
@@ -183,7 +170,7 @@ impl Normalisation<'_> {
     /// Writes the output.
     ///
     /// # Panics
-    /// Where a slice has not the length of its tensor, that is zero, or the activation is not supported.
+    /// Where a slice has not the length of its tensor, or that is zero.
     pub fn forward(&self, isa: Isa, input: &[f32], output: &mut [f32]) {
         self.check(&[input, output]);
         let pixels = self.shape.pixels;
@@ -192,22 +179,14 @@ impl Normalisation<'_> {
             .zip(input.par_chunks_exact(pixels));
         planes.enumerate().for_each(|(plane, (output, input))| {
             let channel = self.channel(plane % self.shape.channels);
-            // No number stays no number, so that a run that diverges shows it.
-            dispatch!(isa, S => S::run(
+            with_function!(self.activation, F => dispatch!(isa, S => S::run(
                 #[inline(always)]
-                || match self.activation {
-                    Activation::Relu => map(input, output, |x| {
-                        let z = channel.normalised(x);
-                        if z < 0.0 { 0.0 } else { z }
-                    }),
-                    Activation::Relu6 => map(input, output, |x| {
-                        let z = channel.normalised(x);
-                        let z = if z < 0.0 { 0.0 } else { z };
-                        if z > 6.0 { 6.0 } else { z }
-                    }),
-                    _ => map(input, output, |x| channel.normalised(x)),
+                || {
+                    for (output, input) in output.iter_mut().zip(input) {
+                        *output = F::of(channel.normalised(*input));
+                    }
                 },
-            ));
+            )));
         });
     }
 
@@ -235,18 +214,15 @@ impl Normalisation<'_> {
             for at in self.shape.planes(index) {
                 let plane = at..at + self.shape.pixels;
                 let (input, gradient) = (&input[plane.clone()], &output_gradient[plane]);
-                dispatch!(isa, S => S::run(
+                let [products, plain] = with_function!(self.activation, F => dispatch!(isa, S => S::run(
                     #[inline(always)]
-                    || {
-                        let [products, plain] = match self.activation {
-                            Activation::Relu => both(input, gradient, channel, above_zero),
-                            Activation::Relu6 => both(input, gradient, channel, inside_six),
-                            _ => both(input, gradient, channel, |_| true),
-                        };
-                        sums[0] += products;
-                        sums[1] += plain;
-                    },
-                ));
+                    || sums_with(gradient, input, |gradient, input| {
+                        let passed = F::back(channel.normalised(input), gradient);
+                        [passed * ((input - channel.mean) * channel.inverse), passed]
+                    }),
+                )));
+                sums[0] += products;
+                sums[1] += plain;
             }
             (sums[0] as f32, sums[1] as f32)
         };
@@ -274,21 +250,29 @@ impl Normalisation<'_> {
             .par_chunks_exact_mut(pixels)
             .zip(input.par_chunks_exact(pixels))
             .zip(output_gradient.par_chunks_exact(pixels));
-        planes.enumerate().for_each(|(plane, ((out, input), gradient))| {
-            let index = plane % channels;
-            let channel = self.channel(index);
-            let (middle, slope) = own.map_or((0.0, 0.0), |own| {
-                (own.shift[index] / count, own.scale[index] / count * channel.inverse)
+        planes
+            .enumerate()
+            .for_each(|(plane, ((out, input), gradient))| {
+                let index = plane % channels;
+                let channel = self.channel(index);
+                let (middle, slope) = own.map_or((0.0, 0.0), |own| {
+                    (
+                        own.shift[index] / count,
+                        own.scale[index] / count * channel.inverse,
+                    )
+                });
+                with_function!(self.activation, F => dispatch!(isa, S => S::run(
+                    #[inline(always)]
+                    || {
+                        let operands = gradient.iter().zip(input);
+                        for (out, (gradient, input)) in out.iter_mut().zip(operands) {
+                            let passed = F::back(channel.normalised(*input), *gradient);
+                            let through = middle + (input - channel.mean) * slope;
+                            *out = (passed - through) * channel.factor;
+                        }
+                    },
+                )));
             });
-            dispatch!(isa, S => S::run(
-                #[inline(always)]
-                || match self.activation {
-                    Activation::Relu => through(input, gradient, out, channel, [middle, slope], above_zero),
-                    Activation::Relu6 => through(input, gradient, out, channel, [middle, slope], inside_six),
-                    _ => through(input, gradient, out, channel, [middle, slope], |_| true),
-                },
-            ));
-        });
     }
 
     /// [`Self::backward_input`] into memory of its own.
@@ -306,63 +290,5 @@ impl Normalisation<'_> {
         let write = |out: &mut [f32]| self.backward_input(isa, input, output_gradient, own, out);
         // SAFETY: as for the output.
         unsafe { fresh::written(input.len(), write) }
-    }
-}
-
-#[inline(always)]
-fn above_zero(z: f32) -> bool {
-    z > 0.0
-}
-
-#[inline(always)]
-fn inside_six(z: f32) -> bool {
-    z > 0.0 && z < 6.0
-}
-
-#[inline(always)]
-fn map(input: &[f32], output: &mut [f32], f: impl Fn(f32) -> f32) {
-    for (output, input) in output.iter_mut().zip(input) {
-        *output = f(*input);
-    }
-}
-
-/// The sums of `gradient * normalised input` and of `gradient`, where the activation lets them through.
-#[inline(always)]
-fn both(
-    input: &[f32],
-    gradient: &[f32],
-    channel: Channel,
-    passes: impl Fn(f32) -> bool,
-) -> [f64; 2] {
-    let passed = |gradient: f32, input: f32| {
-        if passes(channel.normalised(input)) {
-            gradient
-        } else {
-            0.0
-        }
-    };
-    let products = sum_with(gradient, input, |gradient, input| {
-        passed(gradient, input) * ((input - channel.mean) * channel.inverse)
-    });
-    [products, sum_with(gradient, input, passed)]
-}
-
-/// Writes `(gradient - middle - (input - mean) * slope) * factor`, where the activation lets the gradient through.
-#[inline(always)]
-fn through(
-    input: &[f32],
-    gradient: &[f32],
-    out: &mut [f32],
-    channel: Channel,
-    [middle, slope]: [f32; 2],
-    passes: impl Fn(f32) -> bool,
-) {
-    for (out, (gradient, input)) in out.iter_mut().zip(gradient.iter().zip(input)) {
-        let gradient = if passes(channel.normalised(*input)) {
-            *gradient
-        } else {
-            0.0
-        };
-        *out = (gradient - middle - (input - channel.mean) * slope) * channel.factor;
     }
 }

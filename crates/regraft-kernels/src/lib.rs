@@ -10,10 +10,12 @@ mod direct;
 mod epilogue;
 mod error;
 mod fresh;
+mod function;
 mod gemm;
 mod isa;
 mod pooling;
 mod prepared;
+mod residual;
 mod scratch;
 mod shape;
 mod shared;
@@ -39,6 +41,7 @@ pub use pooling::{
     max_pool_backward, max_pooled, max_pooled_gradient,
 };
 pub use prepared::PreparedConv;
+pub use residual::{sum, sum_gradient};
 pub use scratch::release as release_scratch;
 pub use shape::{Conv2dShape, Conv2dSpec};
 

@@ -3,23 +3,46 @@
 /// Running sums side by side.
 const LANES: usize = 32;
 
-/// Folds pairs of values into one sum: `f(a, b)` each. Runs of a thousand in f32, these in f64.
+/// Folds pairs of values into sums: `f(a, b)` each. Runs of a thousand in f32, these in f64.
 #[inline(always)]
-pub(crate) fn sum_with(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
-    let mut total = 0.0f64;
+pub(crate) fn sums_with<const N: usize>(
+    a: &[f32],
+    b: &[f32],
+    f: impl Fn(f32, f32) -> [f32; N],
+) -> [f64; N] {
+    let mut totals = [0.0f64; N];
     for (a, b) in a.chunks(1024).zip(b.chunks(1024)) {
-        let mut sums = [0.0f32; LANES];
+        let mut sums = [[0.0f32; LANES]; N];
+        let mut rest = [0.0f32; N];
         let (a, a_rest) = a.as_chunks::<LANES>();
         let (b, b_rest) = b.as_chunks::<LANES>();
         for (a, b) in a.iter().zip(b) {
             for i in 0..LANES {
-                sums[i] += f(a[i], b[i]);
+                let terms = f(a[i], b[i]);
+                for n in 0..N {
+                    sums[n][i] += terms[n];
+                }
             }
         }
-        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| f(*a, *b)).sum();
-        total += sums.iter().map(|sum| f64::from(*sum)).sum::<f64>() + f64::from(rest);
+        for (a, b) in a_rest.iter().zip(b_rest) {
+            let terms = f(*a, *b);
+            for n in 0..N {
+                rest[n] += terms[n];
+            }
+        }
+        for n in 0..N {
+            let sum: f64 = sums[n].iter().map(|sum| f64::from(*sum)).sum();
+            totals[n] += sum + f64::from(rest[n]);
+        }
     }
-    total
+    totals
+}
+
+/// One sum of `f(a, b)`.
+#[inline(always)]
+pub(crate) fn sum_with(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
+    let [sum] = sums_with(a, b, |a, b| [f(a, b)]);
+    sum
 }
 
 /// The sum of a run.

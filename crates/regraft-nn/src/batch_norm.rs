@@ -1,8 +1,8 @@
 //! Batch normalisation with three separate ideas kept apart: whether scale and shift train (their `Param` says), and
 //! whether running statistics are used as they are or replaced by the batch's and updated ([`BatchNormStatistics`]).
 
-use burn::tensor::{Tensor, activation, module};
-use regraft_ops::{Clamp, NormOptions};
+use burn::tensor::{Tensor, activation as function, module};
+use regraft_ops::NormOptions;
 
 use crate::activation::{Activation, each_rank};
 use crate::operators::Output;
@@ -29,7 +29,7 @@ pub(crate) struct Norm {
 pub(crate) struct Mode {
     pub statistics: BatchNormStatistics,
     /// The activation behind it, computed in the same step.
-    pub clamp: Clamp,
+    pub activation: regraft_ops::Activation,
     /// Whether its only reader is to compute it.
     pub postponed: bool,
 }
@@ -38,7 +38,7 @@ impl Mode {
     /// As it is in inference.
     pub(crate) const INFERENCE: Self = Self {
         statistics: BatchNormStatistics::Frozen,
-        clamp: Clamp::Free,
+        activation: regraft_ops::Activation::None,
         postponed: false,
     };
 }
@@ -53,17 +53,19 @@ impl Mode {
     }
 }
 
-fn clamped<const D: usize>(tensor: Tensor<D>, clamp: Clamp) -> Tensor<D> {
-    match clamp {
-        Clamp::Free => tensor,
-        Clamp::Relu => activation::relu(tensor),
-        Clamp::Relu6 => tensor.clamp(0.0, 6.0),
+fn activated<const D: usize>(tensor: Tensor<D>, activation: regraft_ops::Activation) -> Tensor<D> {
+    match activation {
+        regraft_ops::Activation::None => tensor,
+        regraft_ops::Activation::Relu => function::relu(tensor),
+        regraft_ops::Activation::Relu6 => tensor.clamp(0.0, 6.0),
+        regraft_ops::Activation::Silu => function::silu(tensor),
+        regraft_ops::Activation::HardSwish => function::hard_swish(tensor),
     }
 }
 
 /// Normalises by the running statistics, then applies the activation.
 pub(crate) fn frozen(input: Activation, norm: Norm, epsilon: f64, mode: Mode) -> Option<Output> {
-    let clamp = mode.clamp;
+    let activation = mode.activation;
     if let Activation::R4(tensor) = &input
         && regraft_ops::has_batch_norm(tensor)
     {
@@ -73,7 +75,7 @@ pub(crate) fn frozen(input: Activation, norm: Norm, epsilon: f64, mode: Mode) ->
             statistics: [norm.mean, norm.variance],
             options: NormOptions {
                 epsilon,
-                clamp,
+                activation,
                 own: false,
             },
         }));
@@ -83,7 +85,7 @@ pub(crate) fn frozen(input: Activation, norm: Norm, epsilon: f64, mode: Mode) ->
     if input.dims().len() < 2 {
         return None;
     }
-    let output = each_rank!(input, tensor => clamped(scaled(tensor, factor, offset), clamp));
+    let output = each_rank!(input, tensor => activated(scaled(tensor, factor, offset), activation));
     Some(Output::Value(output))
 }
 
@@ -105,7 +107,7 @@ pub(crate) fn updated(
     momentum: f64,
     mode: Mode,
 ) -> Option<(Output, Tensor<1>, Tensor<1>)> {
-    let clamp = mode.clamp;
+    let activation = mode.activation;
     let dims = input.dims();
     let count: usize = dims.iter().product::<usize>() / dims.get(1).copied().unwrap_or(1).max(1);
     let (output, mean, variance) = match input {
@@ -118,7 +120,7 @@ pub(crate) fn updated(
                 statistics,
                 options: NormOptions {
                     epsilon,
-                    clamp,
+                    activation,
                     own: true,
                 },
             });
@@ -126,19 +128,19 @@ pub(crate) fn updated(
         }
         Activation::R4(tensor) => {
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
-            let output = clamped(result.output, clamp);
+            let output = activated(result.output, activation);
             let output = Output::Value(Activation::R4(output));
             (output, result.mean, result.variance)
         }
         Activation::R2(tensor) => {
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
-            let output = clamped(result.output, clamp);
+            let output = activated(result.output, activation);
             let output = Output::Value(Activation::R2(output));
             (output, result.mean, result.variance)
         }
         Activation::R3(tensor) => {
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
-            let output = clamped(result.output, clamp);
+            let output = activated(result.output, activation);
             let output = Output::Value(Activation::R3(output));
             (output, result.mean, result.variance)
         }

@@ -7,9 +7,8 @@ use burn::tensor::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regraft_freeze::{Phase, Statistics};
-use regraft_onnx::op::Activation as Function;
-use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
-use regraft_ops::Clamp;
+use regraft_onnx::op::{Activation as Function, Binary};
+use regraft_onnx::{Graph, Input, InputLayout, Node, Op, ParameterId, Role, ValueId};
 use regraft_trunk::Precision;
 
 use crate::activation::Activation;
@@ -47,55 +46,126 @@ pub struct Network {
     /// Updated running statistics, by parameter.
     running: HashMap<ParameterId, Tensor<1>>,
     dropout: Vec<(ValueId, f64)>,
-    /// What batch norms are computed with, by node.
+    /// What nodes are computed with, by the first.
     joined: HashMap<usize, Joined>,
 }
 
-/// What is computed together with a batch norm.
-#[derive(Debug, Clone, Copy)]
+/// What is computed together with a batch norm or a sum.
+#[derive(Debug, Clone)]
 struct Joined {
-    clamp: Clamp,
-    /// The node whose output this is: its activation's, or its own.
-    last: usize,
-    /// Whether only a convolution or a maximum reads that output, which then computes it.
+    activation: regraft_ops::Activation,
+    /// The nodes of that activation; none where the value is the output.
+    nodes: Vec<usize>,
+    /// Whether only a convolution or a maximum reads the output, which then computes it.
     by_reader: bool,
 }
 
-/// Batch norms from `start` on with what they are joined to: a ReLU or ReLU6 that alone reads them, and a maximum or a
-/// convolution without bias that alone reads that. Values in `kept` are not given up.
-fn joined_norms(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joined> {
+/// Batch norms and sums from `start` on with what they are joined to: an activation that alone reads them, and for a norm a
+/// maximum or a convolution without bias that alone reads that. Values in `kept` are not given up.
+fn joined(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joined> {
     let nodes = || graph.nodes.iter().enumerate().skip(start);
-    let only_reader = |value: ValueId| {
-        let mut readers = nodes().filter(|(_, node)| node.inputs.contains(&Input::Value(value)));
-        let only = readers.next().filter(|_| !kept.contains(&value));
-        only.filter(|_| readers.next().is_none())
+    let readers = |value: ValueId| -> Vec<usize> {
+        let reads = nodes().filter(|(_, node)| node.inputs.contains(&Input::Value(value)));
+        let found = reads.map(|(index, _)| index).collect();
+        if kept.contains(&value) {
+            Vec::new()
+        } else {
+            found
+        }
+    };
+    let activation_behind = |value: ValueId| match readers(value)[..] {
+        [only] => Some((function(&graph.nodes[only].op)?, vec![only])),
+        [gate, product] => {
+            let (opened, whole) = (&graph.nodes[gate], &graph.nodes[product]);
+            let only = readers(opened.output) == [product] && whole.inputs.len() == 2;
+            let multiplies = matches!(whole.op, Op::Binary(Binary::Mul));
+            let activation = gated(&opened.op).filter(|_| only && multiplies)?;
+            Some((activation, vec![gate, product]))
+        }
+        _ => None,
     };
     let mut found = HashMap::new();
-    for (index, node) in nodes().filter(|(_, node)| matches!(node.op, Op::BatchNorm(_))) {
-        let activation = only_reader(node.output)
-            .and_then(|(reader, activation)| Some((clamp(&activation.op)?, reader)));
-        let (clamp, last) = activation.unwrap_or((Clamp::Free, index));
-        let output = graph.nodes[last].output;
-        let by_reader =
-            only_reader(output).is_some_and(|(_, reader)| match (&reader.op, &reader.inputs[..]) {
-                (Op::Conv(_), [Input::Value(value), Input::Parameter(_)])
-                | (Op::MaxPool(_), [Input::Value(value)]) => *value == output,
-                _ => false,
-            });
-        let joined = Joined {
-            clamp,
-            last,
-            by_reader,
+    for (index, node) in nodes() {
+        let behind = activation_behind(node.output);
+        let joined = match &node.op {
+            Op::BatchNorm(_) => {
+                let (activation, nodes) = behind.unwrap_or((regraft_ops::Activation::None, vec![]));
+                let output = nodes
+                    .last()
+                    .map_or(node.output, |last| graph.nodes[*last].output);
+                let by_reader = match readers(output)[..] {
+                    [reader] => computes_norm(&graph.nodes[reader], output),
+                    _ => false,
+                };
+                Joined {
+                    activation,
+                    nodes,
+                    by_reader,
+                }
+            }
+            Op::Binary(Binary::Add) if adds_images(graph, &node.inputs) => match behind {
+                Some((activation, nodes)) if told_by_output(activation) => Joined {
+                    activation,
+                    nodes,
+                    by_reader: false,
+                },
+                _ => continue,
+            },
+            _ => continue,
         };
         found.insert(index, joined);
     }
     found
 }
 
-fn clamp(op: &Op) -> Option<Clamp> {
+/// Whether a node can compute a norm's `output` that it reads.
+fn computes_norm(node: &Node, output: ValueId) -> bool {
+    match (&node.op, &node.inputs[..]) {
+        (Op::Conv(_), [Input::Value(value), Input::Parameter(_)])
+        | (Op::MaxPool(_), [Input::Value(value)]) => *value == output,
+        _ => false,
+    }
+}
+
+/// Whether the operands are `[N, C, H, W]` and of one shape.
+fn adds_images(graph: &Graph, operands: &[Input]) -> bool {
+    match operands {
+        [Input::Value(left), Input::Value(right)] => {
+            let dims = graph.value(*left).dims(1);
+            dims.len() == 4 && dims == graph.value(*right).dims(1)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the output says where gradients pass.
+fn told_by_output(activation: regraft_ops::Activation) -> bool {
+    matches!(
+        activation,
+        regraft_ops::Activation::Relu | regraft_ops::Activation::Relu6
+    )
+}
+
+fn function(op: &Op) -> Option<regraft_ops::Activation> {
     match op {
-        Op::Activation(Function::Relu) => Some(Clamp::Relu),
-        Op::Activation(Function::Clip { min: 0.0, max: 6.0 }) => Some(Clamp::Relu6),
+        Op::Activation(Function::Relu) => Some(regraft_ops::Activation::Relu),
+        Op::Activation(Function::Clip { min: 0.0, max: 6.0 }) => {
+            Some(regraft_ops::Activation::Relu6)
+        }
+        Op::Activation(Function::HardSwish) => Some(regraft_ops::Activation::HardSwish),
+        _ => None,
+    }
+}
+
+/// What `x gate(x)` is.
+fn gated(gate: &Op) -> Option<regraft_ops::Activation> {
+    match gate {
+        Op::Activation(Function::Sigmoid) => Some(regraft_ops::Activation::Silu),
+        Op::Activation(Function::HardSigmoid { alpha, beta })
+            if (alpha - 1.0 / 6.0).abs() < 1e-6 && *beta == 0.5 =>
+        {
+            Some(regraft_ops::Activation::HardSwish)
+        }
         _ => None,
     }
 }
@@ -258,7 +328,7 @@ impl Network {
         let mut kept: Vec<ValueId> = dropout.iter().map(|(value, _)| *value).collect();
         kept.extend([graph.output, graph.logits]);
         kept.extend(graph.blocks.iter().map(|block| block.output));
-        let joined = joined_norms(&graph, start, &kept);
+        let joined = joined(&graph, start, &kept);
         let trunk = Trunk::in_precision(&graph, start, &device, precision)?;
         Ok(Self {
             graph,
@@ -421,7 +491,7 @@ impl Network {
         // Batch norms that their only reader computes.
         let mut norms: HashMap<ValueId, regraft_ops::Norm> = HashMap::new();
         let mut updates = Vec::new();
-        let mut done = HashSet::new();
+        let mut done: HashSet<usize> = HashSet::new();
         for (index, node) in self.graph.nodes.iter().enumerate().skip(self.start) {
             if values[target.index()].is_some() {
                 break;
@@ -442,21 +512,18 @@ impl Network {
                 });
             }
             let shape = self.graph.value(node.output).dims(batch);
-            let joined = self.joined.get(&index).copied();
-            let joined = joined.unwrap_or(Joined {
-                clamp: Clamp::Free,
-                last: index,
-                by_reader: false,
-            });
-            let last = &self.graph.nodes[joined.last];
-            done.insert(joined.last);
+            let joined = self.joined.get(&index);
+            let nodes = joined.map_or(&[][..], |joined| &joined.nodes);
+            done.extend(nodes);
+            let last = &self.graph.nodes[nodes.last().copied().unwrap_or(index)];
             let mode = Mode {
                 statistics: match (training, self.statistics.get(&index)) {
                     (Some(_), Some(statistics)) => *statistics,
                     _ => BatchNormStatistics::Frozen,
                 },
-                clamp: joined.clamp,
-                postponed: joined.by_reader && last.output != target,
+                activation: joined
+                    .map_or(regraft_ops::Activation::None, |joined| joined.activation),
+                postponed: joined.is_some_and(|joined| joined.by_reader) && last.output != target,
             };
             let outcome = operators::compute(node, norm, operands, &shape, mode)?;
             if let (

@@ -5,7 +5,9 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{Slice, Tensor, activation as function};
 use regraft_onnx::op::{Activation as Function, Binary, Conv, Lrn, Pool};
 use regraft_onnx::{Node, Op};
-use regraft_ops::{Divisor, PoolSpec, Pooled, Rounding, conv2d, pool_shape, pool2d};
+use regraft_ops::{
+    Divisor, PoolSpec, Pooled, Rounding, add, concatenate, conv2d, pool_shape, pool2d,
+};
 
 use crate::activation::{Activation, each_rank};
 use crate::batch_norm::{self, BatchNormStatistics, Mode, Norm};
@@ -37,7 +39,7 @@ impl Output {
 /// Computes one node.
 ///
 /// `operands` are all its inputs in order, but for the first of a reader of a `norm`, which computes that; `shape` the extents of its output for this batch; `mode` says how a batch
-/// norm is computed.
+/// norm or a sum is computed.
 pub(crate) fn compute(
     node: &Node,
     norm: Option<regraft_ops::Norm>,
@@ -124,9 +126,20 @@ pub(crate) fn compute(
         Op::Activation(activation) => {
             Some(each_rank!(first, tensor => elementwise(*activation, tensor)))
         }
-        Op::Binary(binary) => operands
-            .next()
-            .and_then(|second| binary_op(*binary, first, second)),
+        Op::Binary(binary) => {
+            operands
+                .next()
+                .and_then(|second| match (mode.activation, first, second) {
+                    (regraft_ops::Activation::None, first, second) => {
+                        binary_op(*binary, first, second)
+                    }
+                    // Only sums of images are joined to an activation.
+                    (activation, Activation::R4(a), Activation::R4(b)) => {
+                        Some(Activation::R4(add(a, b, activation)))
+                    }
+                    _ => None,
+                })
+        }
         Op::MaxPool(pool) => image(first).map(|x| Activation::R4(max_pool(pool, x))),
         Op::AveragePool {
             pool,
@@ -399,6 +412,11 @@ fn concat(
     rest: impl Iterator<Item = Activation>,
 ) -> Option<Activation> {
     match first {
+        Activation::R4(first) if axis == 1 => {
+            let rest = rest.map(image);
+            let parts: Option<Vec<_>> = std::iter::once(Some(first)).chain(rest).collect();
+            Some(Activation::R4(concatenate(parts?)))
+        }
         Activation::R2(first) => join(axis, first, rest, |part| match part {
             Activation::R2(tensor) => Some(tensor),
             _ => None,

@@ -7,13 +7,15 @@ use burn::tensor::{DType, TensorData};
 use regraft_kernels::{
     Activation, Conv2d, Conv2dSpec, Divisor, Epilogue, Isa, NormShape, NormSums, PoolShape,
     average_pooled, average_pooled_gradient, batch_statistics, channel_sums, joined, max_pooled,
-    max_pooled_gradient,
+    max_pooled_gradient, sum, sum_gradient,
 };
 
+use crate::concatenation::Concatenation;
 use crate::convolution::Convolution;
-use crate::normalisation::{Clamp, NormOptions, Normalisation};
+use crate::normalisation::{NormOptions, Normalisation};
 use crate::normalised::{NormalisedConvolution, NormalisedPooling};
 use crate::pooling::{Pooled, Pooling, extents};
+use crate::residual::Residual;
 
 /// A backend whose tensors lie in memory.
 pub trait Host: Backend {
@@ -193,11 +195,7 @@ impl<B: Host> Operands<B> {
             mean,
             variance,
             epsilon: self.1.epsilon as f32,
-            activation: match self.1.clamp {
-                Clamp::Free => Activation::None,
-                Clamp::Relu => Activation::Relu,
-                Clamp::Relu6 => Activation::Relu6,
-            },
+            activation: self.1.activation,
         }
     }
 }
@@ -288,6 +286,73 @@ impl<B: Host> Normalisation for B {
 impl<B: Host> NormalisedConvolution for B {}
 
 impl<B: Host> NormalisedPooling for B {}
+
+impl<B: Host> Residual for B {
+    fn sum_activated(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let (left, right) = (B::in_order(left), B::in_order(right));
+        let (a, b) = (slice::<B>(&left), slice::<B>(&right));
+        let values = sum(Isa::detect(), a, b, activation);
+        tensor::<B, 4>(&left, values, left.shape().dims())
+    }
+
+    fn sum_gradient(
+        output: FloatTensor<Self>,
+        output_gradient: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let (output, above) = (B::in_order(output), B::in_order(output_gradient));
+        let (out, gradient) = (slice::<B>(&output), slice::<B>(&above));
+        let values = sum_gradient(Isa::detect(), out, gradient, activation);
+        tensor::<B, 4>(&output, values, output.shape().dims())
+    }
+}
+
+/// Channels of images one behind the other.
+fn concatenated<B: Host, const N: usize>(parts: [FloatTensor<B>; N]) -> FloatTensor<B> {
+    let parts = parts.map(B::in_order);
+    let [images, _, height, width] = parts[0].shape().dims();
+    let channels: usize = parts.iter().map(|part| part.shape()[1]).sum();
+    let image = |index: usize| {
+        parts.iter().map(move |part| {
+            let values = slice::<B>(part);
+            let len = values.len() / images;
+            &values[index * len..(index + 1) * len]
+        })
+    };
+    let pieces: Vec<&[f32]> = (0..images).flat_map(image).collect();
+    tensor::<B, 4>(
+        &parts[0],
+        joined(&pieces),
+        [images, channels, height, width],
+    )
+}
+
+impl<B: Host> Concatenation for B {
+    fn concatenate_two(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        concatenated::<B, 2>([a, b])
+    }
+
+    fn concatenate_three(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        concatenated::<B, 3>([a, b, c])
+    }
+
+    fn concatenate_four(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        concatenated::<B, 4>([a, b, c, d])
+    }
+}
 
 impl<B: Host> Pooling for B {
     fn pool_windows(

@@ -2,20 +2,24 @@
 //!
 //! [`conv2d`] takes the place of Burn's: the same arguments, the same result within rounding. On other backends it is
 //! Burn's own. [`batch_norm`] is one step with the activation behind it, and there only where [`has_batch_norm`] says so;
-//! [`pool2d`] only where [`pool_shape`] gives windows.
+//! [`pool2d`] only where [`pool_shape`] gives windows. [`add`] and [`concatenate`] are Burn's own elsewhere.
 //!
 //! The features `flex`, `ndarray` and `cuda` must name the backends that Burn is built with.
 
+mod concatenation;
 mod convolution;
 mod host;
 mod kernels;
 mod normalisation;
 mod normalised;
 mod pooling;
+mod residual;
 
+pub use concatenation::concatenate;
 pub use convolution::conv2d;
 pub use host::is_host;
-pub use normalisation::{Clamp, NormOptions, batch_norm, channel_statistics, has_batch_norm};
+pub use normalisation::{NormOptions, batch_norm, channel_statistics, has_batch_norm};
 pub use normalised::Norm;
 pub use pooling::{Pooled, pool_shape, pool2d};
-pub use regraft_kernels::{Divisor, PoolShape, PoolSpec, Rounding};
+pub use regraft_kernels::{Activation, Divisor, PoolShape, PoolSpec, Rounding};
+pub use residual::add;

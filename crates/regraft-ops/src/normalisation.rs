@@ -12,19 +12,9 @@ use burn::backend::{
     Autodiff, AutodiffBackend, Backend, Dispatch, TensorMetadata, backend_extension,
 };
 use burn::tensor::{Slice, Tensor};
+use regraft_kernels::Activation;
 
 use crate::host::is_readable;
-
-/// The activation right behind a normalisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clamp {
-    /// None.
-    Free,
-    /// `max(0, x)`
-    Relu,
-    /// `min(6, max(0, x))`
-    Relu6,
-}
 
 /// What a normalisation does besides its numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +22,7 @@ pub struct NormOptions {
     /// Added to the variance.
     pub epsilon: f64,
     /// What follows.
-    pub clamp: Clamp,
+    pub activation: Activation,
     /// Whether the statistics are the input's own, so that gradients go through them.
     pub own: bool,
 }
@@ -248,7 +238,7 @@ pub fn channel_statistics(input: &Tensor<4>) -> [Tensor<1>; 2] {
     ]
 }
 
-/// `clamp((input - mean) / sqrt(variance + epsilon) * scale + shift)` for `input` `[N, C, H, W]`; the others are `[C]`.
+/// `activation((input - mean) / sqrt(variance + epsilon) * scale + shift)` for `input` `[N, C, H, W]`; the others are `[C]`.
 ///
 /// Keeps nothing for the gradients but its operands. No gradient goes to mean and variance: with `options.own` they are
 /// [`channel_statistics`] of the input, and its gradient includes what goes through them.

@@ -7,7 +7,7 @@ use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use proptest::prelude::*;
-use regraft_ops::{Clamp, Divisor, Norm, NormOptions, PoolSpec, Pooled, Rounding};
+use regraft_ops::{Activation, Divisor, Norm, NormOptions, PoolSpec, Pooled, Rounding};
 
 const EPSILON: f64 = 1e-5;
 
@@ -58,7 +58,7 @@ fn agree(ours: &[Vec<f32>], burns: &[Vec<f32>]) -> Result<(), TestCaseError> {
 
 fn normalise(
     shape: [usize; 4],
-    clamp: Clamp,
+    behind: Activation,
     own: bool,
     device: &Device,
     ours: bool,
@@ -83,7 +83,7 @@ fn normalise(
         };
         let options = NormOptions {
             epsilon: EPSILON,
-            clamp,
+            activation: behind,
             own,
         };
         regraft_ops::batch_norm(image.clone(), learned.clone(), statistics, options)
@@ -97,10 +97,12 @@ fn normalise(
         };
         let [scale, shift] = learned.clone().map(per_channel);
         let normal = (image.clone() - mean) / variance.add_scalar(EPSILON).sqrt() * scale + shift;
-        match clamp {
-            Clamp::Free => normal,
-            Clamp::Relu => activation::relu(normal),
-            Clamp::Relu6 => normal.clamp(0.0, 6.0),
+        match behind {
+            Activation::None => normal,
+            Activation::Relu => activation::relu(normal),
+            Activation::Relu6 => normal.clamp(0.0, 6.0),
+            Activation::Silu => activation::silu(normal),
+            Activation::HardSwish => activation::hard_swish(normal),
         }
     };
     differentiate(output, &image, &learned)
@@ -109,7 +111,7 @@ fn normalise(
 /// A norm with a convolution and a maximum behind it, each in one step or two: the output and all gradients.
 fn convolve_normalised(
     shape: [usize; 4],
-    clamp: Clamp,
+    behind: Activation,
     own: bool,
     device: &Device,
     in_one: bool,
@@ -132,7 +134,7 @@ fn convolve_normalised(
         statistics,
         options: NormOptions {
             epsilon: EPSILON,
-            clamp,
+            activation: behind,
             own,
         },
     };
@@ -167,6 +169,16 @@ fn convolve_normalised(
 }
 
 /// A pooling that fits its image: kernel, stride, padding below the kernel, and size, along each axis.
+fn activations() -> impl Strategy<Value = Activation> {
+    prop_oneof![
+        Just(Activation::None),
+        Just(Activation::Relu),
+        Just(Activation::Relu6),
+        Just(Activation::Silu),
+        Just(Activation::HardSwish),
+    ]
+}
+
 fn windows() -> impl Strategy<Value = [[usize; 4]; 2]> {
     let axis = || {
         (1usize..=4, 1usize..=3, 1usize..=10).prop_flat_map(|(kernel, stride, size)| {
@@ -182,11 +194,11 @@ proptest! {
     #[test]
     fn batch_norm_is_what_burn_composes(
         shape in [2usize..=4, 1usize..=5, 1usize..=9, 2usize..=9],
-        clamp in prop_oneof![Just(Clamp::Free), Just(Clamp::Relu), Just(Clamp::Relu6)],
+        behind in activations(),
         own in any::<bool>(),
     ) {
         for device in devices() {
-            let [ours, burns] = [true, false].map(|ours| normalise(shape, clamp, own, &device, ours));
+            let [ours, burns] = [true, false].map(|ours| normalise(shape, behind, own, &device, ours));
             agree(&ours, &burns)?;
         }
     }
@@ -194,13 +206,47 @@ proptest! {
     #[test]
     fn a_norm_computed_again_gives_the_bits_of_one_that_was_kept(
         shape in [1usize..=3, 1usize..=20, 2usize..=9, 2usize..=9],
-        clamp in prop_oneof![Just(Clamp::Free), Just(Clamp::Relu), Just(Clamp::Relu6)],
+        behind in activations(),
         own in any::<bool>(),
     ) {
         for device in devices() {
             let [one, two] =
-                [true, false].map(|in_one| convolve_normalised(shape, clamp, own, &device, in_one));
+                [true, false].map(|in_one| convolve_normalised(shape, behind, own, &device, in_one));
             prop_assert_eq!(one, two);
+        }
+    }
+
+    #[test]
+    fn sums_are_burns(shape in [1usize..=3, 1usize..=5, 1usize..=9, 1usize..=9], six in any::<bool>()) {
+        for device in devices() {
+            let image = scattered(shape, 1, &device).require_grad();
+            // A backward pass consumes what it went through, so each has its own.
+            let other = || scattered(shape, 2, &device).mul_scalar(9.0) * image.clone();
+            let (behind, burns) = if six {
+                (Activation::Relu6, (image.clone() + other()).clamp(0.0, 6.0))
+            } else {
+                (Activation::Relu, activation::relu(image.clone() + other()))
+            };
+            let ours = regraft_ops::add(image.clone(), other(), behind);
+            agree(&differentiate(ours, &image, &[]), &differentiate(burns, &image, &[]))?;
+        }
+    }
+
+    #[test]
+    fn concatenations_are_burns(
+        images in 1usize..=3,
+        channels in prop::collection::vec(1usize..=4, 1..=5),
+        size in [1usize..=9, 1usize..=9],
+    ) {
+        for device in devices() {
+            let image = scattered([images, 4, size[0], size[1]], 1, &device).require_grad();
+            let part = |(index, channels): (usize, &usize)| {
+                let cut = image.clone().narrow(1, 4 - channels, *channels);
+                cut.mul_scalar(index as f64 + 1.0)
+            };
+            let parts = || -> Vec<_> { channels.iter().enumerate().map(part).collect() };
+            let (burns, ours) = (Tensor::cat(parts(), 1), regraft_ops::concatenate(parts()));
+            prop_assert_eq!(differentiate(ours, &image, &[]), differentiate(burns, &image, &[]));
         }
     }
 

@@ -11,7 +11,13 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }
 
-const ACTIVATIONS: [Activation; 3] = [Activation::None, Activation::Relu, Activation::Relu6];
+const ACTIVATIONS: [Activation; 5] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::Silu,
+    Activation::HardSwish,
+];
 
 /// Mean and variance in f64.
 fn statistics(shape: NormShape, input: &[f64]) -> [Vec<f64>; 2] {
@@ -41,7 +47,9 @@ fn reference(
         match activation {
             Activation::Relu => z.max(0.0),
             Activation::Relu6 => z.clamp(0.0, 6.0),
-            _ => z,
+            Activation::Silu => z / (1.0 + (-z).exp()),
+            Activation::HardSwish => z * (z + 3.0).clamp(0.0, 6.0) / 6.0,
+            Activation::None => z,
         }
     };
     input.iter().enumerate().map(normal).collect()

@@ -6,4 +6,5 @@ mod channels_last;
 mod conv;
 mod pooling;
 mod reference;
+mod residual;
 mod small;

@@ -1,0 +1,63 @@
+//! The sum of two tensors and the activation behind it, as at the end of a residual block.
+#![allow(unsafe_code)]
+
+use rayon::prelude::*;
+
+use crate::function::{Function, with_function};
+use crate::isa::dispatch;
+use crate::simd::Simd;
+use crate::{Activation, Isa, fresh};
+
+/// Values of a task.
+const PIECE: usize = 16 * 1024;
+
+/// `activation(left + right)`
+///
+/// # Panics
+/// Where the lengths differ.
+#[must_use]
+pub fn sum(isa: Isa, left: &[f32], right: &[f32], activation: Activation) -> Vec<f32> {
+    with_function!(activation, F => each(isa, left, right, |left, right| F::of(left + right)))
+}
+
+/// The gradient of both operands of a [`sum`], from its output, which says where the activation let them through, and the output's
+/// gradient.
+///
+/// # Panics
+/// Where the lengths differ, or the activation is none of `None`, `Relu` and `Relu6`.
+#[must_use]
+pub fn sum_gradient(
+    isa: Isa,
+    output: &[f32],
+    output_gradient: &[f32],
+    activation: Activation,
+) -> Vec<f32> {
+    assert!(
+        matches!(
+            activation,
+            Activation::None | Activation::Relu | Activation::Relu6
+        ),
+        "the output of {activation:?} does not say what it was of"
+    );
+    with_function!(activation, F => each(isa, output, output_gradient, F::back))
+}
+
+/// `f` of pairs, by all threads.
+fn each(isa: Isa, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+    assert_eq!(a.len(), b.len(), "lengths of operands");
+    let write = |out: &mut [f32]| {
+        let pieces = out.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE));
+        pieces.zip(b.par_chunks(PIECE)).for_each(|((out, a), b)| {
+            dispatch!(isa, S => S::run(
+                #[inline(always)]
+                || {
+                    for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
+                        *out = f(*a, *b);
+                    }
+                },
+            ));
+        });
+    };
+    // SAFETY: the pieces cover the output, and each of its values is made of the operands'.
+    unsafe { fresh::written(a.len(), write) }
+}
