@@ -7,6 +7,7 @@ mod channels_last;
 mod conv;
 mod depthwise;
 mod direct;
+mod elementwise;
 mod epilogue;
 mod error;
 mod fresh;
@@ -15,7 +16,6 @@ mod gemm;
 mod isa;
 mod pooling;
 mod prepared;
-mod residual;
 mod scratch;
 mod shape;
 mod shared;
@@ -31,6 +31,7 @@ pub use channels_last::{
     ChannelsLastConv, ChannelsLastPool, Columns, Precision, channels_to_first, channels_to_last,
 };
 pub use conv::Conv2d;
+pub use elementwise::{AdaptiveStep, sum, sum_gradient, weighted_squares, weighted_sum};
 pub use epilogue::{Activation, Epilogue};
 pub use error::Error;
 pub use fresh::joined;
@@ -41,7 +42,6 @@ pub use pooling::{
     max_pool_backward, max_pooled, max_pooled_gradient,
 };
 pub use prepared::PreparedConv;
-pub use residual::{sum, sum_gradient};
 pub use scratch::release as release_scratch;
 pub use shape::{Conv2dShape, Conv2dSpec};
 

@@ -16,6 +16,6 @@ pub fn is_host(device: &Device) -> bool {
 }
 
 /// Whether the kernels can read a tensor: `f32` in the program's own memory.
-pub(crate) fn is_readable(tensor: &Tensor<4>) -> bool {
+pub(crate) fn is_readable<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && is_host(&tensor.device())
 }

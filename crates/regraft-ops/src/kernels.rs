@@ -5,15 +5,16 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, TensorData};
 use regraft_kernels::{
-    Activation, Conv2d, Conv2dSpec, Divisor, Epilogue, Isa, NormShape, NormSums, PoolShape,
-    average_pooled, average_pooled_gradient, batch_statistics, channel_sums, joined, max_pooled,
-    max_pooled_gradient, sum, sum_gradient,
+    Activation, AdaptiveStep, Conv2d, Conv2dSpec, Divisor, Epilogue, Isa, NormShape, NormSums,
+    PoolShape, average_pooled, average_pooled_gradient, batch_statistics, channel_sums, joined,
+    max_pooled, max_pooled_gradient, sum, sum_gradient, weighted_squares, weighted_sum,
 };
 
 use crate::concatenation::Concatenation;
 use crate::convolution::Convolution;
 use crate::normalisation::{NormOptions, Normalisation};
 use crate::normalised::{NormalisedConvolution, NormalisedPooling};
+use crate::optimiser::Optimiser;
 use crate::pooling::{Pooled, Pooling, extents};
 use crate::residual::Residual;
 
@@ -287,16 +288,26 @@ impl<B: Host> NormalisedConvolution for B {}
 
 impl<B: Host> NormalisedPooling for B {}
 
+/// A tensor like `left`, made by a kernel of its values and those of `right`.
+fn of_both<B: Host>(
+    left: FloatTensor<B>,
+    right: FloatTensor<B>,
+    kernel: impl FnOnce(&[f32], &[f32]) -> Vec<f32>,
+) -> FloatTensor<B> {
+    let (left, right) = (B::in_order(left), B::in_order(right));
+    let values = kernel(slice::<B>(&left), slice::<B>(&right));
+    B::float_from_data(TensorData::new(values, left.shape()), &left.device())
+}
+
 impl<B: Host> Residual for B {
     fn sum_activated(
         left: FloatTensor<Self>,
         right: FloatTensor<Self>,
         activation: Activation,
     ) -> FloatTensor<Self> {
-        let (left, right) = (B::in_order(left), B::in_order(right));
-        let (a, b) = (slice::<B>(&left), slice::<B>(&right));
-        let values = sum(Isa::detect(), a, b, activation);
-        tensor::<B, 4>(&left, values, left.shape().dims())
+        of_both::<B>(left, right, |left, right| {
+            sum(Isa::detect(), left, right, activation)
+        })
     }
 
     fn sum_gradient(
@@ -304,10 +315,43 @@ impl<B: Host> Residual for B {
         output_gradient: FloatTensor<Self>,
         activation: Activation,
     ) -> FloatTensor<Self> {
-        let (output, above) = (B::in_order(output), B::in_order(output_gradient));
-        let (out, gradient) = (slice::<B>(&output), slice::<B>(&above));
-        let values = sum_gradient(Isa::detect(), out, gradient, activation);
-        tensor::<B, 4>(&output, values, output.shape().dims())
+        of_both::<B>(output, output_gradient, |output, gradient| {
+            sum_gradient(Isa::detect(), output, gradient, activation)
+        })
+    }
+}
+
+impl<B: Host> Optimiser for B {
+    fn weighted_sum(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        weights: [f32; 2],
+    ) -> FloatTensor<Self> {
+        of_both::<B>(left, right, |left, right| {
+            weighted_sum(Isa::detect(), left, right, weights)
+        })
+    }
+
+    fn weighted_squares(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        weights: [f32; 2],
+    ) -> FloatTensor<Self> {
+        of_both::<B>(left, right, |left, right| {
+            weighted_squares(Isa::detect(), left, right, weights)
+        })
+    }
+
+    fn adaptive_step(
+        weight: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdaptiveStep,
+    ) -> FloatTensor<Self> {
+        let second = B::in_order(second);
+        of_both::<B>(weight, first, |weight, first| {
+            step.apply(Isa::detect(), weight, [first, slice::<B>(&second)])
+        })
     }
 }
 

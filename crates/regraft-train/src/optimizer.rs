@@ -1,40 +1,137 @@
-//! Burn's optimisers with a group for every learning-rate multiplier and weight decay of a freeze plan.
+//! SGD and AdamW for Burn's module optimiser, with a group for every learning-rate multiplier and weight decay of a freeze plan.
 
 use std::collections::BTreeMap;
 
 use burn::module::{ParamGroup, ParamId};
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
-    AdamW, AdamWConfig, GradientsParams, LearningRate, ModuleOptimizer, Optimizer, Sgd, SgdConfig,
+    AdaptiveMomentumState, GradientsParams, LearningRate, ModuleOptimizer, Optimizer, RecordState,
+    StateSink, StateSource,
 };
 use burn::tensor::{Device, Tensor};
 use regraft_freeze::Phase;
 use regraft_nn::{Weights, parameter_id};
+use regraft_ops::{AdaptiveStep, adaptive_step, weighted_squares, weighted_sum};
 use regraft_recipe::Optimizer as Choice;
 
-/// An optimiser whose learning rate is multiplied: Burn's groups choose an optimiser, not a rate.
+/// Stochastic gradient descent with momentum, as PyTorch defines it: the velocity is not damped, and the rate not part of it.
 #[derive(Clone)]
-struct Scaled<O> {
-    inner: O,
+struct Sgd {
+    /// What the learning rate is multiplied by: Burn's groups choose an optimiser, not a rate.
     factor: f64,
+    momentum: f64,
+    nesterov: bool,
+    decay: f64,
 }
 
-impl<O: Optimizer> Optimizer for Scaled<O> {
-    type State<const D: usize> = O::State<D>;
+/// What is kept of a parameter from step to step.
+#[derive(Clone)]
+struct Velocity<const D: usize> {
+    velocity: Tensor<D>,
+}
+
+impl<const D: usize> RecordState for Velocity<D> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        out.push_tensor(prefix, "velocity", self.velocity.clone().into_data());
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
+        let data = source.take_tensor(prefix, "velocity")?;
+        let velocity = Tensor::from_data(data, device);
+        Some(Self { velocity })
+    }
+}
+
+impl Optimizer for Sgd {
+    type State<const D: usize> = Velocity<D>;
 
     fn step<const D: usize>(
         &self,
         lr: LearningRate,
-        tensor: Tensor<D>,
-        grad: Tensor<D>,
-        state: Option<Self::State<D>>,
-    ) -> (Tensor<D>, Option<Self::State<D>>) {
-        self.inner.step(lr * self.factor, tensor, grad, state)
+        weight: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Velocity<D>>,
+    ) -> (Tensor<D>, Option<Velocity<D>>) {
+        let back = -(lr * self.factor) as f32;
+        let momentum = self.momentum as f32;
+        let gradient = if self.decay > 0.0 {
+            weighted_sum(gradient, weight.clone(), [1.0, self.decay as f32])
+        } else {
+            gradient
+        };
+        if momentum == 0.0 {
+            return (weighted_sum(weight, gradient, [1.0, back]), None);
+        }
+        let velocity = match state {
+            Some(state) => weighted_sum(state.velocity, gradient.clone(), [momentum, 1.0]),
+            None => gradient.clone(),
+        };
+        let direction = if self.nesterov {
+            weighted_sum(velocity.clone(), gradient, [momentum, 1.0])
+        } else {
+            velocity.clone()
+        };
+        let weight = weighted_sum(weight, direction, [1.0, back]);
+        (weight, Some(Velocity { velocity }))
     }
 
-    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
-        O::to_device(state, device)
+    fn to_device<const D: usize>(state: Velocity<D>, device: &Device) -> Velocity<D> {
+        Velocity {
+            velocity: state.velocity.to_device(device),
+        }
+    }
+}
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+#[derive(Clone)]
+struct AdamW {
+    /// As that of [`Sgd`].
+    factor: f64,
+    betas: (f64, f64),
+    epsilon: f64,
+    decay: f64,
+}
+
+impl Optimizer for AdamW {
+    type State<const D: usize> = AdaptiveMomentumState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        weight: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<AdaptiveMomentumState<D>>,
+    ) -> (Tensor<D>, Option<AdaptiveMomentumState<D>>) {
+        let rate = lr * self.factor;
+        let shares = |beta: f64| [beta as f32, (1.0 - beta) as f32];
+        let (steps, first, second) = match state {
+            Some(state) => (state.time + 1, state.moment_1, state.moment_2),
+            None => (1, gradient.zeros_like(), gradient.zeros_like()),
+        };
+        let first = weighted_sum(first, gradient.clone(), shares(self.betas.0));
+        let second = weighted_squares(second, gradient, shares(self.betas.1));
+        let correction = |beta: f64| 1.0 - beta.powf(steps as f64);
+        let step = AdaptiveStep {
+            keep: (1.0 - rate * self.decay) as f32,
+            rate: (rate / correction(self.betas.0)) as f32,
+            correction: (1.0 / correction(self.betas.1)) as f32,
+            epsilon: self.epsilon as f32,
+        };
+        let weight = adaptive_step(weight, [first.clone(), second.clone()], step);
+        let state = AdaptiveMomentumState::new(steps, first, second);
+        (weight, Some(state))
+    }
+
+    fn to_device<const D: usize>(
+        state: AdaptiveMomentumState<D>,
+        device: &Device,
+    ) -> AdaptiveMomentumState<D> {
+        let AdaptiveMomentumState {
+            time,
+            moment_1,
+            moment_2,
+            ..
+        } = state;
+        AdaptiveMomentumState::new(time, moment_1.to_device(device), moment_2.to_device(device))
     }
 }
 
@@ -52,70 +149,42 @@ pub(crate) fn build(choice: &Choice, phase: &Phase) -> ModuleOptimizer {
             .or_default()
             .push(parameter_id(&parameter.name));
     }
-    let mut optimizer = match choice {
-        Choice::Sgd { .. } => ModuleOptimizer::from(sgd(choice, false)),
-        Choice::Adamw { .. } => ModuleOptimizer::from(adamw(choice, false)),
-    };
-    for ((factor, decays), ids) in groups {
-        let (group, factor) = (ParamGroup::from_ids(ids), f64::from_bits(factor));
-        optimizer = match choice {
-            Choice::Sgd { .. } => optimizer.with_group(
-                group,
-                Scaled {
-                    inner: sgd(choice, decays),
-                    factor,
-                },
-                None,
-            ),
-            Choice::Adamw { .. } => optimizer.with_group(
-                group,
-                Scaled {
-                    inner: adamw(choice, decays),
-                    factor,
-                },
-                None,
-            ),
-        };
+    match choice {
+        Choice::Sgd {
+            momentum,
+            weight_decay,
+            nesterov,
+        } => grouped(groups, |factor, decays| Sgd {
+            factor,
+            momentum: *momentum,
+            nesterov: *nesterov,
+            decay: if decays { *weight_decay } else { 0.0 },
+        }),
+        Choice::Adamw {
+            betas,
+            epsilon,
+            weight_decay,
+        } => grouped(groups, |factor, decays| AdamW {
+            factor,
+            betas: *betas,
+            epsilon: *epsilon,
+            decay: if decays { *weight_decay } else { 0.0 },
+        }),
     }
-    optimizer
 }
 
-fn sgd(choice: &Choice, decays: bool) -> Sgd {
-    let mut config = SgdConfig::new();
-    if let Choice::Sgd {
-        momentum,
-        weight_decay,
-        nesterov,
-    } = choice
-    {
-        if *momentum > 0.0 {
-            let momentum = MomentumConfig::new()
-                .with_momentum(*momentum)
-                .with_dampening(0.0);
-            config = config.with_momentum(Some(momentum.with_nesterov(*nesterov)));
-        }
-        if decays && *weight_decay > 0.0 {
-            config = config.with_weight_decay(Some(WeightDecayConfig::new(*weight_decay as f32)));
-        }
-    }
-    config.build()
-}
-
-fn adamw(choice: &Choice, decays: bool) -> AdamW {
-    let mut config = AdamWConfig::new();
-    if let Choice::Adamw {
-        betas,
-        epsilon,
-        weight_decay,
-    } = choice
-    {
-        config = config
-            .with_beta_1(betas.0 as f32)
-            .with_beta_2(betas.1 as f32)
-            .with_epsilon(*epsilon as f32)
-            .with_weight_decay(if decays { *weight_decay as f32 } else { 0.0 });
-    }
-    config.build()
+/// One optimiser a group, `of` its multiplier and whether it decays.
+fn grouped<O: Optimizer>(
+    groups: BTreeMap<(u64, bool), Vec<ParamId>>,
+    of: impl Fn(f64, bool) -> O,
+) -> ModuleOptimizer {
+    let whole = ModuleOptimizer::from(of(1.0, false));
+    groups
+        .into_iter()
+        .fold(whole, |all, ((factor, decays), ids)| {
+            let one = of(f64::from_bits(factor), decays);
+            all.with_group(ParamGroup::from_ids(ids), one, None)
+        })
 }
 
 /// Scales all gradients so that their common Euclidean norm is at most `limit`; 0 leaves them.
@@ -158,5 +227,67 @@ fn square_sum<const D: usize>(grad: Tensor<D>) -> f64 {
 fn scale<const D: usize>(grads: &mut GradientsParams, id: ParamId, factor: f64) {
     if let Some(grad) = grads.remove::<D>(id) {
         grads.register(id, grad.mul_scalar(factor));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use burn::optim::decay::WeightDecayConfig;
+    use burn::optim::momentum::MomentumConfig;
+    use burn::optim::{AdamWConfig, SgdConfig};
+
+    use super::*;
+
+    /// The weights after five steps on made-up gradients.
+    fn after_steps<O: Optimizer>(optimizer: &O, rate: f64) -> Vec<f32> {
+        let device = Device::flex();
+        let of = |f: fn(f32) -> f32| Tensor::<1>::from_data([0.3f32, -2.0, 5.0].map(f), &device);
+        let (mut weight, mut state) = (of(|x| x), None);
+        for step in 1..=5 {
+            let gradient = of(f32::sin) * weight.clone().mul_scalar(f64::from(step) - 2.5);
+            (weight, state) = optimizer.step(rate, weight, gradient, state);
+        }
+        weight.into_data().try_to_vec().unwrap()
+    }
+
+    fn assert_close(ours: &[f32], burns: &[f32]) {
+        for (a, b) in ours.iter().zip(burns) {
+            assert!(
+                (a - b).abs() < 1e-6 * b.abs().max(1.0),
+                "{ours:?} and {burns:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn steps_are_those_of_burns_optimisers() {
+        for (momentum, nesterov) in [(0.0, false), (0.9, false), (0.8, true)] {
+            let ours = Sgd {
+                factor: 0.5,
+                momentum,
+                nesterov,
+                decay: 0.01,
+            };
+            let mut burns = SgdConfig::new().with_weight_decay(Some(WeightDecayConfig::new(0.01)));
+            if momentum > 0.0 {
+                let config = MomentumConfig::new().with_momentum(momentum);
+                let config = config.with_dampening(0.0).with_nesterov(nesterov);
+                burns = burns.with_momentum(Some(config));
+            }
+            assert_close(&after_steps(&ours, 0.2), &after_steps(&burns.build(), 0.1));
+        }
+        let ours = AdamW {
+            factor: 2.0,
+            betas: (0.9, 0.99),
+            epsilon: 1e-8,
+            decay: 0.1,
+        };
+        let burns = AdamWConfig::new()
+            .with_beta_2(0.99)
+            .with_epsilon(1e-8)
+            .with_weight_decay(0.1);
+        assert_close(&after_steps(&ours, 0.05), &after_steps(&burns.build(), 0.1));
     }
 }

@@ -4,7 +4,7 @@
 mod batch_norm;
 mod channels_last;
 mod conv;
+mod elementwise;
 mod pooling;
 mod reference;
-mod residual;
 mod small;

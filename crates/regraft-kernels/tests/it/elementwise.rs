@@ -1,7 +1,9 @@
-//! Sums with an activation behind them, against their definition.
+//! Sums with an activation behind them and steps of optimisers, against their definition.
 
 use proptest::prelude::*;
-use regraft_kernels::{Activation, Isa, sum, sum_gradient};
+use regraft_kernels::{
+    Activation, AdaptiveStep, Isa, sum, sum_gradient, weighted_squares, weighted_sum,
+};
 
 use crate::reference::values;
 
@@ -27,6 +29,29 @@ proptest! {
                     };
                     prop_assert_eq!(out[i], clamped);
                     prop_assert_eq!(back[i], if passes { gradient[i] } else { 0.0 });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn steps_of_optimisers_are_as_defined(len in 0usize..40_000, a in -2f32..2.0, b in -2f32..2.0) {
+        let [weight, first, second] = [1, 2, 3].map(|seed| values(len, seed));
+        let second: Vec<f32> = second.iter().map(|value| value * value).collect();
+        let step = AdaptiveStep { keep: 0.99, rate: 1e-3, correction: 2.0, epsilon: 1e-8 };
+        for isa in Isa::available() {
+            let sums = weighted_sum(isa, &weight, &first, [a, b]);
+            let squares = weighted_squares(isa, &weight, &first, [a, b]);
+            let stepped = step.apply(isa, &weight, [&first, &second]);
+            prop_assert_eq!((sums.len(), squares.len(), stepped.len()), (len, len, len));
+            for i in 0..len {
+                let expected = [
+                    a * weight[i] + b * first[i],
+                    a * weight[i] + b * first[i] * first[i],
+                    0.99 * weight[i] - 1e-3 * first[i] / ((2.0 * second[i]).sqrt() + 1e-8),
+                ];
+                for (out, expected) in [sums[i], squares[i], stepped[i]].into_iter().zip(expected) {
+                    prop_assert!((out - expected).abs() < 1e-6, "{} is not {}", out, expected);
                 }
             }
         }

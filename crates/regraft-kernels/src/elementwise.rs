@@ -1,4 +1,5 @@
-//! The sum of two tensors and the activation behind it, as at the end of a residual block.
+//! Values made of the values at the same place: the sum at the end of a residual block with its activation, and the steps of
+//! optimisers.
 #![allow(unsafe_code)]
 
 use rayon::prelude::*;
@@ -40,6 +41,58 @@ pub fn sum_gradient(
         "the output of {activation:?} does not say what it was of"
     );
     with_function!(activation, F => each(isa, output, output_gradient, F::back))
+}
+
+/// `weights[0] left + weights[1] right`
+///
+/// # Panics
+/// Where the lengths differ.
+#[must_use]
+pub fn weighted_sum(isa: Isa, left: &[f32], right: &[f32], weights: [f32; 2]) -> Vec<f32> {
+    each(isa, left, right, |left, right| {
+        weights[0] * left + weights[1] * right
+    })
+}
+
+/// `weights[0] left + weights[1] right²`
+///
+/// # Panics
+/// Where the lengths differ.
+#[must_use]
+pub fn weighted_squares(isa: Isa, left: &[f32], right: &[f32], weights: [f32; 2]) -> Vec<f32> {
+    each(isa, left, right, |left, right| {
+        weights[0] * left + weights[1] * (right * right)
+    })
+}
+
+/// The numbers of a step of Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdaptiveStep {
+    /// What decay leaves of a weight: one less the learning rate times the decay.
+    pub keep: f32,
+    /// The learning rate, divided by the correction of the first moment.
+    pub rate: f32,
+    /// What the second moment is multiplied by to correct it.
+    pub correction: f32,
+    /// Added to the root.
+    pub epsilon: f32,
+}
+
+impl AdaptiveStep {
+    /// The new weights: `keep weight - rate first / (sqrt(correction second) + epsilon)`.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    #[must_use]
+    pub fn apply(self, isa: Isa, weight: &[f32], [first, second]: [&[f32]; 2]) -> Vec<f32> {
+        let quotient = |first: f32, second: f32| {
+            self.rate * first / ((self.correction * second).sqrt() + self.epsilon)
+        };
+        let delta = each(isa, first, second, quotient);
+        each(isa, weight, &delta, |weight, delta| {
+            self.keep * weight - delta
+        })
+    }
 }
 
 /// `f` of pairs, by all threads.
