@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             "internal error: {info}\nThis is a defect of regraft; please report it with the command that you ran."
         );
     }));
+    regraft_kernels::keep_freed_memory();
     let arguments = Arguments::parse();
     match std::panic::catch_unwind(|| verbs::run(arguments)) {
         Ok(Ok(())) => ExitCode::SUCCESS,

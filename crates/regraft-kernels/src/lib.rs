@@ -1,6 +1,7 @@
 //! CPU kernels on plain `&[f32]` slices: see the README for what is computed how, and how fast.
 
 mod algorithm;
+mod allocator;
 mod backward_weight;
 mod batch_norm;
 mod channels_last;
@@ -24,6 +25,7 @@ mod sum;
 mod winograd;
 
 pub use algorithm::{Algorithm, choose};
+pub use allocator::keep_freed_memory;
 pub use batch_norm::{
     BatchStatistics, NormShape, NormSums, Normalisation, batch_statistics, channel_sums,
 };
