@@ -1,8 +1,8 @@
 //! A draft made ready to run: weights packed, shapes checked, nothing left to decide but the number of images.
 
 use regraft_kernels::{
-    Activation, ChannelsLastConv, ChannelsLastPool, Columns, Conv2d, Divisor, Epilogue, Isa,
-    PoolShape, PoolSpec, Precision, Rounding, channels_to_first, channels_to_last,
+    Activation, ChannelsLastConv, ChannelsLastPool, Columns, Conv2d, Conv2dSpec, Divisor, Epilogue,
+    Isa, PoolShape, PoolSpec, Precision, Rounding, channels_to_first, channels_to_last,
 };
 use regraft_onnx::ValueId;
 use regraft_onnx::op::{Binary, Lrn, Pool};
@@ -23,9 +23,17 @@ pub(crate) enum Kernel {
         residual: bool,
         activation: Activation,
     },
+    /// A layer over one row an image.
     Linear {
         layer: Linear,
         weight: Vec<f32>,
+    },
+    /// A layer over many rows an image, as a convolution of single pixels.
+    Rows {
+        product: ChannelsLastConv,
+        bias: Option<Vec<f32>>,
+        activation: Activation,
+        after: Option<Function>,
     },
     MatMul {
         /// Rows, depth, columns.
@@ -128,10 +136,16 @@ impl Kernel {
                 residual: conv.residual,
                 activation: conv.activation,
             },
-            Work::Linear(linear) => Self::Linear {
-                weight: linear.weight.to_vec(),
-                layer: (**linear).clone(),
-            },
+            Work::Linear(linear) => {
+                let one: usize = input()?.one().iter().product();
+                match one / linear.inputs {
+                    0 | 1 => Self::Linear {
+                        weight: linear.weight.to_vec(),
+                        layer: (**linear).clone(),
+                    },
+                    rows => Self::rows(linear, rows, precision)?,
+                }
+            }
             Work::MatMul => {
                 let one = *input()?.one();
                 let columns = output.one().last().copied().unwrap_or(1);
@@ -288,11 +302,41 @@ impl Kernel {
         )
     }
 
+    /// A layer over `rows` rows an image.
+    fn rows(layer: &Linear, rows: usize, precision: Precision) -> Result<Self, String> {
+        let mut weight = layer.weight.to_vec();
+        if !layer.transposed {
+            let at = |i: usize| weight[i % layer.inputs * layer.outputs + i / layer.inputs];
+            weight = (0..weight.len()).map(at).collect();
+        }
+        let conv = Conv2d::new(Conv2dSpec {
+            batch: 1,
+            in_channels: layer.inputs,
+            in_height: rows,
+            in_width: 1,
+            out_channels: layer.outputs,
+            kernel: [1; 2],
+            stride: [1; 2],
+            pads: [0; 4],
+            dilation: [1; 2],
+            groups: 1,
+        })
+        .map_err(|error| error.to_string())?;
+        let activation = layer.after.and_then(Function::of_convolution);
+        Ok(Self::Rows {
+            product: ChannelsLastConv::in_precision(&conv, &weight, precision),
+            bias: layer.bias.clone(),
+            activation: activation.unwrap_or_default(),
+            after: layer.after.filter(|_| activation.is_none()),
+        })
+    }
+
     /// Multiplications and additions for one image with `len` values of output, each counted as one.
     pub fn flops(&self, len: usize) -> f64 {
         match self {
             Self::Conv { conv, .. } => conv.shape().flops(),
             Self::Linear { layer, .. } => 2.0 * len as f64 * layer.inputs as f64,
+            Self::Rows { product, .. } => product.shape().flops(),
             Self::MatMul { sizes } => 2.0 * len as f64 * sizes[1] as f64,
             _ => 0.0,
         }
@@ -302,7 +346,7 @@ impl Kernel {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Conv { .. } => "convolution",
-            Self::Linear { .. } => "linear",
+            Self::Linear { .. } | Self::Rows { .. } => "linear",
             Self::MatMul { .. } => "product",
             Self::Scale { .. } => "scale",
             Self::Function(_) => "function",
@@ -326,7 +370,7 @@ impl Kernel {
     /// Memory of its weights.
     pub fn weight_bytes(&self) -> usize {
         match self {
-            Self::Conv { conv, .. } => conv.bytes(),
+            Self::Conv { conv, .. } | Self::Rows { product: conv, .. } => conv.bytes(),
             Self::Linear { weight, .. } => 4 * weight.len(),
             _ => 0,
         }
@@ -359,6 +403,21 @@ impl Kernel {
                 conv.forward(images, reads.get(0), &epilogue, output)?;
             }
             Self::Linear { layer, weight } => product::linear(layer, weight, reads.get(0), output),
+            Self::Rows {
+                product,
+                bias,
+                activation,
+                after,
+            } => {
+                let epilogue = Epilogue {
+                    bias: bias.as_deref(),
+                    residual: None,
+                    activation: *activation,
+                };
+                let all = Columns::all(output, product.shape().out_channels);
+                product.forward(images, reads.get(0), &epilogue, all)?;
+                product::finish(*after, output);
+            }
             Self::MatMul { sizes } => {
                 product::matrices(*sizes, reads.get(0), reads.get(1), output);
             }

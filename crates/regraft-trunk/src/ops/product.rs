@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::CHUNK;
 use super::function::apply;
-use crate::draft::Linear;
+use crate::draft::{Function, Linear};
 
 /// A matrix in a slice.
 #[derive(Clone, Copy)]
@@ -96,7 +96,7 @@ pub(crate) fn linear(layer: &Linear, weight: &[f32], input: &[f32], output: &mut
     let rows = input.len() / layer.inputs;
     if layer.transposed && rows <= FEW_ROWS {
         few_rows(layer, weight, input, output);
-        finish(layer, output);
+        finish(layer.after, output);
         return;
     }
     let left = Matrix::by_rows(input, rows, layer.inputs);
@@ -111,11 +111,12 @@ pub(crate) fn linear(layer: &Linear, weight: &[f32], input: &[f32], output: &mut
             .for_each(|row| row.copy_from_slice(bias));
     }
     multiply(left, right, layer.bias.is_some(), all_threads(), output);
-    finish(layer, output);
+    finish(layer.after, output);
 }
 
-fn finish(layer: &Linear, output: &mut [f32]) {
-    if let Some(after) = layer.after {
+/// Applies the function behind a layer.
+pub(crate) fn finish(after: Option<Function>, output: &mut [f32]) {
+    if let Some(after) = after {
         output
             .par_chunks_mut(CHUNK)
             .for_each(|chunk| apply(after, chunk));
