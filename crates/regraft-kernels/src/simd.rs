@@ -52,6 +52,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The smaller; `b` where either is no number.
     fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger; what is no number wins.
+    fn larger(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The nearest whole number.
     fn round(a: Self::Vector) -> Self::Vector;
     /// Two to the power of whole numbers in -126..=127.

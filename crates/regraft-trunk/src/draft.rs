@@ -4,7 +4,7 @@ use regraft_kernels::{Activation, Conv2dSpec};
 use regraft_onnx::op::{Binary, Lrn, Pool};
 use regraft_onnx::{ValueId, Weights, op};
 
-use crate::extents::Extents;
+use crate::extents::{Extents, Shape};
 
 /// One node, or several that became one.
 #[derive(Debug, Clone)]
@@ -98,7 +98,16 @@ pub(crate) struct Linear {
     pub weight: Weights,
     pub transposed: bool,
     pub bias: Option<Vec<f32>>,
+    /// Whether the second input is added to the output, before `after`.
+    pub residual: bool,
     pub after: Option<Function>,
+}
+
+impl Linear {
+    /// Rows of an image in the output, of the given shape.
+    pub fn rows(&self, output: &Shape) -> usize {
+        output.one().iter().product::<usize>() / self.outputs
+    }
 }
 
 /// `after(factor x + offset)` along an axis.

@@ -5,7 +5,8 @@ use regraft_kernels::Activation;
 use regraft_onnx::ValueId;
 use regraft_onnx::op::{self, Binary};
 
-use crate::draft::{Convolution, Draft, Function, Scale, Work};
+use crate::draft::{Combination, Draft, Function, Linear, Scale, Work};
+use crate::extents::Shape;
 use crate::gelu::name_gelus;
 use crate::read::Shapes;
 
@@ -61,7 +62,7 @@ impl Fused {
         Some((position, self.drafts[position].as_ref()?))
     }
 
-    /// A scale or a function in the draft whose output it alone reads.
+    /// A scale, a bias or a function in the draft whose output it alone reads.
     fn with_producer(&self, draft: &Draft) -> Option<(usize, Draft)> {
         let [input] = draft.inputs[..] else {
             return None;
@@ -70,6 +71,7 @@ impl Fused {
         let work = match &draft.work {
             Work::Scale(scale) => scaled(&producer.work, scale)?,
             Work::Function(function) => followed(&producer.work, *function)?,
+            Work::Binary(pair) => biased(&producer.work, pair)?,
             _ => return None,
         };
         let grown = Draft {
@@ -80,7 +82,7 @@ impl Fused {
         Some((position, grown))
     }
 
-    /// A sum in a convolution that it alone reads: of two the later one, the other's output is there by then.
+    /// A sum in a convolution or a layer over rows that it alone reads: of two the later one, the other's output is there by then.
     fn with_residual(&self, shapes: &Shapes, draft: &Draft) -> Option<(usize, Draft)> {
         let (Work::Binary(pair), [left, right]) = (&draft.work, &draft.inputs[..]) else {
             return None;
@@ -90,28 +92,57 @@ impl Fused {
         }
         let candidate = |value: ValueId, other: ValueId| {
             let (position, producer) = self.only_for(value)?;
-            let Work::Conv(conv) = &producer.work else {
-                return None;
-            };
-            let plain = !conv.residual && conv.activation == Activation::None;
-            plain.then_some((position, producer, conv, other))
+            let work = with_sum(&producer.work, shapes.get(value)?)?;
+            Some((position, producer, work, other))
         };
-        let (position, producer, conv, other) = candidate(*left, *right)
+        let (position, producer, work, other) = candidate(*left, *right)
             .into_iter()
             .chain(candidate(*right, *left))
             .max_by_key(|(position, ..)| *position)?;
-        let conv = Convolution {
-            residual: true,
-            ..(**conv).clone()
-        };
         let grown = Draft {
             name: producer.name.clone(),
-            work: Work::Conv(Box::new(conv)),
+            work,
             inputs: vec![*producer.inputs.first()?, other],
             output: draft.output,
         };
         Some((position, grown))
     }
+}
+
+/// The work with a second input that is added to its output, of the given shape.
+fn with_sum(work: &Work, shape: &Shape) -> Option<Work> {
+    let mut work = work.clone();
+    match &mut work {
+        Work::Conv(conv) if !conv.residual && conv.activation == Activation::None => {
+            conv.residual = true;
+        }
+        Work::Linear(linear)
+            if !linear.residual && linear.after.is_none() && linear.rows(shape) > 1 =>
+        {
+            linear.residual = true;
+        }
+        _ => return None,
+    }
+    Some(work)
+}
+
+/// A sum with a constant behind a linear layer: its bias, and the function behind the sum.
+fn biased(work: &Work, pair: &Combination) -> Option<Work> {
+    let (Work::Linear(linear), Binary::Add, Some((_, constant))) =
+        (work, pair.operator, &pair.constant)
+    else {
+        return None;
+    };
+    let along_outputs =
+        constant.extents.last() == Some(&linear.outputs) && constant.values.len() == linear.outputs;
+    let plain = linear.bias.is_none() && !linear.residual && linear.after.is_none();
+    (along_outputs && plain).then(|| {
+        Work::Linear(Box::new(Linear {
+            bias: Some(constant.values.clone()),
+            after: pair.after,
+            ..(**linear).clone()
+        }))
+    })
 }
 
 /// A scale after a convolution or another scale, in f64: `s (w x + b) + t = (s w) x + (s b + t)`.

@@ -32,6 +32,7 @@ pub(crate) enum Kernel {
     Rows {
         product: ChannelsLastConv,
         bias: Option<Vec<f32>>,
+        residual: bool,
         activation: Activation,
         after: Option<Function>,
     },
@@ -136,16 +137,13 @@ impl Kernel {
                 residual: conv.residual,
                 activation: conv.activation,
             },
-            Work::Linear(linear) => {
-                let one: usize = input()?.one().iter().product();
-                match one / linear.inputs {
-                    0 | 1 => Self::Linear {
-                        weight: linear.weight.to_vec(),
-                        layer: (**linear).clone(),
-                    },
-                    rows => Self::rows(linear, rows, precision)?,
-                }
-            }
+            Work::Linear(linear) => match linear.rows(&output) {
+                0 | 1 => Self::Linear {
+                    weight: linear.weight.to_vec(),
+                    layer: (**linear).clone(),
+                },
+                rows => Self::rows(linear, rows, precision)?,
+            },
             Work::MatMul => {
                 let one = *input()?.one();
                 let columns = output.one().last().copied().unwrap_or(1);
@@ -326,6 +324,7 @@ impl Kernel {
         Ok(Self::Rows {
             product: ChannelsLastConv::in_precision(&conv, &weight, precision),
             bias: layer.bias.clone(),
+            residual: layer.residual,
             activation: activation.unwrap_or_default(),
             after: layer.after.filter(|_| activation.is_none()),
         })
@@ -406,12 +405,13 @@ impl Kernel {
             Self::Rows {
                 product,
                 bias,
+                residual,
                 activation,
                 after,
             } => {
                 let epilogue = Epilogue {
                     bias: bias.as_deref(),
-                    residual: None,
+                    residual: residual.then(|| reads.get(1)),
                     activation: *activation,
                 };
                 let all = Columns::all(output, product.shape().out_channels);

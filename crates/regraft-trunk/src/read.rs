@@ -363,6 +363,7 @@ fn fully_connected(operands: &Operands<'_>, linear: &op::Linear) -> Result<Linea
         weight: operands.weight(1, weights)?,
         transposed: linear.weight_transposed,
         bias: operands.optional(2, outputs)?,
+        residual: false,
         after: None,
     })
 }

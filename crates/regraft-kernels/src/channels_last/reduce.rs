@@ -65,7 +65,7 @@ impl<S: Simd> Reduce<S> for Weighted<'_> {
     }
 }
 
-/// The largest; a value that is no number is one of those it may be.
+/// The largest; what is no number wins.
 #[derive(Clone, Copy)]
 pub(super) struct Largest;
 
@@ -77,7 +77,7 @@ impl<S: Simd> Reduce<S> for Largest {
 
     #[inline(always)]
     fn step(&self, sum: S::Vector, value: S::Vector, _: S::Vector) -> S::Vector {
-        S::max(sum, value)
+        S::larger(sum, value)
     }
 
     #[inline(always)]

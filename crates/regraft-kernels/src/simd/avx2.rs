@@ -99,6 +99,15 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn larger(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        // `b` where it is no number; where `a` is none, `a` again.
+        unsafe {
+            let none = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a);
+            _mm256_blendv_ps(_mm256_max_ps(a, b), a, none)
+        }
+    }
+
+    #[inline(always)]
     fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector {
         unsafe { _mm256_min_ps(a, b) }
     }

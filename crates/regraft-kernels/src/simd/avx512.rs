@@ -116,6 +116,15 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
+    fn larger(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        // `b` where it is no number; where `a` is none, `a` again.
+        unsafe {
+            let none = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+            _mm512_mask_mov_ps(_mm512_max_ps(a, b), none, a)
+        }
+    }
+
+    #[inline(always)]
     fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector {
         unsafe { _mm512_min_ps(a, b) }
     }

@@ -69,6 +69,11 @@ impl<const LANES: usize> Simd for Portable<LANES> {
     }
 
     #[inline(always)]
+    fn larger(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| if (a > b) | a.is_nan() { a } else { b })
+    }
+
+    #[inline(always)]
     fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector {
         zip(a, b, |a, b| if a < b { a } else { b })
     }

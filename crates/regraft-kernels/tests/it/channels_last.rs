@@ -250,3 +250,27 @@ fn bits_do_not_depend_on_the_number_of_threads() {
         assert!(one == run(2) && one == run(5), "{shape:?}");
     }
 }
+
+#[test]
+fn the_largest_of_a_window_with_no_number_is_none() {
+    let shape = PoolShape::new(regraft_kernels::PoolSpec {
+        planes: 40,
+        in_height: 1,
+        in_width: 3,
+        kernel: [1, 3],
+        stride: [1; 2],
+        pads: [0; 4],
+        dilation: [1; 2],
+        rounding: regraft_kernels::Rounding::Down,
+    })
+    .unwrap();
+    for isa in Isa::available() {
+        for place in 0..3 {
+            let mut rows = values(120, 1);
+            rows[place * 40..(place + 1) * 40].fill(f32::NAN);
+            let mut out = vec![0.0; 40];
+            ChannelsLastPool::largest(isa, shape.clone()).run(&rows, Columns::all(&mut out, 40));
+            assert!(out.iter().all(|value| value.is_nan()), "{isa:?} {place}");
+        }
+    }
+}

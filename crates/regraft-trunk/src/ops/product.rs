@@ -263,6 +263,7 @@ mod tests {
             weight: weight.clone().into(),
             transposed: true,
             bias: Some(values(outputs, 5)),
+            residual: false,
             after: None,
         };
         for rows in [1, 2, 3, 4, 5, 8, 9] {
