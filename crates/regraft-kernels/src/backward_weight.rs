@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::direct::forward_gather;
 use crate::gemm::{DotOut, Gather};
 use crate::scratch;
-use crate::shape::Conv2dShape;
+use crate::shape::{Conv2dShape, Conv2dSpec};
 use crate::shared::Shared;
 use crate::simd::{LINE, Simd, prefetch};
 
@@ -32,6 +32,18 @@ pub(crate) fn backward_weight<S: Simd>(
     output_gradient: &[f32],
     weight_gradient: &mut [f32],
 ) {
+    if let Some(turned) = turned::<S>(shape) {
+        let (rows, columns) = (shape.in_channels, shape.out_channels);
+        scratch::with(rows * columns, |transposed| {
+            panels::backward_weight::<S>(&turned, output_gradient, input, transposed);
+            for (column, out) in weight_gradient.chunks_exact_mut(rows).enumerate() {
+                for (row, out) in out.iter_mut().enumerate() {
+                    *out = transposed[row * columns + column];
+                }
+            }
+        });
+        return;
+    }
     let job = Job::new(shape, input, output_gradient);
     let (rows, columns) = (shape.group_outputs(), job.columns);
     // Of the shape alone, not of the threads: the two differ in the last bits.
@@ -80,6 +92,22 @@ pub(crate) fn backward_weight<S: Simd>(
             };
             job.part::<S>(&part, out);
         });
+}
+
+/// The convolution whose weight gradient is this one's transposed, where that has the columns for panels and this one has not: of
+/// single pixels, both sides are alike.
+fn turned<S: Simd>(shape: &Conv2dShape) -> Option<Conv2dShape> {
+    let single = shape.kernel == [1; 2] && shape.stride == [1; 2] && shape.pads == [0; 4];
+    let suits = |columns: usize| panels::suits::<S>(shape, columns, false);
+    if !single || shape.groups > 1 || suits(shape.in_channels) || !suits(shape.out_channels) {
+        return None;
+    }
+    Conv2dShape::new(Conv2dSpec {
+        in_channels: shape.out_channels,
+        out_channels: shape.in_channels,
+        ..(**shape).clone()
+    })
+    .ok()
 }
 
 /// What a task computes: some rows (output channels) by some columns (input channels and taps) of a group.
