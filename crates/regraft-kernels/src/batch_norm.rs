@@ -201,6 +201,35 @@ impl Normalisation<'_> {
         unsafe { fresh::written(input.len(), write) }
     }
 
+    /// `sum(output + other)` into memory of its own, `sum` being an activation, without the output between.
+    ///
+    /// # Panics
+    /// As [`Self::forward`].
+    #[must_use]
+    pub fn output_plus(&self, isa: Isa, input: &[f32], other: &[f32], sum: Activation) -> Vec<f32> {
+        self.check(&[input, other]);
+        let pixels = self.shape.pixels;
+        let write = |output: &mut [f32]| {
+            let operands = input
+                .par_chunks_exact(pixels)
+                .zip(other.par_chunks_exact(pixels));
+            let planes = output.par_chunks_exact_mut(pixels).zip(operands);
+            planes.enumerate().for_each(|(plane, (output, (input, other)))| {
+                let channel = self.channel(plane % self.shape.channels);
+                with_function!(self.activation, F => with_function!(sum, G => dispatch!(isa, S => S::run(
+                    #[inline(always)]
+                    || {
+                        for (output, (input, other)) in output.iter_mut().zip(input.iter().zip(other)) {
+                            *output = G::of(F::of(channel.normalised(*input)) + other);
+                        }
+                    },
+                ))));
+            });
+        };
+        // SAFETY: as for the output.
+        unsafe { fresh::written(input.len(), write) }
+    }
+
     /// The gradients of scale and shift, from that of the output.
     ///
     /// # Panics

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regraft_freeze::{Phase, Statistics};
 use regraft_onnx::op::{Activation as Function, Binary};
-use regraft_onnx::{Graph, Input, InputLayout, Node, Op, ParameterId, Role, ValueId};
+use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
 use regraft_trunk::Precision;
 
 use crate::activation::Activation;
@@ -56,12 +56,12 @@ struct Joined {
     activation: regraft_ops::Activation,
     /// The nodes of that activation; none where the value is the output.
     nodes: Vec<usize>,
-    /// Whether only a convolution or a maximum reads the output, which then computes it.
+    /// Whether only a convolution, a maximum or a sum reads the output, which then computes it.
     by_reader: bool,
 }
 
 /// Batch norms and sums from `start` on with what they are joined to: an activation that alone reads them, and for a norm a
-/// maximum or a convolution without bias that alone reads that. Values in `kept` are not given up.
+/// maximum, a sum or a convolution without bias that alone reads that. Values in `kept` are not given up.
 fn joined(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joined> {
     let nodes = || graph.nodes.iter().enumerate().skip(start);
     let readers = |value: ValueId| -> Vec<usize> {
@@ -84,6 +84,21 @@ fn joined(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joine
         }
         _ => None,
     };
+    // Of two norms that are added the first is the sum's to compute.
+    let mut summed = HashSet::new();
+    let mut computes_norm = |reader: usize, output: ValueId| {
+        let node = &graph.nodes[reader];
+        match (&node.op, &node.inputs[..]) {
+            (Op::Conv(_), [Input::Value(value), Input::Parameter(_)])
+            | (Op::MaxPool(_), [Input::Value(value)]) => *value == output,
+            (Op::Binary(Binary::Add), operands) => {
+                let behind = activation_behind(node.output);
+                let joined = behind.is_some_and(|(activation, _)| told_by_output(activation));
+                joined && adds_images(graph, operands) && summed.insert(reader)
+            }
+            _ => false,
+        }
+    };
     let mut found = HashMap::new();
     for (index, node) in nodes() {
         let behind = activation_behind(node.output);
@@ -94,7 +109,7 @@ fn joined(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joine
                     .last()
                     .map_or(node.output, |last| graph.nodes[*last].output);
                 let by_reader = match readers(output)[..] {
-                    [reader] => computes_norm(&graph.nodes[reader], output),
+                    [reader] => computes_norm(reader, output),
                     _ => false,
                 };
                 Joined {
@@ -116,15 +131,6 @@ fn joined(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joine
         found.insert(index, joined);
     }
     found
-}
-
-/// Whether a node can compute a norm's `output` that it reads.
-fn computes_norm(node: &Node, output: ValueId) -> bool {
-    match (&node.op, &node.inputs[..]) {
-        (Op::Conv(_), [Input::Value(value), Input::Parameter(_)])
-        | (Op::MaxPool(_), [Input::Value(value)]) => *value == output,
-        _ => false,
-    }
 }
 
 /// Whether the operands are `[N, C, H, W]` and of one shape.

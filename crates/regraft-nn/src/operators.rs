@@ -71,6 +71,9 @@ pub(crate) fn compute(
                 Some(shape) => norm.max_pool2d(shape),
                 None => max_pool(pool, norm.output()),
             },
+            (Op::Binary(Binary::Add), Some(Activation::R4(other))) => {
+                norm.add(other, mode.activation)
+            }
             _ => return Err(wrong()),
         };
         return Ok(Outcome {

@@ -13,7 +13,7 @@ use regraft_kernels::{
 use crate::concatenation::Concatenation;
 use crate::convolution::Convolution;
 use crate::normalisation::{NormOptions, Normalisation};
-use crate::normalised::{NormalisedConvolution, NormalisedPooling};
+use crate::normalised::{NormalisedConvolution, NormalisedPooling, NormalisedSum};
 use crate::optimiser::Optimiser;
 use crate::pooling::{Pooled, Pooling, extents};
 use crate::residual::Residual;
@@ -287,6 +287,26 @@ impl<B: Host> Normalisation for B {
 impl<B: Host> NormalisedConvolution for B {}
 
 impl<B: Host> NormalisedPooling for B {}
+
+impl<B: Host> NormalisedSum for B {
+    fn sum_normalised(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        other: FloatTensor<Self>,
+        norm: NormOptions,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let shape: [usize; 4] = input.shape().dims();
+        let operands = Operands::<B>::new([input, scale, shift, statistics], norm);
+        let other = B::in_order(other);
+        let (pixels, other) = (operands.input(), slice::<B>(&other));
+        let kernel = operands.kernel();
+        let values = kernel.output_plus(Isa::detect(), pixels, other, activation);
+        tensor::<B, 4>(&operands.0[0], values, shape)
+    }
+}
 
 /// A tensor like `left`, made by a kernel of its values and those of `right`.
 fn of_both<B: Host>(

@@ -1,4 +1,4 @@
-//! A convolution or the largest of windows of what a batch norm gives, which is not kept: the backward step computes it again from the norm's input, an
+//! A convolution, the largest of windows or a sum of what a batch norm gives, which is not kept: the backward step computes it again from the norm's input, an
 //! elementwise pass instead of a tensor.
 // Burn announces that ndarray will go; until then it is one of ours.
 #![allow(deprecated)]
@@ -12,11 +12,12 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
-use regraft_kernels::PoolShape;
+use regraft_kernels::{Activation, PoolShape};
 
 use crate::convolution::Convolution;
 use crate::normalisation::{NormOptions, Normalisation, register_normalised, together};
 use crate::pooling::{Pooled, Pooling};
+use crate::residual::Residual;
 
 /// What the backward step of a norm's reader needs of the norm: input, scale and shift as the checkpointer keeps them, statistics
 /// as they were.
@@ -245,6 +246,90 @@ impl<B: NormalisedConvolution, C: CheckpointStrategy> NormalisedConvolution for 
     }
 }
 
+/// The sum of a normalised input and another tensor, with an activation behind it.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+pub trait NormalisedSum: Normalisation + Residual {
+    /// The output, `[N, C, H, W]`; operands as those of [`Normalisation::normalise`] and [`Residual::sum_activated`].
+    fn sum_normalised(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        other: FloatTensor<Self>,
+        norm: NormOptions,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+}
+
+/// The backward step of a sum, which keeps its output as [`Residual`]'s does.
+#[derive(Debug)]
+struct SumStep;
+
+impl<B: NormalisedSum> Backward<B, 4> for SumStep {
+    type State = (Kept<B>, FloatTensor<B>, Activation);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 4>,
+        gradients: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let [input, scale, shift, other] = ops.parents.map(|node| node.map(|node| node.id));
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (kept, output, activation) = ops.state;
+        let gradient = B::sum_gradient(output, gradient, activation);
+        if let Some(node) = other {
+            gradients.register::<B>(node, gradient.clone());
+        }
+        let operands = kept.retrieve(checkpointer);
+        operands.register([input, scale, shift], gradient, gradients);
+    }
+}
+
+impl<B: NormalisedSum, C: CheckpointStrategy> NormalisedSum for Autodiff<B, C> {
+    fn sum_normalised(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        other: FloatTensor<Self>,
+        norm: NormOptions,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let nodes = [input.node(), scale.node(), shift.node(), other.node()];
+        let statistics = statistics.into_primitive();
+        match SumStep.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = [&input, &scale, &shift].map(|tensor| prep.checkpoint(tensor));
+                let kept = Kept {
+                    nodes,
+                    statistics: statistics.clone(),
+                    norm,
+                };
+                let output = B::sum_normalised(
+                    input.into_primitive(),
+                    scale.into_primitive(),
+                    shift.into_primitive(),
+                    statistics,
+                    other.into_primitive(),
+                    norm,
+                    activation,
+                );
+                prep.finish((kept, output.clone(), activation), output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::sum_normalised(
+                input.into_primitive(),
+                scale.into_primitive(),
+                shift.into_primitive(),
+                statistics,
+                other.into_primitive(),
+                norm,
+                activation,
+            )),
+        }
+    }
+}
+
 /// A batch norm with its operands, not yet computed.
 #[derive(Debug, Clone)]
 pub struct Norm {
@@ -265,6 +350,24 @@ impl Norm {
     /// As there.
     pub fn output(self) -> Tensor<4> {
         crate::batch_norm(self.input, self.learned, self.statistics, self.options)
+    }
+
+    /// [`add`](crate::add) of its output and `other`, without that output between.
+    ///
+    /// # Panics
+    /// As [`batch_norm`](crate::batch_norm) and [`add`](crate::add).
+    pub fn add(self, other: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let [scale, shift] = self.learned;
+        let statistics = together(self.statistics);
+        Tensor::from_dispatch(Dispatch::sum_normalised(
+            self.input.into_dispatch(),
+            scale.into_dispatch(),
+            shift.into_dispatch(),
+            statistics.into_dispatch(),
+            other.into_dispatch(),
+            self.options,
+            activation,
+        ))
     }
 
     /// The largest of windows of its output, without keeping that output for the gradients; `shape` is that of

@@ -108,7 +108,7 @@ fn normalise(
     differentiate(output, &image, &learned)
 }
 
-/// A norm with a convolution and a maximum behind it, each in one step or two: the output and all gradients.
+/// A norm with a convolution, a maximum and a sum behind it, each in one step or two: the output and all gradients.
 fn convolve_normalised(
     shape: [usize; 4],
     behind: Activation,
@@ -155,20 +155,29 @@ fn convolve_normalised(
     } else {
         regraft_ops::pool2d(norm.clone().output(), Pooled::Largest, windows)
     };
+    let other = scattered(shape, 7, device).require_grad();
+    let summed = if in_one {
+        norm.clone().add(other.clone(), Activation::Relu)
+    } else {
+        regraft_ops::add(norm.clone().output(), other.clone(), Activation::Relu)
+    };
     let output = if in_one {
         norm.conv2d(weight.clone(), options)
     } else {
         regraft_ops::conv2d(norm.output(), weight.clone(), None, options)
     };
-    let loss = (output.clone() * output.clone().sin()).sum() + (pooled.clone() * pooled).sum();
+    let loss = (output.clone() * output.clone().sin()).sum()
+        + (pooled.clone() * pooled).sum()
+        + (summed.clone() * summed.clone().cos()).sum();
     let gradients = loss.backward();
-    let mut found = vec![values(output), values(input.grad(&gradients).unwrap())];
+    let mut found = vec![values(output), values(summed)];
+    found.push(values(input.grad(&gradients).unwrap()));
+    found.push(values(other.grad(&gradients).unwrap()));
     found.push(values(weight.grad(&gradients).unwrap()));
     found.extend(learned.iter().map(|v| values(v.grad(&gradients).unwrap())));
     found
 }
 
-/// A pooling that fits its image: kernel, stride, padding below the kernel, and size, along each axis.
 fn activations() -> impl Strategy<Value = Activation> {
     prop_oneof![
         Just(Activation::None),
@@ -179,6 +188,7 @@ fn activations() -> impl Strategy<Value = Activation> {
     ]
 }
 
+/// A pooling that fits its image: kernel, stride, padding below the kernel, and size, along each axis.
 fn windows() -> impl Strategy<Value = [[usize; 4]; 2]> {
     let axis = || {
         (1usize..=4, 1usize..=3, 1usize..=10).prop_flat_map(|(kernel, stride, size)| {
