@@ -19,6 +19,14 @@ pub enum Activation {
     HardSwish,
 }
 
+impl Activation {
+    /// Whether its output says what its derivative is.
+    #[must_use]
+    pub fn is_told_by_output(self) -> bool {
+        matches!(self, Self::None | Self::Relu | Self::Relu6)
+    }
+}
+
 /// `activation(convolution + bias + residual)`, applied where the convolution writes its result.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Epilogue<'a> {

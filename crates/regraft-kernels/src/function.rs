@@ -79,36 +79,33 @@ impl Function for HardSwish {
     }
 }
 
-/// Adding it to a small value leaves the nearest whole number in the lowest bits.
-const MAGIC: f32 = 12_582_912.0;
-
+/// `1 / (1 + exp(-x))`
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
+#[must_use]
+pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The exponential within 2e-7, by reduction to a power of two and a polynomial on ±ln(2)/2; clamped to the finite range.
+/// The exponential within 2e-7 of its value, clamped to the finite range: a power of two times a polynomial on
+/// ±ln(2)/2.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
-    let x = if x > 87.0 { 87.0 } else { x };
-    let x = if x < -87.0 { -87.0 } else { x };
-    let shifted = x * std::f32::consts::LOG2_E + MAGIC;
-    let power = shifted - MAGIC;
+#[must_use]
+pub fn exp(x: f32) -> f32 {
+    /// Added to a number below 2^22 it leaves the nearest whole number in the lowest bits.
+    const WHOLE: f32 = 12_582_912.0;
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + WHOLE;
+    let power = shifted - WHOLE;
     // ln(2) in two parts, the first with few enough digits that its product with `power` is exact.
-    let x = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
-    let mut sum = 1.0 / 5040.0;
-    for factor in [
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-        1.0,
-        1.0,
-    ] {
-        sum = sum * x + factor;
-    }
-    sum * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
+    let rest = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
+    let sum = 1.0 / 720.0;
+    let sum = sum * rest + 1.0 / 120.0;
+    let sum = sum * rest + 1.0 / 24.0;
+    let sum = sum * rest + 1.0 / 6.0;
+    let sum = sum * rest + 0.5;
+    let sum = sum * rest + 1.0;
+    let sum = sum * rest + 1.0;
+    sum * f32::from_bits((shifted.to_bits().wrapping_add(127)) << 23)
 }
 
 /// Runs `body` with the type of an activation under the name `F`.
@@ -139,3 +136,19 @@ macro_rules! with_function {
     };
 }
 pub(crate) use with_function;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponential_is_close_over_its_whole_range() {
+        for i in -8700..8800 {
+            let x = i as f32 / 100.0;
+            let exact = f64::from(x).exp();
+            assert!((f64::from(exp(x)) / exact - 1.0).abs() < 5e-7, "{x}");
+        }
+        assert!(exp(f32::NAN).is_nan());
+        assert!(exp(f32::NEG_INFINITY) < 1e-37);
+    }
+}

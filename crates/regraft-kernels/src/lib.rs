@@ -37,6 +37,7 @@ pub use elementwise::{AdaptiveStep, sum, sum_gradient, weighted_squares, weighte
 pub use epilogue::{Activation, Epilogue};
 pub use error::Error;
 pub use fresh::joined;
+pub use function::{exp, sigmoid};
 pub use isa::{Isa, has_bf16};
 pub use pooling::{
     Divisor, PoolShape, PoolSpec, Rounding, average_pool, average_pool_backward, average_pooled,

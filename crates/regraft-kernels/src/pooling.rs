@@ -210,28 +210,50 @@ fn extent(spec: &PoolSpec, axis: usize) -> Result<usize, Error> {
 /// Where a slice has not the length of its tensor.
 pub fn max_pool(isa: Isa, shape: &PoolShape, input: &[f32], output: &mut [f32]) {
     check(shape, input, output);
+    fold(
+        isa,
+        shape,
+        input,
+        output,
+        f32::NEG_INFINITY,
+        raise,
+        |_, _| {},
+    );
+}
+
+/// Folds the values of each window into one, from `start` on; `finish` gets each row of a plane's output and which it is.
+fn fold(
+    isa: Isa,
+    shape: &PoolShape,
+    input: &[f32],
+    output: &mut [f32],
+    start: f32,
+    fold: impl Fn(&mut [f32], &[f32]) + Sync,
+    finish: impl Fn(usize, &mut [f32]) + Sync,
+) {
     let under = columns_under(shape);
     let planes = output
         .par_chunks_exact_mut(shape.out_pixels())
         .zip(input.par_chunks_exact(shape.in_pixels()));
     planes.for_each(|(output, input)| {
         scratch::with(shape.in_width + shape.out[1], |buffer| {
-            let (best, line) = buffer.split_at_mut(shape.in_width);
+            let (folded, line) = buffer.split_at_mut(shape.in_width);
             dispatch!(isa, S => S::run(
                 #[inline(always)]
                 || {
                     for (y, out) in output.chunks_exact_mut(shape.out[1]).enumerate() {
-                        // Down first, then across: rows are compared once for all columns of the window.
-                        best.fill(f32::NEG_INFINITY);
+                        // Down first, then across: rows are folded once for all columns of the window.
+                        folded.fill(start);
                         for row in rows_under(shape, y) {
-                            raise(best, &input[row * shape.in_width..][..shape.in_width]);
+                            fold(folded, &input[row * shape.in_width..][..shape.in_width]);
                         }
-                        out.fill(f32::NEG_INFINITY);
+                        out.fill(start);
                         for (reached, first) in &under {
                             let line = &mut line[..reached.len()];
-                            let taps = strided::<S>(&best[*first..], shape.stride[1], line);
-                            raise(&mut out[reached.clone()], taps);
+                            let taps = strided::<S>(&folded[*first..], shape.stride[1], line);
+                            fold(&mut out[reached.clone()], taps);
                         }
+                        finish(y, out);
                     }
                 },
             ));
@@ -398,36 +420,20 @@ pub fn average_pool(
 ) {
     check(shape, input, output);
     let (rows, columns) = (shape.divisors(0, divisor), shape.divisors(1, divisor));
-    let under = columns_under(shape);
-    let planes = output
-        .par_chunks_exact_mut(shape.out_pixels())
-        .zip(input.par_chunks_exact(shape.in_pixels()));
-    planes.for_each(|(output, input)| {
-        scratch::with(shape.in_width + shape.out[1], |buffer| {
-            let (sums, line) = buffer.split_at_mut(shape.in_width);
-            dispatch!(isa, S => S::run(
-                #[inline(always)]
-                || {
-                    for (y, out) in output.chunks_exact_mut(shape.out[1]).enumerate() {
-                        // Down first, then across: taps are added once for a row.
-                        sums.fill(0.0);
-                        for row in rows_under(shape, y) {
-                            add(sums, &input[row * shape.in_width..][..shape.in_width]);
-                        }
-                        out.fill(0.0);
-                        for (reached, first) in &under {
-                            let line = &mut line[..reached.len()];
-                            let taps = strided::<S>(&sums[*first..], shape.stride[1], line);
-                            add(&mut out[reached.clone()], taps);
-                        }
-                        for (sum, column) in out.iter_mut().zip(&columns) {
-                            *sum /= rows[y] * column;
-                        }
-                    }
-                },
-            ));
-        });
-    });
+    fold(
+        isa,
+        shape,
+        input,
+        output,
+        0.0,
+        add,
+        #[inline(always)]
+        |y, out| {
+            for (sum, column) in out.iter_mut().zip(&columns) {
+                *sum /= rows[y] * column;
+            }
+        },
+    );
 }
 
 /// [`average_pool`] into memory of its own.

@@ -1,8 +1,8 @@
 //! Batch normalisation with three separate ideas kept apart: whether scale and shift train (their `Param` says), and
 //! whether running statistics are used as they are or replaced by the batch's and updated ([`BatchNormStatistics`]).
 
-use burn::tensor::{Tensor, activation as function, module};
-use regraft_ops::NormOptions;
+use burn::tensor::{Tensor, module};
+use regraft_ops::{NormOptions, activate};
 
 use crate::activation::{Activation, each_rank};
 use crate::operators::Output;
@@ -53,16 +53,6 @@ impl Mode {
     }
 }
 
-fn activated<const D: usize>(tensor: Tensor<D>, activation: regraft_ops::Activation) -> Tensor<D> {
-    match activation {
-        regraft_ops::Activation::None => tensor,
-        regraft_ops::Activation::Relu => function::relu(tensor),
-        regraft_ops::Activation::Relu6 => tensor.clamp(0.0, 6.0),
-        regraft_ops::Activation::Silu => function::silu(tensor),
-        regraft_ops::Activation::HardSwish => function::hard_swish(tensor),
-    }
-}
-
 /// Normalises by the running statistics, then applies the activation.
 pub(crate) fn frozen(input: Activation, norm: Norm, epsilon: f64, mode: Mode) -> Option<Output> {
     let activation = mode.activation;
@@ -85,7 +75,7 @@ pub(crate) fn frozen(input: Activation, norm: Norm, epsilon: f64, mode: Mode) ->
     if input.dims().len() < 2 {
         return None;
     }
-    let output = each_rank!(input, tensor => activated(scaled(tensor, factor, offset), activation));
+    let output = each_rank!(input, tensor => activate(scaled(tensor, factor, offset), activation));
     Some(Output::Value(output))
 }
 
@@ -128,19 +118,19 @@ pub(crate) fn updated(
         }
         Activation::R4(tensor) => {
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
-            let output = activated(result.output, activation);
+            let output = activate(result.output, activation);
             let output = Output::Value(Activation::R4(output));
             (output, result.mean, result.variance)
         }
         Activation::R2(tensor) => {
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
-            let output = activated(result.output, activation);
+            let output = activate(result.output, activation);
             let output = Output::Value(Activation::R2(output));
             (output, result.mean, result.variance)
         }
         Activation::R3(tensor) => {
             let result = module::batch_norm_train(tensor, norm.scale, norm.shift, epsilon);
-            let output = activated(result.output, activation);
+            let output = activate(result.output, activation);
             let output = Output::Value(Activation::R3(output));
             (output, result.mean, result.variance)
         }

@@ -7,9 +7,9 @@ use burn::tensor::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regraft_freeze::{Phase, Statistics};
-use regraft_onnx::op::{Activation as Function, Binary};
+use regraft_onnx::op::Binary;
 use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
-use regraft_trunk::Precision;
+use regraft_trunk::{Precision, activation_of, gated_by};
 
 use crate::activation::Activation;
 use crate::batch_norm::{BatchNormStatistics, Mode};
@@ -74,12 +74,17 @@ fn joined(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joine
         }
     };
     let activation_behind = |value: ValueId| match readers(value)[..] {
-        [only] => Some((function(&graph.nodes[only].op)?, vec![only])),
+        [only] => match &graph.nodes[only].op {
+            Op::Activation(function) => Some((activation_of(*function)?, vec![only])),
+            _ => None,
+        },
         [gate, product] => {
             let (opened, whole) = (&graph.nodes[gate], &graph.nodes[product]);
+            let (Op::Activation(gating), Op::Binary(Binary::Mul)) = (&opened.op, &whole.op) else {
+                return None;
+            };
             let only = readers(opened.output) == [product] && whole.inputs.len() == 2;
-            let multiplies = matches!(whole.op, Op::Binary(Binary::Mul));
-            let activation = gated(&opened.op).filter(|_| only && multiplies)?;
+            let activation = gated_by(*gating).filter(|_| only)?;
             Some((activation, vec![gate, product]))
         }
         _ => None,
@@ -91,19 +96,19 @@ fn joined(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joine
         match (&node.op, &node.inputs[..]) {
             (Op::Conv(_), [Input::Value(value), Input::Parameter(_)])
             | (Op::MaxPool(_), [Input::Value(value)]) => *value == output,
-            (Op::Binary(Binary::Add), operands) => {
+            (Op::Binary(Binary::Add), operands @ [left, right]) => {
                 let behind = activation_behind(node.output);
-                let joined = behind.is_some_and(|(activation, _)| told_by_output(activation));
-                joined && adds_images(graph, operands) && summed.insert(reader)
+                let joined = behind.is_some_and(|(activation, _)| activation.is_told_by_output());
+                joined && left != right && adds_images(graph, operands) && summed.insert(reader)
             }
             _ => false,
         }
     };
     let mut found = HashMap::new();
     for (index, node) in nodes() {
-        let behind = activation_behind(node.output);
         let joined = match &node.op {
             Op::BatchNorm(_) => {
+                let behind = activation_behind(node.output);
                 let (activation, nodes) = behind.unwrap_or((regraft_ops::Activation::None, vec![]));
                 let output = nodes
                     .last()
@@ -118,14 +123,16 @@ fn joined(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joine
                     by_reader,
                 }
             }
-            Op::Binary(Binary::Add) if adds_images(graph, &node.inputs) => match behind {
-                Some((activation, nodes)) if told_by_output(activation) => Joined {
-                    activation,
-                    nodes,
-                    by_reader: false,
-                },
-                _ => continue,
-            },
+            Op::Binary(Binary::Add) if adds_images(graph, &node.inputs) => {
+                match activation_behind(node.output) {
+                    Some((activation, nodes)) if activation.is_told_by_output() => Joined {
+                        activation,
+                        nodes,
+                        by_reader: false,
+                    },
+                    _ => continue,
+                }
+            }
             _ => continue,
         };
         found.insert(index, joined);
@@ -141,38 +148,6 @@ fn adds_images(graph: &Graph, operands: &[Input]) -> bool {
             dims.len() == 4 && dims == graph.value(*right).dims(1)
         }
         _ => false,
-    }
-}
-
-/// Whether the output says where gradients pass.
-fn told_by_output(activation: regraft_ops::Activation) -> bool {
-    matches!(
-        activation,
-        regraft_ops::Activation::Relu | regraft_ops::Activation::Relu6
-    )
-}
-
-fn function(op: &Op) -> Option<regraft_ops::Activation> {
-    match op {
-        Op::Activation(Function::Relu) => Some(regraft_ops::Activation::Relu),
-        Op::Activation(Function::Clip { min: 0.0, max: 6.0 }) => {
-            Some(regraft_ops::Activation::Relu6)
-        }
-        Op::Activation(Function::HardSwish) => Some(regraft_ops::Activation::HardSwish),
-        _ => None,
-    }
-}
-
-/// What `x gate(x)` is.
-fn gated(gate: &Op) -> Option<regraft_ops::Activation> {
-    match gate {
-        Op::Activation(Function::Sigmoid) => Some(regraft_ops::Activation::Silu),
-        Op::Activation(Function::HardSigmoid { alpha, beta })
-            if (alpha - 1.0 / 6.0).abs() < 1e-6 && *beta == 0.5 =>
-        {
-            Some(regraft_ops::Activation::HardSwish)
-        }
-        _ => None,
     }
 }
 

@@ -107,24 +107,25 @@ pub fn concatenate(parts: Vec<Tensor<4>>) -> Tensor<4> {
     if !parts.iter().all(is_readable) {
         return Tensor::cat(parts, 1);
     }
-    let joined = match <[Tensor<4>; 2]>::try_from(parts) {
+    let parts = match <[Tensor<4>; 2]>::try_from(parts) {
         Ok(parts) => {
             let [a, b] = parts.map(Tensor::into_dispatch);
-            Dispatch::concatenate_two(a, b)
+            return Tensor::from_dispatch(Dispatch::concatenate_two(a, b));
         }
-        Err(parts) => match <[Tensor<4>; 3]>::try_from(parts) {
-            Ok(parts) => {
-                let [a, b, c] = parts.map(Tensor::into_dispatch);
-                Dispatch::concatenate_three(a, b, c)
-            }
-            Err(parts) => match <[Tensor<4>; 4]>::try_from(parts) {
-                Ok(parts) => {
-                    let [a, b, c, d] = parts.map(Tensor::into_dispatch);
-                    Dispatch::concatenate_four(a, b, c, d)
-                }
-                Err(parts) => return Tensor::cat(parts, 1),
-            },
-        },
+        Err(parts) => parts,
     };
-    Tensor::from_dispatch(joined)
+    let parts = match <[Tensor<4>; 3]>::try_from(parts) {
+        Ok(parts) => {
+            let [a, b, c] = parts.map(Tensor::into_dispatch);
+            return Tensor::from_dispatch(Dispatch::concatenate_three(a, b, c));
+        }
+        Err(parts) => parts,
+    };
+    match <[Tensor<4>; 4]>::try_from(parts) {
+        Ok(parts) => {
+            let [a, b, c, d] = parts.map(Tensor::into_dispatch);
+            Tensor::from_dispatch(Dispatch::concatenate_four(a, b, c, d))
+        }
+        Err(parts) => Tensor::cat(parts, 1),
+    }
 }

@@ -10,6 +10,7 @@
 // With no backend in memory the extensions have no arm that reads their arguments.
 #![cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(unused))]
 
+mod activation;
 mod concatenation;
 mod convolution;
 mod host;
@@ -20,6 +21,7 @@ mod optimiser;
 mod pooling;
 mod residual;
 
+pub use activation::activate;
 pub use concatenation::concatenate;
 pub use convolution::conv2d;
 pub use host::is_host;

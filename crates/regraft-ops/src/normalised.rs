@@ -1,5 +1,5 @@
-//! A convolution, the largest of windows or a sum of what a batch norm gives, which is not kept: the backward step computes it again from the norm's input, an
-//! elementwise pass instead of a tensor.
+//! A convolution, the largest of windows or a sum of what a batch norm gives, which is not kept: the backward step computes it again
+//! from the norm's input, an elementwise pass instead of a tensor; a sum needs only its own output.
 // Burn announces that ndarray will go; until then it is one of ours.
 #![allow(deprecated)]
 
@@ -9,7 +9,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Dispatch, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
 use regraft_kernels::{Activation, PoolShape};
@@ -62,6 +62,13 @@ impl<B: Normalisation> Operands<B> {
     ) {
         register_normalised::<B>(parents, gradient, self.tensors, self.norm, gradients);
     }
+}
+
+/// A tensor cut off from autodiff.
+fn plain<B: Backend, C: CheckpointStrategy>(
+    tensor: &FloatTensor<Autodiff<B, C>>,
+) -> FloatTensor<B> {
+    tensor.clone().into_primitive()
 }
 
 /// Convolution of a normalised input.
@@ -131,34 +138,27 @@ impl<B: NormalisedPooling, C: CheckpointStrategy> NormalisedPooling for Autodiff
         shape: PoolShape,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), scale.node(), shift.node()];
-        match PoolStep.prepare::<C>(nodes).compute_bound().stateful() {
+        let prep = PoolStep.prepare::<C>(nodes).compute_bound().stateful();
+        let statistics = statistics.into_primitive();
+        let output = B::pool_normalised(
+            plain::<B, C>(&input),
+            plain::<B, C>(&scale),
+            plain::<B, C>(&shift),
+            statistics.clone(),
+            norm,
+            shape.clone(),
+        );
+        match prep {
             OpsKind::Tracked(mut prep) => {
                 let nodes = [&input, &scale, &shift].map(|tensor| prep.checkpoint(tensor));
-                let statistics = statistics.into_primitive();
                 let kept = Kept {
                     nodes,
-                    statistics: statistics.clone(),
-                    norm,
-                };
-                let kept = (kept, shape.clone());
-                let output = B::pool_normalised(
-                    input.into_primitive(),
-                    scale.into_primitive(),
-                    shift.into_primitive(),
                     statistics,
                     norm,
-                    shape,
-                );
-                prep.finish(kept, output)
+                };
+                prep.finish((kept, shape), output)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::pool_normalised(
-                input.into_primitive(),
-                scale.into_primitive(),
-                shift.into_primitive(),
-                statistics.into_primitive(),
-                norm,
-                shape,
-            )),
+            OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 }
@@ -212,36 +212,29 @@ impl<B: NormalisedConvolution, C: CheckpointStrategy> NormalisedConvolution for 
         options: ConvOptions<2>,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), scale.node(), shift.node(), weight.node()];
-        match Step.prepare::<C>(nodes).compute_bound().stateful() {
+        let prep = Step.prepare::<C>(nodes).compute_bound().stateful();
+        let statistics = statistics.into_primitive();
+        let output = B::convolve_normalised(
+            plain::<B, C>(&input),
+            plain::<B, C>(&scale),
+            plain::<B, C>(&shift),
+            statistics.clone(),
+            plain::<B, C>(&weight),
+            norm,
+            options.clone(),
+        );
+        match prep {
             OpsKind::Tracked(mut prep) => {
                 let nodes = [&input, &scale, &shift].map(|tensor| prep.checkpoint(tensor));
-                let statistics = statistics.into_primitive();
                 let kept = Kept {
                     nodes,
-                    statistics: statistics.clone(),
+                    statistics,
                     norm,
                 };
-                let kept = (kept, prep.checkpoint(&weight), options.clone());
-                let output = B::convolve_normalised(
-                    input.into_primitive(),
-                    scale.into_primitive(),
-                    shift.into_primitive(),
-                    statistics,
-                    weight.into_primitive(),
-                    norm,
-                    options,
-                );
-                prep.finish(kept, output)
+                let weight = prep.checkpoint(&weight);
+                prep.finish((kept, weight, options), output)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::convolve_normalised(
-                input.into_primitive(),
-                scale.into_primitive(),
-                shift.into_primitive(),
-                statistics.into_primitive(),
-                weight.into_primitive(),
-                norm,
-                options,
-            )),
+            OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 }
@@ -297,35 +290,28 @@ impl<B: NormalisedSum, C: CheckpointStrategy> NormalisedSum for Autodiff<B, C> {
         activation: Activation,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), scale.node(), shift.node(), other.node()];
+        let prep = SumStep.prepare::<C>(nodes).compute_bound().stateful();
         let statistics = statistics.into_primitive();
-        match SumStep.prepare::<C>(nodes).compute_bound().stateful() {
+        let output = B::sum_normalised(
+            plain::<B, C>(&input),
+            plain::<B, C>(&scale),
+            plain::<B, C>(&shift),
+            statistics.clone(),
+            plain::<B, C>(&other),
+            norm,
+            activation,
+        );
+        match prep {
             OpsKind::Tracked(mut prep) => {
                 let nodes = [&input, &scale, &shift].map(|tensor| prep.checkpoint(tensor));
                 let kept = Kept {
                     nodes,
-                    statistics: statistics.clone(),
+                    statistics,
                     norm,
                 };
-                let output = B::sum_normalised(
-                    input.into_primitive(),
-                    scale.into_primitive(),
-                    shift.into_primitive(),
-                    statistics,
-                    other.into_primitive(),
-                    norm,
-                    activation,
-                );
                 prep.finish((kept, output.clone(), activation), output)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::sum_normalised(
-                input.into_primitive(),
-                scale.into_primitive(),
-                shift.into_primitive(),
-                statistics,
-                other.into_primitive(),
-                norm,
-                activation,
-            )),
+            OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 }

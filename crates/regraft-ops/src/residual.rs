@@ -8,9 +8,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
-use burn::tensor::{Tensor, activation as function};
+use burn::tensor::Tensor;
 use regraft_kernels::Activation;
 
+use crate::activation::activate;
 use crate::host::is_readable;
 
 /// Sums of `[N, C, H, W]` with an activation behind them.
@@ -87,11 +88,7 @@ impl<B: Residual, C: CheckpointStrategy> Residual for Autodiff<B, C> {
 /// Where shapes differ or the activation is another.
 pub fn add(left: Tensor<4>, right: Tensor<4>, activation: Activation) -> Tensor<4> {
     if !(is_readable(&left) && is_readable(&right)) {
-        return match activation {
-            Activation::Relu => function::relu(left + right),
-            Activation::Relu6 => (left + right).clamp(0.0, 6.0),
-            _ => left + right,
-        };
+        return activate(left + right, activation);
     }
     Tensor::from_dispatch(Dispatch::sum_activated(
         left.into_dispatch(),

@@ -153,13 +153,29 @@ impl Function {
     /// The same as a convolution can apply it to its output.
     pub fn of_convolution(self) -> Option<Activation> {
         match self {
-            Self::Onnx(op::Activation::Relu) => Some(Activation::Relu),
-            Self::Onnx(op::Activation::Clip { min, max }) if min == 0.0 && max == 6.0 => {
-                Some(Activation::Relu6)
-            }
-            Self::Onnx(op::Activation::HardSwish) => Some(Activation::HardSwish),
+            Self::Onnx(function) => activation_of(function),
             Self::Silu => Some(Activation::Silu),
-            Self::Onnx(_) => None,
         }
+    }
+}
+
+/// The kernels' activation that a function is, where they have it.
+pub fn activation_of(function: op::Activation) -> Option<Activation> {
+    match function {
+        op::Activation::Relu => Some(Activation::Relu),
+        op::Activation::Clip { min: 0.0, max: 6.0 } => Some(Activation::Relu6),
+        op::Activation::HardSwish => Some(Activation::HardSwish),
+        _ => None,
+    }
+}
+
+/// The kernels' activation that `x gate(x)` is, where they have it.
+pub fn gated_by(gate: op::Activation) -> Option<Activation> {
+    match gate {
+        op::Activation::Sigmoid => Some(Activation::Silu),
+        op::Activation::HardSigmoid { alpha, beta: 0.5 } if (alpha - 1.0 / 6.0).abs() < 1e-6 => {
+            Some(Activation::HardSwish)
+        }
+        _ => None,
     }
 }

@@ -5,7 +5,7 @@ use regraft_kernels::Activation;
 use regraft_onnx::ValueId;
 use regraft_onnx::op::{self, Binary};
 
-use crate::draft::{Combination, Draft, Function, Linear, Scale, Work};
+use crate::draft::{Combination, Draft, Function, Linear, Scale, Work, gated_by};
 use crate::extents::Shape;
 use crate::gelu::name_gelus;
 use crate::read::Shapes;
@@ -203,7 +203,7 @@ fn name_gates(drafts: Vec<Draft>, values: usize, target: ValueId) -> Vec<Draft> 
     let mut kept: Vec<Option<Draft>> = Vec::with_capacity(drafts.len());
     for mut draft in drafts {
         if let (Work::Function(function), [input]) = (&draft.work, &draft.inputs[..])
-            && let Some(whole) = gated(*function)
+            && let Some(whole) = whole(*function)
             && uses[draft.output.index()] == 1
         {
             gates[draft.output.index()] = Some((kept.len(), *input, whole));
@@ -225,14 +225,13 @@ fn name_gates(drafts: Vec<Draft>, values: usize, target: ValueId) -> Vec<Draft> 
 }
 
 /// What `x gate(x)` is called.
-fn gated(gate: Function) -> Option<Function> {
-    match gate {
-        Function::Onnx(op::Activation::Sigmoid) => Some(Function::Silu),
-        Function::Onnx(op::Activation::HardSigmoid { alpha, beta })
-            if (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 =>
-        {
-            Some(Function::Onnx(op::Activation::HardSwish))
-        }
+fn whole(gate: Function) -> Option<Function> {
+    let Function::Onnx(gate) = gate else {
+        return None;
+    };
+    match gated_by(gate)? {
+        Activation::Silu => Some(Function::Silu),
+        Activation::HardSwish => Some(Function::Onnx(op::Activation::HardSwish)),
         _ => None,
     }
 }

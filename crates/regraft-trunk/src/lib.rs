@@ -23,6 +23,7 @@ mod plan;
 mod read;
 mod run;
 
+pub use draft::{activation_of, gated_by};
 pub use error::{Error, Unsupported};
 pub use plan::Plan;
 pub use regraft_kernels::{Precision, has_bf16};

@@ -1,5 +1,6 @@
 //! Elementwise functions, written so that the compiler turns them into vector code: no branches, no calls.
 
+use regraft_kernels::{exp, sigmoid};
 use regraft_onnx::op::Activation;
 
 use crate::draft::Function;
@@ -58,32 +59,8 @@ fn unit(x: f32) -> f32 {
     if x > 1.0 { 1.0 } else { x }
 }
 
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
-
 fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * x) + 1.0)
-}
-
-/// The exponential within 2e-7 of its value, clamped to the finite range: a power of two times a polynomial on
-/// ±ln(2)/2.
-pub(crate) fn exp(x: f32) -> f32 {
-    /// Added to a number below 2^22 it leaves the nearest whole number in the lowest bits.
-    const WHOLE: f32 = 12_582_912.0;
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + WHOLE;
-    let power = shifted - WHOLE;
-    // ln(2) in two parts, the first with few enough digits that its product with `power` is exact.
-    let rest = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
-    let sum = 1.0 / 720.0;
-    let sum = sum * rest + 1.0 / 120.0;
-    let sum = sum * rest + 1.0 / 24.0;
-    let sum = sum * rest + 1.0 / 6.0;
-    let sum = sum * rest + 0.5;
-    let sum = sum * rest + 1.0;
-    let sum = sum * rest + 1.0;
-    sum * f32::from_bits((shifted.to_bits().wrapping_add(127)) << 23)
 }
 
 /// The error function within 2e-7 (Abramowitz and Stegun 1964, 7.1.26).
@@ -101,17 +78,6 @@ fn erf(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_exponential_is_close_over_its_whole_range() {
-        for i in -8700..8800 {
-            let x = i as f32 / 100.0;
-            let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) / exact - 1.0).abs() < 5e-7, "{x}");
-        }
-        assert!(exp(f32::NAN).is_nan());
-        assert!(exp(f32::NEG_INFINITY) < 1e-37);
-    }
 
     #[test]
     fn the_error_function_agrees_with_its_table() {

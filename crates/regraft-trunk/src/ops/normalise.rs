@@ -1,11 +1,10 @@
 //! Sums over axes and what is divided by them: means, softmax, layer norm, local response normalisation.
 
 use rayon::prelude::*;
-use regraft_kernels::Isa;
+use regraft_kernels::{Isa, exp};
 use regraft_onnx::op::Lrn;
 
 use super::CHUNK;
-use super::function::exp;
 use crate::extents::Extents;
 
 /// Mean over `axes` neighbouring axes from `first` on.
