@@ -18,7 +18,7 @@ const PIECE: usize = 16 * 1024;
 /// Where the lengths differ.
 #[must_use]
 pub fn sum(isa: Isa, left: &[f32], right: &[f32], activation: Activation) -> Vec<f32> {
-    with_function!(activation, F => each(isa, [left, right], |[left, right]| F::of(left + right)))
+    with_function!(activation, F => each(isa, left, right, |left, right| F::of(left + right)))
 }
 
 /// The gradient of both operands of a [`sum`], from its output, which says where the activation let them through, and the output's
@@ -37,7 +37,7 @@ pub fn sum_gradient(
         activation.is_told_by_output(),
         "the output of {activation:?} does not say what it was of"
     );
-    with_function!(activation, F => each(isa, [output, output_gradient], |[output, gradient]| F::back(output, gradient)))
+    with_function!(activation, F => each(isa, output, output_gradient, F::back))
 }
 
 /// `weights[0] left + weights[1] right`
@@ -45,8 +45,10 @@ pub fn sum_gradient(
 /// # Panics
 /// Where the lengths differ.
 #[must_use]
-pub fn weighted_sum(isa: Isa, left: &[f32], right: &[f32], [a, b]: [f32; 2]) -> Vec<f32> {
-    each(isa, [left, right], |[left, right]| a * left + b * right)
+pub fn weighted_sum(isa: Isa, left: &[f32], right: &[f32], weights: [f32; 2]) -> Vec<f32> {
+    each(isa, left, right, |left, right| {
+        weights[0] * left + weights[1] * right
+    })
 }
 
 /// `weights[0] left + weights[1] right²`
@@ -54,9 +56,9 @@ pub fn weighted_sum(isa: Isa, left: &[f32], right: &[f32], [a, b]: [f32; 2]) -> 
 /// # Panics
 /// Where the lengths differ.
 #[must_use]
-pub fn weighted_squares(isa: Isa, left: &[f32], right: &[f32], [a, b]: [f32; 2]) -> Vec<f32> {
-    each(isa, [left, right], |[left, right]| {
-        a * left + b * (right * right)
+pub fn weighted_squares(isa: Isa, left: &[f32], right: &[f32], weights: [f32; 2]) -> Vec<f32> {
+    each(isa, left, right, |left, right| {
+        weights[0] * left + weights[1] * (right * right)
     })
 }
 
@@ -80,38 +82,32 @@ impl AdaptiveStep {
     /// Where the lengths differ.
     #[must_use]
     pub fn apply(self, isa: Isa, weight: &[f32], [first, second]: [&[f32]; 2]) -> Vec<f32> {
-        each(isa, [weight, first, second], |[weight, first, second]| {
-            let root = (self.correction * second).sqrt();
-            self.keep * weight - self.rate * first / (root + self.epsilon)
+        let quotient = |first: f32, second: f32| {
+            self.rate * first / ((self.correction * second).sqrt() + self.epsilon)
+        };
+        let delta = each(isa, first, second, quotient);
+        each(isa, weight, &delta, |weight, delta| {
+            self.keep * weight - delta
         })
     }
 }
 
-/// `f` of the values at the same place, by all threads.
-fn each<const N: usize>(
-    isa: Isa,
-    operands: [&[f32]; N],
-    f: impl Fn([f32; N]) -> f32 + Sync,
-) -> Vec<f32> {
-    let len = operands[0].len();
-    assert!(
-        operands.iter().all(|operand| operand.len() == len),
-        "lengths of operands"
-    );
+/// `f` of pairs, by all threads.
+fn each(isa: Isa, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+    assert_eq!(a.len(), b.len(), "lengths of operands");
     let write = |out: &mut [f32]| {
-        let pieces = out.par_chunks_mut(PIECE).enumerate();
-        pieces.for_each(|(piece, out)| {
-            let operands = operands.map(|operand| &operand[piece * PIECE..][..out.len()]);
+        let pieces = out.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE));
+        pieces.zip(b.par_chunks(PIECE)).for_each(|((out, a), b)| {
             dispatch!(isa, S => S::run(
                 #[inline(always)]
                 || {
-                    for (i, out) in out.iter_mut().enumerate() {
-                        *out = f(operands.map(|operand| operand[i]));
+                    for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
+                        *out = f(*a, *b);
                     }
                 },
             ));
         });
     };
     // SAFETY: the pieces cover the output, and each of its values is made of the operands'.
-    unsafe { fresh::written(len, write) }
+    unsafe { fresh::written(a.len(), write) }
 }
