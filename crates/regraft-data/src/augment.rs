@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::preprocess::{Preprocess, Region};
 
 /// How training images are varied.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Augment {
     /// Not at all, so that frozen features can be computed once.
@@ -18,26 +18,6 @@ pub enum Augment {
     Light,
     /// Mirrored, cut to 35-100 % of the area (Szegedy 2015), brightness, contrast and saturation varied by 20 %.
     Standard,
-    /// Not available yet.
-    Strong,
-    /// Single transforms; not available yet.
-    #[serde(untagged)]
-    Table(Transforms),
-}
-
-/// Single transforms.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Transforms {
-    /// Chance of a mirror image, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub flip: Option<f64>,
-    /// Least and largest share of the area.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub crop: Option<[f64; 2]>,
-    /// Largest change of brightness, contrast and saturation, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub colour: Option<f64>,
 }
 
 /// Ranges of the built-in augmentations.
@@ -64,22 +44,6 @@ impl Augment {
         *self != Augment::None
     }
 
-    /// Refuses what is not built yet.
-    ///
-    /// # Errors
-    /// For `strong` and tables.
-    pub fn check_available(&self) -> Result<(), Error> {
-        let what = match self {
-            Augment::None | Augment::Light | Augment::Standard => return Ok(()),
-            Augment::Strong => "augmentation `strong`",
-            Augment::Table(_) => "a table of augmentations",
-        };
-        Err(Error::NotYet {
-            what: what.to_owned(),
-            instead: "use `none`, `light` or `standard`",
-        })
-    }
-
     /// One image as the network sees it in training: `[C, size, size]`.
     pub(crate) fn apply(
         &self,
@@ -91,10 +55,6 @@ impl Augment {
             Augment::None => return preprocess.apply(image),
             Augment::Light => LIGHT,
             Augment::Standard => STANDARD,
-            Augment::Strong | Augment::Table(_) => {
-                self.check_available()?;
-                return preprocess.apply(image);
-            }
         };
         let mut rgb = preprocess.region(image, region(image, &ranges, random))?;
         if random.random::<bool>() {

@@ -7,12 +7,20 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// The system refused to read something.
-    #[error("reading `{path}`: {source}")]
+    #[error("reading `{path}`")]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
+    },
+    /// There is no such folder.
+    #[error(
+        "`{path}`: there is no such folder; images are read from a folder with one folder a class"
+    )]
+    Missing {
+        /// What was asked for.
+        path: PathBuf,
     },
     /// The folder is not laid out as expected.
     #[error(
@@ -33,7 +41,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A class that training does not know.
-    #[error("class `{class}` in `{path}` is not among the known classes: {}", .known.join(", "))]
+    #[error("class `{class}` in `{path}` is not among the known classes: {}", some(.known))]
     UnknownClass {
         /// Its name.
         class: String,
@@ -72,15 +80,34 @@ pub enum Error {
         /// What is wrong and what would work.
         reason: String,
     },
-    /// Something that is not built yet.
-    #[error("{what} is not available yet; {instead}")]
-    NotYet {
-        /// What was asked for.
-        what: String,
-        /// What works.
-        instead: &'static str,
+    /// A label that no class has.
+    #[error("image `{path}` has the label {label}, and there are {classes} classes")]
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// Its label, counted from 0.
+        label: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A list of images and splits that cannot be read.
+    #[error("`{path}`: {reason}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A worker ended early.
     #[error("a loading thread stopped unexpectedly")]
     Worker,
+}
+
+/// Names to show in a message: all of a few, the first of many.
+pub(crate) fn some(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    match names.len() {
+        0..=SHOWN => names.join(", "),
+        all => format!("{} and {} more", names[..SHOWN].join(", "), all - SHOWN),
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::decode::{Decoded, decode};
-use crate::error::Error;
+use crate::error::{Error, some};
 use crate::idx::{self, IdxImages, Split};
 use crate::select::Selection;
 use crate::split;
@@ -140,7 +140,7 @@ pub fn open_part(
         read_folders(path)?
     };
     let part = selection.apply(whole, options.seed)?;
-    Ok(with_validation(part, options))
+    Ok(without_empty_splits(with_validation(part, options)))
 }
 
 fn read_idx(path: &Path) -> Result<Dataset, Error> {
@@ -196,16 +196,38 @@ fn with_validation(mut data: Dataset, options: &OpenOptions) -> Dataset {
     }
     let (train, held_out, too_small) =
         split::stratified(data.train, options.validation, options.seed);
-    for class in too_small {
-        data.warnings.push(format!(
+    match too_small.as_slice() {
+        [] => {}
+        [class] => data.warnings.push(format!(
             "class `{class}` has a single image, which stays in training: it is not validated"
-        ));
+        )),
+        classes => data.warnings.push(format!(
+            "{} classes have a single image, which stays in training: they are not validated ({})",
+            classes.len(),
+            some(classes)
+        )),
     }
     Dataset {
         train,
         validation: Some(held_out),
         ..data
     }
+}
+
+/// A split without images says nothing of a network, so it is none.
+fn without_empty_splits(mut data: Dataset) -> Dataset {
+    for (name, split) in [
+        ("validation", &mut data.validation),
+        ("test", &mut data.test),
+    ] {
+        if split.as_ref().is_some_and(|set| set.samples.is_empty()) {
+            *split = None;
+            data.warnings.push(format!(
+                "no image is left in the {name} split, so there is no {name}"
+            ));
+        }
+    }
+    data
 }
 
 /// Opens one folder of class folders, against a given list of classes where there is one (a model's labels, in their
@@ -227,20 +249,16 @@ pub fn open_split(path: &Path, classes: Option<&[String]>) -> Result<ImageSet, E
 }
 
 fn check_folder(path: &Path) -> Result<(), Error> {
-    let layout = |reason: &str| {
-        Err(Error::Layout {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        })
-    };
     if path.is_file() {
-        return Err(Error::NotYet {
-            what: format!("reading data from the file `{}`", path.display()),
-            instead: "a folder of class folders works",
+        return Err(Error::Layout {
+            path: path.to_owned(),
+            reason: "it is a file".to_owned(),
         });
     }
     if !path.exists() {
-        return layout("there is no such folder");
+        return Err(Error::Missing {
+            path: path.to_owned(),
+        });
     }
     Ok(())
 }

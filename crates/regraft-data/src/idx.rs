@@ -76,10 +76,15 @@ impl IdxImages {
         self.pixels.is_empty()
     }
 
+    /// An image's grey values, row by row; `None` where there is none of this position.
+    pub fn bytes(&self, position: usize) -> Option<&[u8]> {
+        let start = position.checked_mul(self.area())?;
+        self.pixels.get(start..start.checked_add(self.area())?)
+    }
+
     /// An image as RGB; `None` where there is none of this position.
     pub fn image(&self, position: usize) -> Option<Decoded> {
-        let start = position.checked_mul(self.area())?;
-        let grey = self.pixels.get(start..start.checked_add(self.area())?)?;
+        let grey = self.bytes(position)?;
         Some(Decoded {
             width: self.width,
             height: self.height,

@@ -15,6 +15,20 @@ use crate::folder::ImageSet;
 use crate::preprocess::Preprocess;
 use crate::random::{order, rng};
 
+/// Most batches decoded ahead.
+const MOST_PREFETCH: usize = 64;
+/// Threads a core beyond which more of them only get in each other's way.
+const THREADS_A_CORE: usize = 4;
+
+/// The threads to start for so many asked for: one a core for 0, and at most four a core.
+pub fn usable_threads(asked: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match asked {
+        0 => cores,
+        asked => asked.min(THREADS_A_CORE * cores),
+    }
+}
+
 /// What to do with an image that cannot be decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -97,15 +111,19 @@ pub struct Loader {
 
 impl Loader {
     /// # Errors
-    /// When the preprocessing makes no sense or the augmentation is not available.
+    /// When the preprocessing makes no sense, or a sample's label is none of the set's classes.
     pub fn new(set: ImageSet, mut options: LoaderOptions) -> Result<Self, Error> {
         options.preprocess.validate()?;
-        options.augment.check_available()?;
-        options.batch_size = options.batch_size.max(1);
-        options.prefetch = options.prefetch.max(1);
-        if options.threads == 0 {
-            options.threads =
-                std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // What is kept in flight grows with the batch: no batch holds more than there is.
+        options.batch_size = options.batch_size.clamp(1, set.samples.len().max(1));
+        options.prefetch = options.prefetch.clamp(1, MOST_PREFETCH);
+        options.threads = usable_threads(options.threads);
+        if let Some(sample) = set.samples.iter().find(|s| s.label >= set.classes.len()) {
+            return Err(Error::Label {
+                path: sample.path.clone(),
+                label: sample.label,
+                classes: set.classes.len(),
+            });
         }
         Ok(Self {
             set: Arc::new(set),
@@ -144,6 +162,12 @@ impl Loader {
 
     /// Starts loading an epoch. The batches are the same for any number of threads.
     pub fn epoch(&self, epoch: usize) -> Batches {
+        self.epoch_from(epoch, 0)
+    }
+
+    /// As [`epoch`](Self::epoch), from its batch `first` (counted from 0) on: what is left of an epoch that was
+    /// interrupted.
+    pub fn epoch_from(&self, epoch: usize, first: usize) -> Batches {
         let order = order(
             self.set.samples.len(),
             self.options.seed,
@@ -166,8 +190,8 @@ impl Loader {
         let mut batches = Batches {
             loader: self.clone(),
             order,
-            next_ticket: 0,
-            next_batch: 0,
+            next_ticket: (first * self.options.batch_size).min(self.set.samples.len()),
+            next_batch: first.min(count),
             count,
             waiting: BTreeMap::new(),
             tickets: Some(ticket_sender),
@@ -176,7 +200,8 @@ impl Loader {
             in_flight,
             failed: false,
         };
-        batches.hand_out(0);
+        let done = batches.next_ticket;
+        batches.hand_out(done);
         batches
     }
 }

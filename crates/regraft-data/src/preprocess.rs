@@ -1,7 +1,8 @@
 //! How an image becomes numbers: the same table in a recipe and in an exported model's metadata.
 
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use crate::decode::Decoded;
@@ -176,14 +177,10 @@ impl Preprocess {
         [width, height]: [u32; 2],
     ) -> Result<Vec<u8>, Error> {
         let wrong = |reason: String| Error::Preprocess { reason };
-        let source = Image::from_vec_u8(
-            image.width,
-            image.height,
-            image.rgb.clone(),
-            PixelType::U8x3,
-        )
-        .map_err(|error| wrong(error.to_string()))?;
-        let mut target = Image::new(width, height, PixelType::U8x3);
+        // Of one pixel type only: the resizer that chooses at run time compiles all of them.
+        let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.rgb)
+            .map_err(|error| wrong(error.to_string()))?;
+        let mut target = TypedImage::<U8x3>::new(width, height);
         let algorithm = match self.interpolation {
             Interpolation::Nearest => ResizeAlg::Nearest,
             Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
@@ -195,9 +192,9 @@ impl Preprocess {
             options = options.crop(r.left, r.top, r.width, r.height);
         }
         Resizer::new()
-            .resize(&source, &mut target, &options)
+            .resize_typed(&source, &mut target, &options)
             .map_err(|error| wrong(error.to_string()))?;
-        Ok(target.into_vec())
+        Ok(target.pixels().iter().flat_map(|pixel| pixel.0).collect())
     }
 
     /// RGB bytes of a square to `[C, size, size]` normalised values in the model's channel order.

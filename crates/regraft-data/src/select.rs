@@ -1,6 +1,6 @@
 //! Part of a data set: some of its classes, or some of the images of each.
 
-use crate::error::Error;
+use crate::error::{Error, some};
 use crate::folder::{Dataset, ImageSet, Sample};
 use crate::random::order;
 
@@ -58,7 +58,7 @@ impl Selection {
             let place = place.ok_or_else(|| {
                 fault(format!(
                     "`classes` names `{class}`, which the data has not; it has {}",
-                    set.classes.join(", ")
+                    some(&set.classes)
                 ))
             })?;
             if labels[place].replace(label).is_some() {
