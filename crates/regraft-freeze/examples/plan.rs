@@ -12,6 +12,7 @@ fn main() -> Result<(), Error> {
                 head: *name == "fc",
                 macs: 50_000_000,
                 activations: 200_000,
+                largest: 50_000,
                 output_values: 50_000,
             })
             .collect(),
@@ -39,9 +40,12 @@ fn main() -> Result<(), Error> {
         layer_decay: Some(0.65),
         ..FreezeConfig::default()
     };
-    println!(
-        "{}",
-        table(&outline, &resolve(&outline, &facts, &config)?, &facts)
-    );
+    let footprint = Footprint {
+        model_bytes: 600_000,
+        image_values: 3 * 224 * 224,
+        optimizer_values: 2,
+    };
+    let plan = resolve(&outline, &facts, &config)?;
+    println!("{}", table(&outline, &plan, &facts, &footprint));
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::outline::Outline;
 use crate::plan::FreezePlan;
 use crate::policy::{FreezeConfig, Policy};
 use crate::resolve::{DataFacts, resolve};
+use crate::text::{NAME, cut};
 
 /// Below this many images a class, data is little: features that serve are held whole (CS231n: fine-tuning on little data
 /// overfits, so train a linear classifier), and those that do not are retrained only at the very end.
@@ -286,6 +287,7 @@ impl Depths {
                 .blocks
                 .get(depth.block)
                 .map_or("", |block| &block.name);
+            let name = cut(name, NAME);
             format!("{:.3} ± {:.3} after `{name}`", depth.score, depth.error)
         };
         let mut text = format!("the probe scores {}", at(&self.peak));

@@ -1,17 +1,11 @@
-//! Why a policy cannot be applied to a network.
+//! Why a policy cannot be applied to a network. No message grows with the network or with what was asked for.
+
+use crate::text::{NAME, cut};
 
 /// What is wrong with a policy, and what would work.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The policy parses but is not built yet.
-    #[error(
-        "freeze policy `{policy}` is not available yet; use `feature-extractor`, `last-blocks`, `from`, `until`, `full`, `rules`, `norm-only`, `bias-only`, `layer-decay` or `auto`"
-    )]
-    NotYet {
-        /// Its name.
-        policy: String,
-    },
     /// `auto` without the scores that it decides by.
     #[error(
         "freeze policy `auto` decides by scores of the network's features on this data, and none were measured; measure them, or use `feature-extractor`, `last-blocks` or `full`"
@@ -19,7 +13,7 @@ pub enum Error {
     NeedsScores,
     /// A score that says nothing about a depth.
     #[error(
-        "score {score} ± {error} after block {block}: expected finite numbers, an error of at least 0, and one of the {available} blocks below the head"
+        "score {score:?} ± {error:?} after block {block}: expected finite numbers, an error of at least 0, and one of the {available} blocks below the head"
     )]
     BadScore {
         /// Index of the block.
@@ -32,7 +26,7 @@ pub enum Error {
         available: usize,
     },
     /// A block name that the network does not have.
-    #[error("no block is named `{name}`; {}", suggest(.near))]
+    #[error("no block is named `{}`; {}", cut(name, NAME), suggest(near))]
     NoSuchBlock {
         /// What was asked for.
         name: String,
@@ -50,7 +44,7 @@ pub enum Error {
         available: usize,
     },
     /// A rule whose glob matches no parameter.
-    #[error("rule `{glob}` matches no parameter; {}", suggest(.near))]
+    #[error("rule `{}` matches no parameter; {}", cut(glob, NAME), suggest(near))]
     NoMatch {
         /// The glob.
         glob: String,
@@ -58,7 +52,11 @@ pub enum Error {
         near: Vec<String>,
     },
     /// A glob that cannot be read.
-    #[error("rule `{glob}` is no valid pattern: {reason}")]
+    #[error(
+        "rule `{}` is no valid pattern: {}",
+        cut(glob, NAME),
+        cut(reason, NAME)
+    )]
     BadGlob {
         /// The glob.
         glob: String,
@@ -73,6 +71,20 @@ pub enum Error {
         /// Why, and what would work.
         reason: &'static str,
     },
+    /// Two keys of the section that cannot both be meant.
+    #[error(
+        "`policy = {policy}` and `batch_norm = \"{batch_norm}\"` contradict each other: {problem}; {instead}"
+    )]
+    Contradiction {
+        /// The policy as the section writes it; of rules only the one at fault, and none where all of them are.
+        policy: String,
+        /// The word of `batch_norm`.
+        batch_norm: &'static str,
+        /// Why not both.
+        problem: &'static str,
+        /// What would work.
+        instead: &'static str,
+    },
     /// Nothing would train.
     #[error("this policy leaves no parameter to train; loosen it, or train at least the head")]
     NothingTrains,
@@ -82,20 +94,9 @@ fn suggest(near: &[String]) -> String {
     if near.is_empty() {
         return "the network has none".to_owned();
     }
-    let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-    format!("near: {}", names.join(", "))
-}
-
-/// The up to five names that look most like `wanted`.
-pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut scored: Vec<(f64, &str)> = names
-        .map(|name| (strsim::jaro_winkler(wanted, name), name))
+    let names: Vec<String> = near
+        .iter()
+        .map(|name| format!("`{}`", cut(name, NAME)))
         .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    scored.dedup();
-    scored
-        .into_iter()
-        .take(5)
-        .map(|(_, name)| name.to_owned())
-        .collect()
+    format!("near: {}", names.join(", "))
 }

@@ -6,7 +6,7 @@
 //! ```
 //! use regraft_freeze::{BlockOutline, DataFacts, FreezeConfig, Outline, ParameterKind, ParameterOutline, Policy, resolve};
 //!
-//! let block = |name: &str, head| BlockOutline { name: name.into(), head, macs: 0, activations: 0, output_values: 0 };
+//! let block = |name: &str, head| BlockOutline { name: name.into(), head, macs: 0, activations: 0, largest: 0, output_values: 0 };
 //! let weight = |name: &str, block, fresh| ParameterOutline {
 //!     name: name.into(), kind: ParameterKind::Weight, shape: vec![8, 8], block, fresh,
 //! };
@@ -27,13 +27,17 @@
 //! resolved by [`resolve_auto`].
 
 mod auto;
+mod contradictions;
 mod error;
 mod globs;
 mod outline;
 mod plan;
 mod policy;
+mod reading;
 mod resolve;
 mod table;
+mod text;
+mod written;
 
 pub use auto::{
     AutoChoice, AutoRule, DepthScore, HALF_PER_CLASS, LITTLE_PER_CLASS, MUCH_IMAGES,
@@ -44,4 +48,4 @@ pub use outline::{BlockOutline, NormOutline, Outline, ParameterKind, ParameterOu
 pub use plan::{FreezePlan, NormPlan, ParameterPlan, Phase, Statistics};
 pub use policy::{BatchNorm, FreezeConfig, Policy, PolicyPart, Rule};
 pub use resolve::{DataFacts, SMALL_BATCH, SMALL_DATA_IMAGES, resolve};
-pub use table::{Estimate, estimate, table};
+pub use table::{Estimate, Footprint, estimate, table};

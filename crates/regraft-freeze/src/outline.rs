@@ -26,8 +26,11 @@ pub struct BlockOutline {
     pub head: bool,
     /// Multiply-accumulates of one image through this block, forward.
     pub macs: u64,
-    /// f32 values of all activations inside this block for one image (what backward has to keep).
+    /// f32 values that the backward pass keeps of this block for one image.
     pub activations: u64,
+    /// f32 values of its largest tensor for one image.
+    #[serde(default)]
+    pub largest: u64,
     /// f32 values that cross the cut above this block for one image.
     pub output_values: u64,
 }
@@ -45,6 +48,14 @@ pub struct ParameterOutline {
     pub block: usize,
     /// Whether it was made afresh (a new head) and has no pretrained value.
     pub fresh: bool,
+}
+
+/// Whether a parameter is a normalisation layer's scale or shift.
+pub(crate) fn is_norm(parameter: &ParameterOutline) -> bool {
+    matches!(
+        parameter.kind,
+        ParameterKind::NormScale | ParameterKind::NormShift
+    )
 }
 
 /// What a parameter is in its layer.

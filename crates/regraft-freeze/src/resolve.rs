@@ -1,12 +1,14 @@
 //! From a policy to a plan.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use crate::error::{Error, nearest};
+use crate::contradictions::{refuse_training_frozen_norms, refuse_updating_nothing};
+use crate::error::Error;
 use crate::globs::Pattern;
-use crate::outline::{Outline, ParameterKind, ParameterOutline};
+use crate::outline::{NormOutline, Outline, ParameterKind, ParameterOutline, is_norm};
 use crate::plan::{FreezePlan, NormPlan, ParameterPlan, Phase, Statistics};
 use crate::policy::{BatchNorm, FreezeConfig, Policy, Rule};
+use crate::text::{NAME, cut, nearest};
 
 /// Below this many training images, `batch_norm = "auto"` keeps running statistics: they were estimated from far more.
 /// (EfficientNet-Lite0, 1,600 images, all of it trained for 5 epochs: 0.77 with them kept, 0.73 with them updated.)
@@ -28,21 +30,17 @@ pub struct DataFacts {
 /// Decides what trains.
 ///
 /// # Errors
-/// When the policy names what the network lacks, leaves nothing to train, is not available yet, or is `auto`, which
-/// [`crate::choose_auto`] and [`crate::resolve_auto`] decide.
+/// When the policy names what the network lacks, leaves nothing to train, contradicts [`FreezeConfig::batch_norm`], or is
+/// `auto`, which [`crate::choose_auto`] and [`crate::resolve_auto`] decide.
 pub fn resolve(
     outline: &Outline,
     facts: &DataFacts,
     config: &FreezeConfig,
 ) -> Result<FreezePlan, Error> {
-    if config.l2_sp.is_some() {
-        return Err(Error::NotYet {
-            policy: "l2-sp".to_owned(),
-        });
-    }
-    let (batch_norm, why_batch_norm) = batch_norm(outline, facts, config.batch_norm);
+    let (batch_norm, mut why_batch_norm) = batch_norm(outline, facts, config.batch_norm);
     let mut trained = selected(outline, &config.policy)?;
-    if batch_norm == BatchNorm::Frozen && config.policy != Policy::NormOnly {
+    if batch_norm == BatchNorm::Frozen {
+        refuse_training_frozen_norms(outline, &config.policy, &trained)?;
         for (parameter, trained) in outline.parameters.iter().zip(&mut trained) {
             *trained &= parameter.fresh || !is_norm(parameter);
         }
@@ -57,19 +55,35 @@ pub fn resolve(
         .filter(|(_, trained)| **trained)
         .map(|(p, _)| p.block)
         .collect();
+    let in_training_block: Vec<bool> = outline
+        .norms
+        .iter()
+        .map(|norm| training_blocks.contains(&norm.block))
+        .collect();
+    let frozen_norms = frozen_norms(outline, &trained);
     let norms: Vec<NormPlan> = outline
         .norms
         .iter()
-        .map(|norm| NormPlan {
+        .zip(&in_training_block)
+        .zip(frozen_norms)
+        .map(|((norm, in_training_block), frozen)| NormPlan {
             name: norm.name.clone(),
-            statistics: if batch_norm == BatchNorm::Updated && training_blocks.contains(&norm.block)
-            {
+            statistics: if batch_norm == BatchNorm::Updated && *in_training_block && !frozen {
                 Statistics::Updated
             } else {
                 Statistics::Frozen
             },
         })
         .collect();
+    if config.batch_norm == BatchNorm::Updated {
+        refuse_updating_nothing(&config.policy, &in_training_block, &norms)?;
+    }
+    let all_kept = norms
+        .iter()
+        .all(|norm| norm.statistics == Statistics::Frozen);
+    if batch_norm == BatchNorm::Updated && !norms.is_empty() && all_kept {
+        why_batch_norm = "batch norm keeps its statistics (none of its layers trains)".to_owned();
+    }
     let frozen_blocks = (0..outline.blocks.len())
         .take_while(|block| !training_blocks.contains(block))
         .count();
@@ -87,7 +101,7 @@ pub fn resolve(
         })
         .collect();
     let policy = match config.layer_decay {
-        Some(decay) => format!("{}, layer-decay = {decay}", config.policy),
+        Some(decay) => format!("{}, layer-decay = {decay:?}", config.policy),
         None => config.policy.to_string(),
     };
     Ok(FreezePlan {
@@ -147,19 +161,26 @@ fn selected(outline: &Outline, policy: &Policy) -> Result<Vec<bool>, Error> {
             "the network has no biases below its head. Use `norm-only` or `last-blocks`",
         )?,
         Policy::Auto => return Err(Error::NeedsScores),
-        Policy::Gradual { .. } | Policy::ProbeThenTune { .. } | Policy::Surgical => {
-            return Err(Error::NotYet {
-                policy: policy.to_string(),
-            });
-        }
     })
 }
 
-fn is_norm(parameter: &ParameterOutline) -> bool {
-    matches!(
-        parameter.kind,
-        ParameterKind::NormScale | ParameterKind::NormShift
-    )
+/// Which norms have a scale or shift of their own and train none of it, in outline order.
+fn frozen_norms(outline: &Outline, trained: &[bool]) -> Vec<bool> {
+    let trained: HashMap<&str, bool> = outline
+        .parameters
+        .iter()
+        .zip(trained)
+        .map(|(parameter, trained)| (parameter.name.as_str(), *trained))
+        .collect();
+    let frozen = |norm: &NormOutline| {
+        let mut affine = norm
+            .affine
+            .iter()
+            .filter_map(|name| trained.get(name.as_str()))
+            .peekable();
+        affine.peek().is_some() && affine.all(|trained| !trained)
+    };
+    outline.norms.iter().map(frozen).collect()
 }
 
 /// Parameters of a kind below the head, and the whole head.
@@ -289,12 +310,12 @@ fn reason(policy: &Policy) -> String {
         }
         Policy::LastBlocks(1) => "the head and the last block train".to_owned(),
         Policy::LastBlocks(n) => format!("the head and the last {n} blocks train"),
-        Policy::From(name) => format!("everything from `{name}` on trains"),
-        Policy::Until(name) => format!("everything through `{name}` is frozen"),
+        Policy::From(name) => format!("everything from `{}` on trains", cut(name, NAME)),
+        Policy::Until(name) => format!("everything through `{}` is frozen", cut(name, NAME)),
         Policy::Full => "everything trains".to_owned(),
         Policy::Rules(_) => "rules decide, the last match wins".to_owned(),
         Policy::NormOnly => "normalisation layers and the head train".to_owned(),
         Policy::BiasOnly => "biases and the head train".to_owned(),
-        other => other.to_string(),
+        Policy::Auto => policy.to_string(),
     }
 }

@@ -3,6 +3,12 @@
 use regraft_freeze::{BlockOutline, NormOutline, Outline, ParameterKind, ParameterOutline};
 use regraft_onnx::{Graph, Input, Op, Role};
 
+/// Whether the backward pass keeps a node's output in memory of its own: activations overwrite what they read, norms are
+/// recomputed by their readers, and shapes share their values.
+fn is_kept(op: &Op) -> bool {
+    !matches!(op, Op::Activation(_) | Op::BatchNorm(_) | Op::Reshape)
+}
+
 /// Describes a graph to the policy engine.
 ///
 /// `fresh` says of a canonical name whether that parameter has no pretrained value (a new head's).
@@ -18,8 +24,14 @@ pub fn outline(graph: &Graph, fresh: impl Fn(&str) -> bool) -> Outline {
                 macs: nodes.iter().map(|node| node.macs).sum(),
                 activations: nodes
                     .iter()
+                    .filter(|node| is_kept(&node.op))
                     .map(|node| graph.value(node.output).values_per_image())
                     .sum(),
+                largest: nodes
+                    .iter()
+                    .map(|node| graph.value(node.output).values_per_image())
+                    .max()
+                    .unwrap_or(0),
                 output_values: graph.value(block.output).values_per_image(),
             }
         })
