@@ -3,16 +3,17 @@
 //! What came from the file keeps its span of the text; what came from an override has none, and is found by its key.
 
 use std::ops::Range;
+use std::path::Path;
 
 use toml_edit::{Item, Key, Table, TableLike};
 
-use crate::error::{Error, Place, one_line};
+use crate::error::{Error, Place, excerpt, file_excerpt, foreign_message};
 use crate::keys;
 
 /// A recipe as written, before its values mean anything.
 pub(crate) struct Document<'a> {
-    /// Name and text of the file.
-    file: Option<(&'a str, &'a str)>,
+    /// Name of the file, as messages show it, and its text.
+    file: Option<(String, &'a str)>,
     pub(crate) root: Table,
     /// Key and full text of each override, in the order they were applied.
     pub(crate) overrides: Vec<(String, String)>,
@@ -27,7 +28,8 @@ impl<'a> Document<'a> {
         }
     }
 
-    pub(crate) fn parse(origin: &'a str, text: &'a str) -> Result<Self, Error> {
+    pub(crate) fn parse(origin: &str, text: &'a str) -> Result<Self, Error> {
+        let origin = file_excerpt(Path::new(origin));
         match toml_edit::Document::parse(text) {
             Ok(document) => Ok(Self {
                 file: Some((origin, text)),
@@ -36,13 +38,9 @@ impl<'a> Document<'a> {
             }),
             Err(error) => {
                 let position = error.span().map(|span| position(text, span.start));
-                let place = Place {
-                    origin: origin.to_owned(),
-                    position,
-                };
                 Err(Error::Syntax {
-                    place,
-                    message: one_line(error.message()),
+                    place: Place { origin, position },
+                    message: foreign_message(error.message()),
                 })
             }
         }
@@ -50,14 +48,14 @@ impl<'a> Document<'a> {
 
     /// The file's name, if there is a file.
     pub(crate) fn origin(&self) -> Option<String> {
-        self.file.map(|(origin, _)| origin.to_owned())
+        self.file.as_ref().map(|(origin, _)| origin.clone())
     }
 
     /// Where the key or value with this span and dotted path was written.
     pub(crate) fn place(&self, path: &str, span: Option<Range<usize>>) -> Place {
-        match (self.file, span) {
+        match (&self.file, span) {
             (Some((origin, text)), Some(span)) => Place {
-                origin: origin.to_owned(),
+                origin: origin.clone(),
                 position: Some(position(text, span.start)),
             },
             _ => self.override_place(path),
@@ -69,7 +67,7 @@ impl<'a> Document<'a> {
         let text = overrides()
             .find(|(key, _)| within(path, key))
             .or_else(|| overrides().find(|(key, _)| within(key, path)))
-            .map(|(_, text)| format!("--set {text}"));
+            .map(|(_, text)| format!("--set {}", excerpt(text)));
         Place {
             origin: text
                 .or(self.origin())
@@ -80,20 +78,27 @@ impl<'a> Document<'a> {
 
     /// The value as it was written, on one line; tables, which may run over many lines, only by that name.
     pub(crate) fn written(&self, item: &Item) -> String {
-        /// Characters of a value that still help in a message.
-        const ENOUGH: usize = 60;
-        let text = match (item, self.file, item.span()) {
-            (Item::None | Item::Table(_), ..) => return "a table".to_owned(),
-            (Item::ArrayOfTables(_), ..) => return "an array of tables".to_owned(),
-            (Item::Value(value), ..) if value.is_inline_table() => return "a table".to_owned(),
-            (_, Some((_, text)), Some(span)) => text.get(span).unwrap_or_default().to_owned(),
-            (Item::Value(value), ..) => value.to_string().trim().to_owned(),
-        };
-        let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        match text.char_indices().nth(ENOUGH) {
-            Some((cut, _)) => format!("{}…", &text[..cut]),
-            None => text,
+        match (item, &self.file, item.span()) {
+            (Item::None | Item::Table(_), ..) => "a table".to_owned(),
+            (Item::ArrayOfTables(_), ..) => "an array of tables".to_owned(),
+            (Item::Value(value), ..) if value.is_inline_table() => "a table".to_owned(),
+            (_, Some((_, text)), Some(span)) => excerpt(text.get(span).unwrap_or_default()),
+            (Item::Value(value), ..) => excerpt(value.to_string().trim()),
         }
+    }
+
+    /// Whether the value with this path stands in the file, rather than in an override.
+    pub(crate) fn is_from_file(&self, path: &[&str]) -> bool {
+        let Some((key, tables)) = path.split_last() else {
+            return false;
+        };
+        let root: &dyn TableLike = &self.root;
+        let table = tables.iter().try_fold(root, |table, name| {
+            table.get(name).and_then(Item::as_table_like)
+        });
+        table
+            .and_then(|table| table.get(key))
+            .is_some_and(|item| item.span().is_some())
     }
 
     /// Refuses the first key, in the order of the file, that a recipe does not have.

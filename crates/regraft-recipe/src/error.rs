@@ -1,14 +1,16 @@
 //! What can be wrong with a recipe, and where it was written.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a recipe could not be read.
+///
+/// The fields hold what was written in full; the messages cut it where it is long.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The file could not be opened or is not UTF-8.
-    #[error("reading recipe `{}`", path.display())]
+    #[error("reading recipe `{}`", file_excerpt(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -26,7 +28,7 @@ pub enum Error {
     },
 
     /// A key that no recipe has.
-    #[error("{place}: unknown key `{key}`; {hint}")]
+    #[error("{place}: unknown key `{}`; {hint}", excerpt(key))]
     UnknownKey {
         /// Where the key stands.
         place: Place,
@@ -37,16 +39,18 @@ pub enum Error {
     },
 
     /// A value of the wrong type or out of range.
-    #[error("{place}: `{key}` = {found}: expected {expected}")]
+    #[error("{place}: `{key}` = {found}: expected {expected}{}", did_you_mean(*near))]
     Value {
         /// Where the value stands.
         place: Place,
         /// The whole key.
         key: String,
-        /// The value as it was written.
-        found: String,
+        /// The value as it was written; a long one is cut.
+        found: Box<str>,
         /// The values that would do.
-        expected: String,
+        expected: Box<str>,
+        /// The word that looks like the one found, where the key is a choice between words.
+        near: Option<&'static str>,
     },
 
     /// A key that exists, but not beside the other keys of its table.
@@ -79,7 +83,7 @@ pub enum Error {
     /// The source of the model or of the data, which every recipe needs.
     #[error("{}", missing(origin.as_deref(), section, example, flag))]
     Missing {
-        /// The file, if there is one.
+        /// The file's name, if there is a file; a long one is cut.
         origin: Option<String>,
         /// The section that lacks its `source`.
         section: &'static str,
@@ -90,32 +94,19 @@ pub enum Error {
     },
 
     /// A `--set` that says nothing usable.
-    #[error("--set {text}: {problem}")]
+    #[error("--set {}: {problem}", excerpt(text))]
     Override {
         /// What followed `--set`.
         text: String,
         /// What is wrong with it.
         problem: OverrideProblem,
     },
-
-    /// A value that a later version will understand.
-    #[error("`{key}` = {found}: {feature} is not available yet; {instead}")]
-    NotAvailable {
-        /// The whole key.
-        key: &'static str,
-        /// The value.
-        found: String,
-        /// What the value asks for.
-        feature: &'static str,
-        /// What works today.
-        instead: &'static str,
-    },
 }
 
 /// Where something was written: a file with line and column, or an override.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The file's name, or `--set` and what followed it.
+    /// The file's name, or `--set` and what followed it; a long one is cut.
     pub origin: String,
     /// Line and column in the file, both from 1, the column in characters; none for an override.
     pub position: Option<(u32, u32)>,
@@ -171,7 +162,11 @@ impl fmt::Display for OverrideProblem {
             Self::Key(message) => write!(f, "the key is not a dotted TOML key: {message}"),
             Self::TooDeep => f.write_str("the key has more parts than any key of a recipe"),
             Self::Value(message) => write!(f, "the value is not TOML: {message}"),
-            Self::NotATable(key) => write!(f, "`{key}` is a plain value and has no keys inside"),
+            Self::NotATable(key) => write!(
+                f,
+                "`{}` is a plain value and has no keys inside",
+                excerpt(key)
+            ),
         }
     }
 }
@@ -207,8 +202,47 @@ pub(crate) fn alternatives(names: &[&str]) -> String {
     }
 }
 
-/// A TOML parser's message on one line.
-pub(crate) fn one_line(message: &str) -> String {
-    let lines: Vec<&str> = message.lines().map(str::trim).collect();
-    lines.join(", ")
+fn did_you_mean(word: Option<&str>) -> String {
+    word.map_or_else(String::new, |word| format!("; did you mean \"{word}\"?"))
+}
+
+/// Characters of a name, key, value or override that still help in a message.
+const ENOUGH: usize = 80;
+/// Characters of a file's name, which ends with what tells it from others.
+const ENOUGH_OF_A_PATH: usize = 200;
+/// Characters of a message that another crate made.
+const ENOUGH_OF_A_MESSAGE: usize = 500;
+
+/// Text from outside as a message shows it: on one line, and cut where more of it no longer helps.
+pub(crate) fn excerpt(text: &str) -> String {
+    start_of(&one_line(text, " "), ENOUGH)
+}
+
+/// As [`excerpt`], but of a file's name, of which the end says most.
+pub(crate) fn file_excerpt(path: &Path) -> String {
+    let name = one_line(&path.display().to_string(), " ");
+    match name.char_indices().rev().nth(ENOUGH_OF_A_PATH) {
+        Some((cut, first_left_out)) => format!("…{}", &name[cut + first_left_out.len_utf8()..]),
+        None => name,
+    }
+}
+
+/// What another crate says about a value or about TOML.
+pub(crate) fn foreign_message(message: &str) -> String {
+    start_of(&one_line(message, ", "), ENOUGH_OF_A_MESSAGE)
+}
+
+fn start_of(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
+/// Control characters are replaced, as a terminal would obey them.
+fn one_line(text: &str, separator: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines
+        .join(separator)
+        .replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
 }

@@ -4,6 +4,10 @@
 //! types, ranges and defaults, and says where a file is wrong: line, column, key, and what would do. It reads text and
 //! gives data; it opens no model and trains nothing.
 //!
+//! What was asked for and what it came to are kept apart. A [`Recipe`] holds what was asked for: a learning rate that
+//! was left out is `None`, and [`TrainSection::learning_rate`] says what it comes to. [`annotated`] writes both into
+//! the recipe of a run folder.
+//!
 //! ```
 //! let recipe = regraft_recipe::Recipe::parse(
 //!     r#"
@@ -26,33 +30,42 @@
 //! | `recipe` | the types: a struct a section, with defaults, ranges and units |
 //! | `preprocess` | the preprocessing that a recipe leaves in part to the model |
 //! | `names` | the words for each choice |
-//! | `keys` | every key, and the nearest one to a key that does not exist |
+//! | `keys` | every key with its range, default and meaning; what may have been meant by a key that does not exist |
+//! | `nearest` | the known name that looks like an unknown one |
 //! | `document` | the file under its overrides, every value with the place it was written |
 //! | `overrides` | `--set key=value` |
 //! | `parse`, `write` | document to recipe; recipe to TOML |
-//! | `available` | the values that a later version will understand |
+//! | `paths` | the paths of a file, which are relative to its folder |
+//! | `template` | a recipe to begin with, every key explained |
+//! | `annotated` | the recipe of a run folder |
+//! | `differences` | the keys in which two recipes differ |
 //! | `error` | what can be wrong |
 
-mod available;
+mod annotated;
+mod differences;
 mod document;
 mod error;
 mod keys;
 mod names;
+mod nearest;
 mod overrides;
 mod parse;
+mod paths;
 mod preprocess;
 mod recipe;
+mod template;
 mod write;
 
-pub use available::check_available;
+pub use annotated::annotated;
+pub use differences::{Difference, differences};
 pub use error::{Error, KeyHint, OverrideProblem, Place};
-pub use keys::TABLES;
+pub use keys::{KEYS, KeyInfo};
 pub use preprocess::{PartialPreprocess, PreprocessSpec};
 pub use recipe::{
-    ClassWeights, DataSection, DeviceSection, EarlyStopping, FeatureCache, Head, HeadKind,
-    ModelSection, Optimizer, Recipe, Sampler, Schedule, ScheduleKind, StopMetric, TrainSection,
-    TrunkPrecision,
+    DataSection, DeviceSection, EarlyStopping, FeatureCache, Head, HeadKind, ModelSection,
+    Optimizer, Recipe, Schedule, ScheduleKind, StopMetric, TrainSection, TrunkPrecision,
 };
+pub use template::template;
 
 /// Reads a recipe from a file's name and text, if there is a file, and lays overrides (`key.path=value`) over it, a
 /// later one over an earlier.
@@ -61,6 +74,8 @@ pub use recipe::{
 /// text (`feature-extractor`). Where a key is a word or a table, a key inside it makes it a table, and a new kind takes
 /// its own defaults: `train.optimizer=adamw` and `train.optimizer.name=adamw` are the same.
 ///
+/// Paths stay as they are written; [`Recipe::load_with`] takes those of a file from its folder.
+///
 /// # Errors
 /// The first thing that is wrong, with its line and column or the override that said it.
 pub fn read(file: Option<(&str, &str)>, overrides: &[String]) -> Result<Recipe, Error> {
@@ -68,8 +83,6 @@ pub fn read(file: Option<(&str, &str)>, overrides: &[String]) -> Result<Recipe, 
         Some((origin, text)) => document::Document::parse(origin, text)?,
         None => document::Document::empty(),
     };
-    for text in overrides {
-        overrides::apply(&mut document, text)?;
-    }
+    overrides::apply_all(&mut document, overrides)?;
     parse::recipe(&document)
 }

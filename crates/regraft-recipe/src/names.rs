@@ -1,11 +1,9 @@
 //! The words that a recipe uses for a choice.
 
-use regraft_data::{Channels, Crop, Interpolation, OnBadImage};
+use regraft_data::{Augment, Channels, Crop, Interpolation, OnBadImage};
+use regraft_freeze::BatchNorm;
 
-use crate::recipe::{
-    ClassWeights, FeatureCache, HeadKind, Optimizer, Sampler, ScheduleKind, StopMetric,
-    TrunkPrecision,
-};
+use crate::recipe::{FeatureCache, HeadKind, Optimizer, ScheduleKind, StopMetric, TrunkPrecision};
 
 /// A choice that a recipe writes as one word.
 pub(crate) trait Named: Sized + 'static {
@@ -52,36 +50,13 @@ impl Named for Optimizer {
 }
 
 impl Named for ScheduleKind {
-    const ALL: &'static [Self] = &[Self::Constant, Self::Cosine, Self::OneCycle, Self::Step];
+    const ALL: &'static [Self] = &[Self::Constant, Self::Cosine, Self::OneCycle];
 
     fn name(&self) -> &'static str {
         match self {
             Self::Constant => "constant",
             Self::Cosine => "cosine",
             Self::OneCycle => "one-cycle",
-            Self::Step => "step",
-        }
-    }
-}
-
-impl Named for Sampler {
-    const ALL: &'static [Self] = &[Self::Uniform, Self::Balanced];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Uniform => "uniform",
-            Self::Balanced => "balanced",
-        }
-    }
-}
-
-impl Named for ClassWeights {
-    const ALL: &'static [Self] = &[Self::None, Self::Balanced];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Balanced => "balanced",
         }
     }
 }
@@ -98,14 +73,13 @@ impl Named for StopMetric {
 }
 
 impl Named for FeatureCache {
-    const ALL: &'static [Self] = &[Self::Auto, Self::Off, Self::Memory, Self::Disk];
+    const ALL: &'static [Self] = &[Self::Auto, Self::Off, Self::Memory];
 
     fn name(&self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Off => "off",
             Self::Memory => "memory",
-            Self::Disk => "disk",
         }
     }
 }
@@ -117,6 +91,31 @@ impl Named for TrunkPrecision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl Named for Augment {
+    const ALL: &'static [Self] = &[Self::None, Self::Light, Self::Standard];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Light => "light",
+            Self::Standard => "standard",
+        }
+    }
+}
+
+impl Named for BatchNorm {
+    const ALL: &'static [Self] = &[Self::Auto, Self::Frozen, Self::Updated, Self::AffineOnly];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Frozen => "frozen",
+            Self::Updated => "updated",
+            Self::AffineOnly => "affine-only",
         }
     }
 }

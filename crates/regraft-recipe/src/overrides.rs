@@ -3,18 +3,23 @@
 use toml_edit::{InlineTable, Item, Key, TableLike, Value};
 
 use crate::document::Document;
-use crate::error::{Error, OverrideProblem, one_line};
+use crate::error::{Error, OverrideProblem, foreign_message};
 use crate::keys::{self, FREE_TEXT, SHORTHANDS, Shorthand};
 
 /// Parts of a key beyond which it is nobody's: twice what the deepest table of a recipe needs.
 const DEEPEST: usize = 8;
+
+/// Lays overrides over the document, a later one over an earlier.
+pub(crate) fn apply_all(document: &mut Document<'_>, overrides: &[String]) -> Result<(), Error> {
+    overrides.iter().try_for_each(|text| apply(document, text))
+}
 
 /// Lays one override over the document.
 ///
 /// The value is TOML where it parses as such, else the bare text. A key inside a word turns the word into a table:
 /// after `train.optimizer.momentum=0.8`, `optimizer = "sgd"` is `{ name = "sgd", momentum = 0.8 }`. A new kind of
 /// optimizer, schedule or head takes that kind's defaults and drops what the file said about the old one.
-pub(crate) fn apply(document: &mut Document<'_>, text: &str) -> Result<(), Error> {
+fn apply(document: &mut Document<'_>, text: &str) -> Result<(), Error> {
     let refused = |problem| Error::Override {
         text: text.to_owned(),
         problem,
@@ -23,7 +28,7 @@ pub(crate) fn apply(document: &mut Document<'_>, text: &str) -> Result<(), Error
         return Err(refused(OverrideProblem::NoValue));
     };
     let keys = Key::parse(key.trim())
-        .map_err(|error| refused(OverrideProblem::Key(one_line(error.message()))))?;
+        .map_err(|error| refused(OverrideProblem::Key(foreign_message(error.message()))))?;
     if keys.len() > DEEPEST {
         return Err(refused(OverrideProblem::TooDeep));
     }
@@ -40,7 +45,7 @@ fn read_value(path: &str, text: &str) -> Result<Value, OverrideProblem> {
     match text.parse::<Value>() {
         Ok(value) if value.is_str() || !FREE_TEXT.contains(&path) => Ok(value),
         Err(error) if quoted || (text.starts_with(['{', '[']) && !FREE_TEXT.contains(&path)) => {
-            Err(OverrideProblem::Value(one_line(error.message())))
+            Err(OverrideProblem::Value(foreign_message(error.message())))
         }
         _ => Ok(Value::from(text)),
     }

@@ -2,15 +2,15 @@
 
 use std::ops::RangeInclusive;
 
-use regraft_data::Augment;
 use regraft_freeze::FreezeConfig;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml_edit::{Item, Key, TableLike, Value};
 
 use crate::document::Document;
-use crate::error::{Error, alternatives, one_line};
+use crate::error::{Error, alternatives, foreign_message};
 use crate::keys;
 use crate::names::Named;
+use crate::nearest::nearest;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{
     DataSection, DeviceSection, EarlyStopping, Head, HeadKind, ModelSection, Optimizer, Recipe,
@@ -28,8 +28,8 @@ pub(crate) fn recipe(document: &Document<'_>) -> Result<Recipe, Error> {
     let model = root.section("model")?;
     let data = root.section("data")?;
     let defaults = Recipe::new(
-        source(&model, "model", "resnet18-v1-7", "--model")?,
-        source(&data, "data", "data/flowers", "--data")?,
+        source(&model, "model", "--model")?,
+        source(&data, "data", "--data")?,
     );
     Ok(Recipe {
         model: model_section(&model, defaults.model)?,
@@ -40,18 +40,13 @@ pub(crate) fn recipe(document: &Document<'_>) -> Result<Recipe, Error> {
     })
 }
 
-fn source(
-    table: &Section<'_>,
-    section: &'static str,
-    example: &'static str,
-    flag: &'static str,
-) -> Result<String, Error> {
+fn source(table: &Section<'_>, section: &'static str, flag: &'static str) -> Result<String, Error> {
     match table.text("source")? {
         Some(source) => Ok(source),
         None => Err(Error::Missing {
             origin: table.document.origin(),
             section,
-            example,
+            example: keys::example_source(section),
             flag,
         }),
     }
@@ -85,7 +80,7 @@ fn head(section: &Section<'_>) -> Result<Head, Error> {
     }
     let kind = match kind {
         HeadKind::Mlp { hidden, dropout } => HeadKind::Mlp {
-            hidden: table.count("hidden", 1)?.unwrap_or(hidden),
+            hidden: table.count("hidden", 1..=65_536)?.unwrap_or(hidden),
             dropout: table.number("dropout", BELOW_ONE)?.unwrap_or(dropout),
         },
         HeadKind::Linear | HeadKind::Keep => kind,
@@ -105,10 +100,7 @@ fn data_section(section: &Section<'_>, default: DataSection) -> Result<DataSecti
             .number("validation", BELOW_ONE)?
             .unwrap_or(default.validation),
         preprocess: preprocess(section)?,
-        augment: section
-            .foreign::<Augment>("augment")?
-            .unwrap_or(default.augment),
-        sampler: section.choice("sampler")?.unwrap_or(default.sampler),
+        augment: section.choice("augment")?.unwrap_or(default.augment),
         on_bad_image: section
             .choice("on_bad_image")?
             .unwrap_or(default.on_bad_image),
@@ -136,14 +128,17 @@ fn classes(section: &Section<'_>) -> Result<Option<Vec<String>>, Error> {
     }
 }
 
-/// `"all"`, or at least one image.
+/// `"all"`, or a number of images.
 fn per_class(section: &Section<'_>) -> Result<Option<usize>, Error> {
+    /// The last of the whole numbers that doubles count without a gap.
+    const MOST: i64 = 1 << 53;
     match section.get("per_class") {
-        Some(entry) if entry.item.as_str() == Some("all") => Ok(None),
-        Some(entry) if entry.item.as_integer().is_none() => {
-            Err(entry.value_error("\"all\" or a whole number of at least 1"))
-        }
-        _ => section.count("per_class", 1),
+        Some(entry) if entry.item.as_str() != Some("all") => entry
+            .whole(&(1..=MOST))
+            .map(as_count)
+            .ok_or_else(|| entry.value_error(format!("\"all\" or {}", whole_words(&(1..=MOST)))))
+            .map(Some),
+        _ => Ok(None),
     }
 }
 
@@ -155,7 +150,7 @@ fn preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
         return Ok(PreprocessSpec::Auto);
     }
     let table = entry.table("\"auto\" or a table")?;
-    let size = table.pixels("size", 1)?;
+    let size = table.pixels("size", 1..=4096)?;
     let mean = table.per_channel("mean", ANY)?;
     let std = table.per_channel("std", ABOVE_ZERO)?;
     if let (Some(mean), Some(std), Some(entry)) = (&mean, &std, table.get("std"))
@@ -165,7 +160,7 @@ fn preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
     }
     Ok(PreprocessSpec::Partial(PartialPreprocess {
         size,
-        resize: table.pixels("resize", size.unwrap_or(1))?,
+        resize: table.pixels("resize", size.unwrap_or(1)..=16_384)?,
         crop: table.choice("crop")?,
         interpolation: table.choice("interpolation")?,
         channels: table.choice("channels")?,
@@ -176,7 +171,7 @@ fn preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
 }
 
 fn freeze_section(section: &Section<'_>, default: FreezeConfig) -> Result<FreezeConfig, Error> {
-    let batch_norm = section.foreign("batch_norm")?.unwrap_or(default.batch_norm);
+    let batch_norm = section.choice("batch_norm")?.unwrap_or(default.batch_norm);
     let policy = section
         .foreign("policy")?
         .unwrap_or_else(|| default.policy_part());
@@ -184,31 +179,23 @@ fn freeze_section(section: &Section<'_>, default: FreezeConfig) -> Result<Freeze
 }
 
 fn train_section(section: &Section<'_>, default: TrainSection) -> Result<TrainSection, Error> {
-    let epochs = section.count("epochs", 1)?.unwrap_or(default.epochs);
-    let optimizer = optimizer(section, default.optimizer)?;
+    let epochs = section
+        .count("epochs", UP_TO_A_MILLION)?
+        .unwrap_or(default.epochs);
     Ok(TrainSection {
         epochs,
         batch_size: section
-            .count("batch_size", 1)?
+            .count("batch_size", 1..=65_536)?
             .unwrap_or(default.batch_size),
-        optimizer,
-        lr: section
-            .number("lr", ABOVE_ZERO)?
-            .unwrap_or(optimizer.default_lr()),
+        optimizer: optimizer(section, default.optimizer)?,
+        lr: section.number("lr", ABOVE_ZERO)?,
         schedule: schedule(section, default.schedule.kind, epochs)?,
-        mixup: section
-            .number("mixup", NOT_NEGATIVE)?
-            .unwrap_or(default.mixup),
         label_smoothing: section
             .number("label_smoothing", BELOW_ONE)?
             .unwrap_or(default.label_smoothing),
-        ema: section.number("ema", BELOW_ONE)?.unwrap_or(default.ema),
         grad_clip: section
             .number("grad_clip", NOT_NEGATIVE)?
             .unwrap_or(default.grad_clip),
-        class_weights: section
-            .choice("class_weights")?
-            .unwrap_or(default.class_weights),
         early_stopping: early_stopping(section)?,
         seed: section
             .whole("seed", 0..=i64::MAX)?
@@ -221,7 +208,7 @@ fn train_section(section: &Section<'_>, default: TrainSection) -> Result<TrainSe
             .choice("trunk_precision")?
             .unwrap_or(default.trunk_precision),
         checkpoint_every: section
-            .count("checkpoint_every", 1)?
+            .count("checkpoint_every", UP_TO_A_MILLION)?
             .unwrap_or(default.checkpoint_every),
     })
 }
@@ -268,15 +255,15 @@ fn schedule(
     epochs: usize,
 ) -> Result<Schedule, Error> {
     let Some((kind, table)) = section.kind_and_table("schedule", "name", default)? else {
-        return Ok(Schedule::new(default, epochs));
+        return Ok(Schedule::new(default));
     };
     let Some(entry) = table.get("warmup_epochs") else {
-        return Ok(Schedule::new(kind, epochs));
+        return Ok(Schedule::new(kind));
     };
     match entry.as_number() {
-        Some(warmup_epochs) if (0.0..epochs as f64).contains(&warmup_epochs) => Ok(Schedule {
+        Some(warmup) if (0.0..epochs as f64).contains(&warmup) => Ok(Schedule {
             kind,
-            warmup_epochs,
+            warmup_epochs: Some(warmup),
         }),
         _ => Err(entry.value_error(format!("a number from 0 to below `train.epochs`, {epochs}"))),
     }
@@ -292,7 +279,9 @@ fn early_stopping(section: &Section<'_>) -> Result<Option<EarlyStopping>, Error>
     let table = entry.table("\"none\" or a table such as `{ patience = 5 }`")?;
     let default = EarlyStopping::default();
     Ok(Some(EarlyStopping {
-        patience: table.count("patience", 1)?.unwrap_or(default.patience),
+        patience: table
+            .count("patience", UP_TO_A_MILLION)?
+            .unwrap_or(default.patience),
         metric: table.choice("metric")?.unwrap_or(default.metric),
     }))
 }
@@ -300,7 +289,9 @@ fn early_stopping(section: &Section<'_>) -> Result<Option<EarlyStopping>, Error>
 fn device_section(section: &Section<'_>, default: DeviceSection) -> Result<DeviceSection, Error> {
     Ok(DeviceSection {
         name: section.text("name")?.unwrap_or(default.name),
-        threads: section.count("threads", 0)?.unwrap_or(default.threads),
+        threads: section
+            .count("threads", 0..=1024)?
+            .unwrap_or(default.threads),
     })
 }
 
@@ -328,6 +319,19 @@ const BELOW_ONE: Range = Range {
     contains: |x| (0.0..1.0).contains(&x),
     words: "a number from 0 to below 1",
 };
+
+/// Counts of epochs: more would only be a slip of the hand.
+const UP_TO_A_MILLION: RangeInclusive<i64> = 1..=1_000_000;
+
+/// As in "expected …".
+fn whole_words(range: &RangeInclusive<i64>) -> String {
+    let most = match *range.end() {
+        i64::MAX => "2^63 - 1".to_owned(),
+        end if end == 1 << 53 => "2^53".to_owned(),
+        end => end.to_string(),
+    };
+    format!("a whole number from {} to {most}", range.start())
+}
 
 /// A table of the document; one that was left out has no keys.
 struct Section<'a> {
@@ -434,27 +438,19 @@ impl<'a> Section<'a> {
     }
 
     fn whole(&self, key: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Error> {
-        let Some(entry) = self.get(key) else {
-            return Ok(None);
+        let read = |entry: Entry<'_>| {
+            let number = entry.whole(&range);
+            number.ok_or_else(|| entry.value_error(whole_words(&range)))
         };
-        match entry.item.as_integer() {
-            Some(number) if range.contains(&number) => Ok(Some(number)),
-            Some(number) if number > *range.end() => {
-                Err(entry.value_error(format!("a whole number of at most {}", range.end())))
-            }
-            _ => Err(entry.value_error(format!("a whole number of at least {}", range.start()))),
-        }
+        self.get(key).map(read).transpose()
     }
 
-    fn count(&self, key: &str, least: i64) -> Result<Option<usize>, Error> {
-        let most = i64::try_from(usize::MAX).unwrap_or(i64::MAX);
-        Ok(self
-            .whole(key, least..=most)?
-            .and_then(|number| usize::try_from(number).ok()))
+    fn count(&self, key: &str, range: RangeInclusive<i64>) -> Result<Option<usize>, Error> {
+        Ok(self.whole(key, range)?.map(as_count))
     }
 
-    fn pixels(&self, key: &str, least: u32) -> Result<Option<u32>, Error> {
-        let range = i64::from(least)..=i64::from(u32::MAX);
+    fn pixels(&self, key: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, Error> {
+        let range = i64::from(*range.start())..=i64::from(*range.end());
         Ok(self
             .whole(key, range)?
             .and_then(|number| u32::try_from(number).ok()))
@@ -517,7 +513,7 @@ impl<'a> Section<'a> {
                 Error::Refused {
                     place,
                     key: entry.path,
-                    message: one_line(error.message()),
+                    message: foreign_message(error.message()),
                 }
             })
     }
@@ -551,11 +547,15 @@ impl<'a> Entry<'a> {
     }
 
     fn choice<T: Named + Copy>(&self, expected: &str) -> Result<T, Error> {
-        let chosen = self
-            .item
-            .as_str()
-            .and_then(|word| T::ALL.iter().find(|choice| choice.name() == word));
-        chosen.copied().ok_or_else(|| self.value_error(expected))
+        let word = self.item.as_str();
+        let chosen = word.and_then(|word| T::ALL.iter().find(|choice| choice.name() == word));
+        chosen
+            .copied()
+            .ok_or_else(|| self.error(expected, word.and_then(|word| nearest(word, &T::names()))))
+    }
+
+    fn whole(&self, range: &RangeInclusive<i64>) -> Option<i64> {
+        self.item.as_integer().filter(|it| range.contains(it))
     }
 
     fn as_number(&self) -> Option<f64> {
@@ -566,14 +566,24 @@ impl<'a> Entry<'a> {
         self.item.as_array()?.iter().map(finite).collect()
     }
 
-    fn value_error(&self, expected: impl Into<String>) -> Error {
+    fn value_error(&self, expected: impl Into<Box<str>>) -> Error {
+        self.error(expected, None)
+    }
+
+    fn error(&self, expected: impl Into<Box<str>>, near: Option<&'static str>) -> Error {
         Error::Value {
             place: self.document.place(&self.path, self.item.span()),
             key: self.path.clone(),
-            found: self.document.written(self.item),
+            found: self.document.written(self.item).into(),
             expected: expected.into(),
+            near,
         }
     }
+}
+
+/// A number that is not negative, as large as the machine counts.
+fn as_count(number: i64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// An integer or a float, unless infinite or NaN.

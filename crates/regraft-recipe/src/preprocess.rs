@@ -15,9 +15,9 @@ pub enum PreprocessSpec {
 /// A [`Preprocess`] of which each key may be left to the model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartialPreprocess {
-    /// Side of the square the network sees, in pixels, at least 1.
+    /// Side of the square the network sees, in pixels, 1 to 4096.
     pub size: Option<u32>,
-    /// Shorter side after resizing, in pixels, at least `size`.
+    /// Shorter side after resizing, in pixels, 1 to 16,384 and at least `size`.
     pub resize: Option<u32>,
     /// How the square is cut.
     pub crop: Option<Crop>,
@@ -36,9 +36,9 @@ pub struct PartialPreprocess {
 impl PreprocessSpec {
     /// The whole table: these keys where they are given, the model's elsewhere.
     ///
-    /// A new `size` without a `resize` sets that too, so that nothing of the shorter side is cut off: images that are to be
-    /// learnt from are seldom framed as loosely as ImageNet's. Whether the keys fit together (three means for one channel,
-    /// say) is for the user of the result to check.
+    /// A new `size` without a `resize` sets that too, so that nothing of the shorter side is cut off: images to learn
+    /// from are seldom framed as loosely as ImageNet's. Whether the keys fit together (three means for one channel, say)
+    /// is for the user of the result to check.
     pub fn resolve(&self, base: &Preprocess) -> Preprocess {
         match self {
             Self::Auto => base.clone(),

@@ -5,9 +5,10 @@ use std::path::Path;
 use regraft_data::{Augment, OnBadImage};
 use regraft_freeze::FreezeConfig;
 
+use crate::document::Document;
 use crate::error::Error;
 use crate::preprocess::PreprocessSpec;
-use crate::{read, write};
+use crate::{overrides, parse, paths, read, write};
 
 /// A whole recipe. [`Recipe::parse`] and [`read`] keep every value in the range its field states.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +53,7 @@ pub enum HeadKind {
     Linear,
     /// Two new linear layers with a ReLU between them.
     Mlp {
-        /// Units between the two layers, at least 1. Default 512.
+        /// Units between the two layers, 1 to 65,536. Default 512.
         hidden: usize,
         /// Probability of dropping a hidden unit, 0 to below 1. Default 0.
         dropout: f64,
@@ -68,7 +69,7 @@ pub struct DataSection {
     pub source: String,
     /// The classes to use, at least two, in the order of their labels; none: all. Default none.
     pub classes: Option<Vec<String>>,
-    /// Most training images of a class, at least 1, before any are held out for validation; none: all. Default none.
+    /// Most training images of a class, 1 to 2^53, before any are held out for validation; none: all. Default none.
     pub per_class: Option<usize>,
     /// Share of the images held out for validation, 0 to below 1; ignored where the data has its own split. 0: none.
     /// Default 0.2.
@@ -77,45 +78,27 @@ pub struct DataSection {
     pub preprocess: PreprocessSpec,
     /// Random changes to training images. Default none, so that the features under a frozen trunk can be cached.
     pub augment: Augment,
-    /// How often each class is drawn. Default uniform.
-    pub sampler: Sampler,
     /// What an undecodable image does. Default error.
     pub on_bad_image: OnBadImage,
-}
-
-/// How training images are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Sampler {
-    /// Every image once an epoch.
-    #[default]
-    Uniform,
-    /// Every class equally often.
-    Balanced,
 }
 
 /// `[train]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainSection {
-    /// Passes over the training images, at least 1. Default 10.
+    /// Passes over the training images, 1 to 1,000,000. Default 10.
     pub epochs: usize,
-    /// Images a step, at least 1. Default 32.
+    /// Images a step, 1 to 65,536. Default 32.
     pub batch_size: usize,
     /// The optimizer. Default [`Optimizer::adamw`], whose steps do not depend on how large a network's features are.
     pub optimizer: Optimizer,
-    /// Peak learning rate, above 0. Default [`Optimizer::default_lr`].
-    pub lr: f64,
+    /// Peak learning rate, above 0; none: [`Optimizer::default_lr`]. Default none.
+    pub lr: Option<f64>,
     /// The learning rate over time. Default one-cycle.
     pub schedule: Schedule,
-    /// Parameter of the Beta distribution that mixes pairs of images, at least 0. 0: off. Default 0.
-    pub mixup: f64,
     /// Share of the target spread over all classes, 0 to below 1. Default 0.
     pub label_smoothing: f64,
-    /// Decay per step of the running average of the weights, 0 to below 1. 0: off. Default 0.
-    pub ema: f64,
     /// Largest norm of all gradients together, at least 0. 0: no limit. Default 0.
     pub grad_clip: f64,
-    /// Weight of each class in the loss. Default none.
-    pub class_weights: ClassWeights,
     /// When to stop before the last epoch. Default never.
     pub early_stopping: Option<EarlyStopping>,
     /// Start of every random number, 0 to 2^63 - 1, the largest integer of TOML. Default 42.
@@ -126,7 +109,7 @@ pub struct TrainSection {
     pub feature_cache: FeatureCache,
     /// In what the frozen trunk multiplies. Default f32.
     pub trunk_precision: TrunkPrecision,
-    /// Epochs between checkpoints, at least 1. Default 1.
+    /// Epochs between checkpoints, 1 to 1,000,000. Default 1.
     pub checkpoint_every: usize,
 }
 
@@ -186,22 +169,28 @@ impl Optimizer {
 pub struct Schedule {
     /// What follows the warm-up.
     pub kind: ScheduleKind,
-    /// Epochs over which the learning rate rises to its peak, 0 to below `epochs`; fractions count. Default 0, for
-    /// one-cycle 3/10 of `epochs`.
-    pub warmup_epochs: f64,
+    /// Epochs over which the learning rate rises to its peak, 0 to below `epochs`; fractions count. None: what
+    /// [`Schedule::warmup`] says. Default none.
+    pub warmup_epochs: Option<f64>,
 }
 
 impl Schedule {
-    /// The schedule with its default warm-up in a training of so many epochs.
-    pub fn new(kind: ScheduleKind, epochs: usize) -> Self {
-        let warmup_epochs = match kind {
-            ScheduleKind::OneCycle => epochs as f64 * 3.0 / 10.0,
-            ScheduleKind::Constant | ScheduleKind::Cosine | ScheduleKind::Step => 0.0,
-        };
+    /// The schedule with its default warm-up.
+    pub const fn new(kind: ScheduleKind) -> Self {
         Self {
             kind,
-            warmup_epochs,
+            warmup_epochs: None,
         }
+    }
+
+    /// Epochs of warm-up in a training of `epochs`: as many as are given, else 3/10 of all for one-cycle and 0 for the
+    /// other kinds.
+    pub fn warmup(&self, epochs: usize) -> f64 {
+        let by_kind = match self.kind {
+            ScheduleKind::OneCycle => epochs as f64 * 3.0 / 10.0,
+            ScheduleKind::Constant | ScheduleKind::Cosine => 0.0,
+        };
+        self.warmup_epochs.unwrap_or(by_kind)
     }
 }
 
@@ -214,24 +203,12 @@ pub enum ScheduleKind {
     Cosine,
     /// Rises and falls along half cosines (Smith 2018).
     OneCycle,
-    /// Falls by a factor every few epochs.
-    Step,
-}
-
-/// Weight of each class in the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClassWeights {
-    /// All alike.
-    #[default]
-    None,
-    /// Rare classes weigh more.
-    Balanced,
 }
 
 /// When to stop before the last epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EarlyStopping {
-    /// Epochs without a better validation result after which training stops, at least 1. Default 5.
+    /// Epochs without a better validation result after which training stops, 1 to 1,000,000. Default 5.
     pub patience: usize,
     /// The validation result that is watched. Default accuracy.
     pub metric: StopMetric,
@@ -265,8 +242,6 @@ pub enum FeatureCache {
     Off,
     /// In memory.
     Memory,
-    /// In a file.
-    Disk,
 }
 
 /// In what a frozen trunk multiplies.
@@ -285,7 +260,7 @@ pub struct DeviceSection {
     /// A backend's name, with the number of the device where there are several (`flex`, `cuda:0`); `auto`: the first
     /// backend there is. Default auto.
     pub name: String,
-    /// Threads to compute with. 0: all. Default 0.
+    /// Threads to compute with, at most 1024. 0: all. Default 0.
     pub threads: usize,
 }
 
@@ -305,7 +280,6 @@ impl Recipe {
                 validation: 0.2,
                 preprocess: PreprocessSpec::Auto,
                 augment: Augment::None,
-                sampler: Sampler::default(),
                 on_bad_image: OnBadImage::Error,
             },
             freeze: FreezeConfig::default(),
@@ -314,7 +288,7 @@ impl Recipe {
         }
     }
 
-    /// Reads a recipe from text. `origin` names the text in errors: a file name, say.
+    /// Reads a recipe from text. `origin` names the text in errors: a file name, say. Paths stay as they are written.
     ///
     /// # Errors
     /// The first thing that is wrong, with its line and column.
@@ -322,7 +296,7 @@ impl Recipe {
         read(Some((origin, text)), &[])
     }
 
-    /// Reads a recipe file.
+    /// Reads a recipe file. Its paths are relative to its folder, as [`Recipe::load_with`] says.
     ///
     /// # Errors
     /// As [`Recipe::parse`], and when the file cannot be read.
@@ -332,6 +306,10 @@ impl Recipe {
 
     /// Reads a recipe file and lays overrides over it, as [`read`] does.
     ///
+    /// A path in the file is relative to the file's folder: `data.source`, and `model.source` where it contains a path
+    /// separator, ends in `.onnx`, or is the name of a file or folder in that folder. Any other `model.source` is a
+    /// name. A path in an override is relative to the working directory.
+    ///
     /// # Errors
     /// As [`read`], and when the file cannot be read.
     pub fn load_with(path: &Path, overrides: &[String]) -> Result<Self, Error> {
@@ -339,30 +317,52 @@ impl Recipe {
             path: path.to_owned(),
             source,
         })?;
-        read(Some((&path.display().to_string(), &text)), overrides)
+        let mut document = Document::parse(&path.display().to_string(), &text)?;
+        overrides::apply_all(&mut document, overrides)?;
+        let mut recipe = parse::recipe(&document)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        if document.is_from_file(&["data", "source"]) {
+            recipe.data.source = paths::data(folder, &recipe.data.source);
+        }
+        if document.is_from_file(&["model", "source"]) {
+            recipe.model.source = paths::model(folder, &recipe.model.source);
+        }
+        Ok(recipe)
     }
 
-    /// The recipe as TOML, every value spelt out, in the same order always. Reading it gives the same recipe, as
-    /// long as every value is in the range its field states.
+    /// Gives `train.lr` and `train.schedule.warmup_epochs` the values they come to where the recipe leaves them out.
+    /// The recipe trains as before.
+    pub fn resolve_training(&mut self) {
+        let train = &mut self.train;
+        train.lr = Some(train.learning_rate());
+        train.schedule.warmup_epochs = Some(train.schedule.warmup(train.epochs));
+    }
+
+    /// The recipe as TOML, every value spelt out, in the same order always. `lr` and `warmup_epochs` are left out where
+    /// the recipe leaves them to their defaults; [`Recipe::resolve_training`] fills them. Reading the text gives the
+    /// same recipe, as long as every value is in the range its field states.
     pub fn to_toml(&self) -> String {
         write::to_toml(self)
     }
 }
 
+impl TrainSection {
+    /// The peak learning rate: the given one, or the optimizer's default.
+    pub fn learning_rate(&self) -> f64 {
+        self.lr.unwrap_or(self.optimizer.default_lr())
+    }
+}
+
 impl Default for TrainSection {
     fn default() -> Self {
-        let epochs = 10;
         Self {
-            epochs,
+            epochs: 10,
             batch_size: 32,
             optimizer: Optimizer::adamw(),
-            lr: Optimizer::adamw().default_lr(),
-            schedule: Schedule::new(ScheduleKind::OneCycle, epochs),
-            mixup: 0.0,
+            lr: None,
+            schedule: Schedule::new(ScheduleKind::OneCycle),
             label_smoothing: 0.0,
-            ema: 0.0,
             grad_clip: 0.0,
-            class_weights: ClassWeights::default(),
             early_stopping: None,
             seed: 42,
             shuffle: true,

@@ -1,8 +1,8 @@
-//! From the recipe to TOML: every key spelt out, in the order of [`TABLES`](crate::keys::TABLES).
+//! From the recipe to TOML: every key spelt out, in the order of [`KEYS`](crate::KEYS).
 
 use serde::Serialize;
 use toml_edit::ser::ValueSerializer;
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
+use toml_edit::{Array, InlineTable, Value};
 
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
@@ -11,57 +11,94 @@ use crate::recipe::{
     Schedule, TrainSection,
 };
 
-/// The whole recipe.
-pub(crate) fn to_toml(recipe: &Recipe) -> String {
-    let mut document = DocumentMut::new();
-    let mut section = |name: &str, keys: Vec<(&str, Value)>| {
-        let mut table = Table::new();
-        for (key, value) in keys {
-            table.insert(key, Item::Value(value));
-        }
-        document.insert(name, Item::Table(table));
-    };
-    section("model", model(&recipe.model));
-    section("data", data(&recipe.data));
-    section(
-        "freeze",
-        vec![
-            ("policy", foreign(&recipe.freeze.policy_part())),
-            ("batch_norm", foreign(&recipe.freeze.batch_norm)),
-        ],
-    );
-    section("train", train(&recipe.train));
-    section("device", device(&recipe.device));
-    document.to_string()
+/// A section and its keys.
+pub(crate) struct Section {
+    pub name: &'static str,
+    /// Each key with its value as TOML on one line; none where the recipe leaves the value to others.
+    pub keys: Vec<(&'static str, Option<String>)>,
 }
 
-fn model(model: &ModelSection) -> Vec<(&'static str, Value)> {
+/// The whole recipe.
+pub(crate) fn to_toml(recipe: &Recipe) -> String {
+    text(sections(recipe).into_iter().map(|section| {
+        let lines = section
+            .keys
+            .into_iter()
+            .filter_map(|(key, value)| Some(format!("{key} = {}", value?)));
+        (section.name, lines.collect())
+    }))
+}
+
+/// Sections with their lines, as one text.
+pub(crate) fn text(sections: impl Iterator<Item = (&'static str, Vec<String>)>) -> String {
+    let sections: Vec<String> = sections
+        .map(|(name, lines)| format!("[{name}]\n{}\n", lines.join("\n")))
+        .collect();
+    sections.join("\n")
+}
+
+/// Every section with every key.
+pub(crate) fn sections(recipe: &Recipe) -> Vec<Section> {
+    let freeze = vec![
+        given("policy", foreign(&recipe.freeze.policy_part())),
+        given("batch_norm", recipe.freeze.batch_norm.name()),
+    ];
+    let sections = [
+        ("model", model(&recipe.model)),
+        ("data", data(&recipe.data)),
+        ("freeze", freeze),
+        ("train", train(&recipe.train)),
+        ("device", device(&recipe.device)),
+    ];
+    let on_one_line = |mut value: Value| {
+        keep_on_one_line(&mut value);
+        value.to_string()
+    };
+    sections
+        .into_iter()
+        .map(|(name, keys)| Section {
+            name,
+            keys: keys
+                .into_iter()
+                .map(|(key, value)| (key, value.map(on_one_line)))
+                .collect(),
+        })
+        .collect()
+}
+
+/// A key with its value, if it has one.
+type Entry = (&'static str, Option<Value>);
+
+fn given(key: &'static str, value: impl Into<Value>) -> Entry {
+    (key, Some(value.into()))
+}
+
+fn model(model: &ModelSection) -> Vec<Entry> {
     vec![
-        ("source", model.source.as_str().into()),
-        ("head", head(&model.head)),
-        ("dropout", model.dropout.into()),
+        given("source", model.source.as_str()),
+        given("head", head(&model.head)),
+        given("dropout", model.dropout),
     ]
 }
 
 fn head(head: &Head) -> Value {
-    let mut table = vec![("kind", head.kind.name().into())];
+    let mut table = vec![given("kind", head.kind.name())];
     if let HeadKind::Mlp { hidden, dropout } = head.kind {
-        table.extend([("hidden", whole(hidden)), ("dropout", dropout.into())]);
+        table.extend([given("hidden", whole(hidden)), given("dropout", dropout)]);
     }
-    table.extend(head.at.as_ref().map(|at| ("at", at.as_str().into())));
+    table.push(("at", head.at.as_deref().map(Value::from)));
     inline(table)
 }
 
-fn data(data: &DataSection) -> Vec<(&'static str, Value)> {
+fn data(data: &DataSection) -> Vec<Entry> {
     vec![
-        ("source", data.source.as_str().into()),
-        ("classes", classes(data.classes.as_deref())),
-        ("per_class", data.per_class.map_or("all".into(), whole)),
-        ("validation", data.validation.into()),
-        ("preprocess", preprocess(&data.preprocess)),
-        ("augment", foreign(&data.augment)),
-        ("sampler", data.sampler.name().into()),
-        ("on_bad_image", data.on_bad_image.name().into()),
+        given("source", data.source.as_str()),
+        given("classes", classes(data.classes.as_deref())),
+        given("per_class", data.per_class.map_or("all".into(), whole)),
+        given("validation", data.validation),
+        given("preprocess", preprocess(&data.preprocess)),
+        given("augment", data.augment.name()),
+        given("on_bad_image", data.on_bad_image.name()),
     ]
 }
 
@@ -86,56 +123,43 @@ fn preprocess(spec: &PreprocessSpec) -> Value {
         mean,
         std,
     } = partial;
-    let keys = [
-        ("size", size.map(|pixels| i64::from(pixels).into())),
-        ("resize", resize.map(|pixels| i64::from(pixels).into())),
+    let numbers =
+        |numbers: &Option<Vec<f32>>| Some(array(numbers.as_ref()?.iter().copied().map(double)));
+    inline([
+        ("size", size.map(whole)),
+        ("resize", resize.map(whole)),
         ("crop", crop.map(|crop| crop.name().into())),
         (
             "interpolation",
             interpolation.map(|filter| filter.name().into()),
         ),
-        ("channels", channels.map(|channels| channels.name().into())),
+        ("channels", channels.map(|order| order.name().into())),
         ("scale", scale.map(|scale| double(scale).into())),
-        (
-            "mean",
-            mean.as_deref()
-                .map(|mean| array(mean.iter().copied().map(double))),
-        ),
-        (
-            "std",
-            std.as_deref()
-                .map(|std| array(std.iter().copied().map(double))),
-        ),
-    ];
-    inline(
-        keys.into_iter()
-            .filter_map(|(key, value)| Some((key, value?))),
-    )
+        ("mean", numbers(mean)),
+        ("std", numbers(std)),
+    ])
 }
 
-fn train(train: &TrainSection) -> Vec<(&'static str, Value)> {
+fn train(train: &TrainSection) -> Vec<Entry> {
     vec![
-        ("epochs", whole(train.epochs)),
-        ("batch_size", whole(train.batch_size)),
-        ("optimizer", optimizer(&train.optimizer)),
-        ("lr", train.lr.into()),
-        ("schedule", schedule(&train.schedule)),
-        ("mixup", train.mixup.into()),
-        ("label_smoothing", train.label_smoothing.into()),
-        ("ema", train.ema.into()),
-        ("grad_clip", train.grad_clip.into()),
-        ("class_weights", train.class_weights.name().into()),
-        ("early_stopping", early_stopping(train.early_stopping)),
-        ("seed", whole(train.seed)),
-        ("shuffle", train.shuffle.into()),
-        ("feature_cache", train.feature_cache.name().into()),
-        ("trunk_precision", train.trunk_precision.name().into()),
-        ("checkpoint_every", whole(train.checkpoint_every)),
+        given("epochs", whole(train.epochs)),
+        given("batch_size", whole(train.batch_size)),
+        given("optimizer", optimizer(&train.optimizer)),
+        ("lr", train.lr.map(Value::from)),
+        given("schedule", schedule(&train.schedule)),
+        given("label_smoothing", train.label_smoothing),
+        given("grad_clip", train.grad_clip),
+        given("early_stopping", early_stopping(train.early_stopping)),
+        given("seed", whole(train.seed)),
+        given("shuffle", train.shuffle),
+        given("feature_cache", train.feature_cache.name()),
+        given("trunk_precision", train.trunk_precision.name()),
+        given("checkpoint_every", whole(train.checkpoint_every)),
     ]
 }
 
 fn optimizer(optimizer: &Optimizer) -> Value {
-    let name = ("name", optimizer.name().into());
+    let name = given("name", optimizer.name());
     match *optimizer {
         Optimizer::Sgd {
             momentum,
@@ -143,9 +167,9 @@ fn optimizer(optimizer: &Optimizer) -> Value {
             nesterov,
         } => inline([
             name,
-            ("momentum", momentum.into()),
-            ("nesterov", nesterov.into()),
-            ("weight_decay", weight_decay.into()),
+            given("momentum", momentum),
+            given("nesterov", nesterov),
+            given("weight_decay", weight_decay),
         ]),
         Optimizer::Adamw {
             betas,
@@ -153,17 +177,17 @@ fn optimizer(optimizer: &Optimizer) -> Value {
             weight_decay,
         } => inline([
             name,
-            ("betas", array([betas.0, betas.1])),
-            ("epsilon", epsilon.into()),
-            ("weight_decay", weight_decay.into()),
+            given("betas", array([betas.0, betas.1])),
+            given("epsilon", epsilon),
+            given("weight_decay", weight_decay),
         ]),
     }
 }
 
 fn schedule(schedule: &Schedule) -> Value {
     inline([
-        ("name", schedule.kind.name().into()),
-        ("warmup_epochs", schedule.warmup_epochs.into()),
+        given("name", schedule.kind.name()),
+        ("warmup_epochs", schedule.warmup_epochs.map(Value::from)),
     ])
 }
 
@@ -171,21 +195,24 @@ fn early_stopping(stopping: Option<EarlyStopping>) -> Value {
     match stopping {
         None => "none".into(),
         Some(EarlyStopping { patience, metric }) => inline([
-            ("patience", whole(patience)),
-            ("metric", metric.name().into()),
+            given("patience", whole(patience)),
+            given("metric", metric.name()),
         ]),
     }
 }
 
-fn device(device: &DeviceSection) -> Vec<(&'static str, Value)> {
+fn device(device: &DeviceSection) -> Vec<Entry> {
     vec![
-        ("name", device.name.as_str().into()),
-        ("threads", whole(device.threads)),
+        given("name", device.name.as_str()),
+        given("threads", whole(device.threads)),
     ]
 }
 
-fn inline(keys: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
-    Value::InlineTable(keys.into_iter().collect::<InlineTable>())
+fn inline(entries: impl IntoIterator<Item = Entry>) -> Value {
+    let given = entries
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)));
+    Value::InlineTable(given.collect::<InlineTable>())
 }
 
 fn array(numbers: impl IntoIterator<Item = f64>) -> Value {
@@ -207,8 +234,38 @@ fn double(number: f32) -> f64 {
 
 /// A value whose type another crate defines, and writes. One that TOML cannot hold, an integer over 2^63 - 1, leaves
 /// words that no reader takes for a value.
-pub(crate) fn foreign(value: &impl Serialize) -> Value {
+fn foreign(value: &impl Serialize) -> Value {
     value
         .serialize(ValueSerializer::new())
         .unwrap_or_else(|error| Value::from(format!("not writable: {error}")))
+}
+
+/// Escapes line breaks in strings, which would else be written over several lines: a comment ends with its line.
+fn keep_on_one_line(value: &mut Value) {
+    match value {
+        Value::String(text) if text.value().contains(['\n', '\r']) => {
+            if let Ok(escaped) = basic_string(text.value()).parse() {
+                *value = escaped;
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(keep_on_one_line),
+        Value::InlineTable(table) => table
+            .iter_mut()
+            .for_each(|(_, value)| keep_on_one_line(value)),
+        _ => {}
+    }
+}
+
+/// The text as a TOML string between double quotes.
+fn basic_string(text: &str) -> String {
+    let escape = |c: char| match c {
+        '"' => "\\\"".to_owned(),
+        '\\' => "\\\\".to_owned(),
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    let escaped: String = text.chars().map(escape).collect();
+    format!("\"{escaped}\"")
 }

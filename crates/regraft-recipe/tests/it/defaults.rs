@@ -3,9 +3,8 @@
 use regraft_data::{Augment, Channels, Crop, Interpolation, OnBadImage};
 use regraft_freeze::FreezeConfig;
 use regraft_recipe::{
-    ClassWeights, EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess,
-    PreprocessSpec, Recipe, Sampler, Schedule, ScheduleKind, StopMetric, TrunkPrecision,
-    check_available,
+    EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess, PreprocessSpec,
+    Recipe, Schedule, ScheduleKind, StopMetric, TrunkPrecision,
 };
 
 use crate::parse;
@@ -22,7 +21,6 @@ source = "data/flowers"
 validation = 0.2
 preprocess = { size = 224, resize = 256, crop = "center", interpolation = "bilinear", channels = "rgb", scale = 0.00392156862745098, mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }
 augment = "standard"
-sampler = "uniform"
 on_bad_image = "error"
 
 [freeze]
@@ -35,11 +33,8 @@ batch_size = 32
 optimizer = { name = "sgd", momentum = 0.9, weight_decay = 1e-4 }
 lr = 0.01
 schedule = "one-cycle"
-mixup = 0.0
 label_smoothing = 0.0
-ema = 0.0
 grad_clip = 0.0
-class_weights = "none"
 early_stopping = { patience = 5 }
 seed = 42
 shuffle = true
@@ -66,7 +61,7 @@ fn the_example_is_the_default_but_for_what_it_names() {
     });
     expected.data.augment = Augment::Standard;
     expected.train.optimizer = Optimizer::sgd();
-    expected.train.lr = 0.01;
+    expected.train.lr = Some(0.01);
     expected.train.early_stopping = Some(EarlyStopping {
         patience: 5,
         metric: StopMetric::Accuracy,
@@ -74,14 +69,12 @@ fn the_example_is_the_default_but_for_what_it_names() {
     expected.device.name = "flex".to_owned();
     expected.freeze.policy = example.freeze.policy.clone();
     assert_eq!(example, expected);
-    check_available(&example).unwrap();
 }
 
 #[test]
 fn two_sources_are_a_recipe() {
     let recipe = parse("").unwrap();
     assert_eq!(recipe, Recipe::new("m", "d"));
-    check_available(&recipe).unwrap();
 
     assert_eq!(
         recipe.model.head,
@@ -95,7 +88,6 @@ fn two_sources_are_a_recipe() {
     assert_eq!(recipe.data.validation, 0.2);
     assert_eq!(recipe.data.preprocess, PreprocessSpec::Auto);
     assert_eq!(recipe.data.augment, Augment::None);
-    assert_eq!(recipe.data.sampler, Sampler::Uniform);
     assert_eq!(recipe.data.on_bad_image, OnBadImage::Error);
     assert_eq!(recipe.freeze, FreezeConfig::default());
     assert_eq!(
@@ -104,22 +96,20 @@ fn two_sources_are_a_recipe() {
             recipe.train.batch_size,
             recipe.train.lr
         ),
-        (10, 32, 0.001)
+        (10, 32, None)
     );
     assert_eq!(recipe.train.optimizer, Optimizer::adamw());
     assert_eq!(
         recipe.train.schedule,
         Schedule {
             kind: ScheduleKind::OneCycle,
-            warmup_epochs: 3.0
+            warmup_epochs: None
         }
     );
     assert_eq!(
-        (recipe.train.mixup, recipe.train.ema, recipe.train.grad_clip),
-        (0.0, 0.0, 0.0)
+        (recipe.train.label_smoothing, recipe.train.grad_clip),
+        (0.0, 0.0)
     );
-    assert_eq!(recipe.train.label_smoothing, 0.0);
-    assert_eq!(recipe.train.class_weights, ClassWeights::None);
     assert_eq!(recipe.train.early_stopping, None);
     assert_eq!(
         (
@@ -139,7 +129,8 @@ fn two_sources_are_a_recipe() {
 
 #[test]
 fn the_learning_rate_follows_the_optimizer() {
-    let lr = |text: &str| parse(text).unwrap().train.lr;
+    let lr = |text: &str| parse(text).unwrap().train.learning_rate();
+    assert_eq!(lr(""), 0.001);
     assert_eq!(lr("train.optimizer = 'sgd'"), 0.01);
     assert_eq!(lr("train.optimizer = 'adamw'"), 0.001);
     assert_eq!(lr("train = { optimizer = 'sgd', lr = 0.1 }"), 0.1);
@@ -180,15 +171,10 @@ fn each_optimizer_has_its_own_defaults() {
 
 #[test]
 fn one_cycle_warms_up_for_three_tenths_of_the_training() {
-    let check = |lines: &str, kind, warmup_epochs| {
-        assert_eq!(
-            parse(lines).unwrap().train.schedule,
-            Schedule {
-                kind,
-                warmup_epochs
-            },
-            "{lines}"
-        );
+    let check = |lines: &str, kind, warmup: f64| {
+        let train = parse(lines).unwrap().train;
+        assert_eq!(train.schedule.kind, kind, "{lines}");
+        assert_eq!(train.schedule.warmup(train.epochs), warmup, "{lines}");
     };
     check("train.epochs = 7", ScheduleKind::OneCycle, 2.1);
     check("train.schedule = 'one-cycle'", ScheduleKind::OneCycle, 3.0);
@@ -202,6 +188,28 @@ fn one_cycle_warms_up_for_three_tenths_of_the_training() {
         "train.schedule = { name = 'cosine', warmup_epochs = 0.5 }",
         ScheduleKind::Cosine,
         0.5,
+    );
+}
+
+#[test]
+fn a_recipe_holds_only_what_was_asked_for_until_it_is_resolved() {
+    let check = |lines: &str, asked, resolved| {
+        let mut recipe = parse(lines).unwrap();
+        let values = |recipe: &Recipe| (recipe.train.lr, recipe.train.schedule.warmup_epochs);
+        assert_eq!(values(&recipe), asked, "{lines}");
+        recipe.resolve_training();
+        assert_eq!(values(&recipe), resolved, "{lines}");
+    };
+    check("", (None, None), (Some(0.001), Some(3.0)));
+    check(
+        "train = { optimizer = 'sgd', schedule = 'cosine' }",
+        (None, None),
+        (Some(0.01), Some(0.0)),
+    );
+    check(
+        "train = { lr = 0.5, schedule = { warmup_epochs = 1 } }",
+        (Some(0.5), Some(1.0)),
+        (Some(0.5), Some(1.0)),
     );
 }
 

@@ -1,11 +1,15 @@
 //! Reads recipes from outside, as the command line does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod annotated;
 mod defaults;
+mod differences;
 mod errors;
-mod later;
+mod keys;
 mod overrides;
+mod paths;
 mod round_trip;
+mod template;
 
 use regraft_recipe::{Error, Recipe, read};
 
