@@ -16,6 +16,7 @@
 
 mod error;
 mod folds;
+mod matrix;
 mod probe;
 mod ridge;
 

@@ -3,13 +3,8 @@
 //! A factorisation for every strength and no eigendecomposition for all: n³/3 operations against 4 to 9 n³, many of
 //! those memory-bound, so that a dozen strengths are cheaper this way.
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt::{factor, solve};
-use faer::linalg::matmul::matmul;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatRef, Par, Spec};
-
 use crate::error::Error;
+use crate::matrix::Matrix;
 
 /// Which linear system is solved. Both have the same solution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +21,12 @@ pub(crate) enum Side {
 
 /// What all strengths of a fold share.
 pub(crate) struct Ridge {
-    /// Lower triangle of `ZᵀZ` or `ZZᵀ`.
-    gram: Mat<f64>,
+    /// `ZᵀZ` or `ZZᵀ`.
+    gram: Matrix,
     /// Right-hand side: `ZᵀY` or `Y`, `[side, classes]`.
-    targets: Mat<f64>,
+    targets: Matrix,
     /// What turns a solution into predictions: `Zv` or `ZvZᵀ`, `[v, side]`.
-    project: Mat<f64>,
+    project: Matrix,
     /// Share of each class in the training part: the intercept.
     prior: Vec<f64>,
     /// λ for a strength of 1: the mean of the Gram matrix's non-zero eigenvalues, if it has full rank.
@@ -51,7 +46,7 @@ impl Ridge {
         let columns = standardisation(features, labels.len(), train);
         let width = features.len() / labels.len();
         let standardised = |rows: &[usize]| {
-            Mat::from_fn(rows.len(), columns.len(), |i, j| {
+            Matrix::from_fn(rows.len(), columns.len(), |i, j| {
                 let column = &columns[j];
                 (f64::from(features[rows[i] * width + column.index]) - column.mean) * column.scale
             })
@@ -61,23 +56,20 @@ impl Ridge {
         for &row in train {
             prior[labels[row]] += 1.0 / train.len() as f64;
         }
-        let y = Mat::from_fn(train.len(), classes, |i, class| {
+        let y = Matrix::from_fn(train.len(), classes, |i, class| {
             f64::from(u8::from(labels[train[i]] == class)) - prior[class]
         });
         let primal = match side {
-            Side::Smaller => z.ncols() <= z.nrows(),
+            Side::Smaller => z.columns() <= z.rows(),
             Side::Primal => true,
             Side::Dual => false,
         };
         let (gram, targets, project) = if primal {
-            (
-                lower_gram(z.transpose()),
-                product(z.transpose(), y.as_ref()),
-                z_valid,
-            )
+            let across = z.transpose();
+            (across.product(&z), across.product(&y), z_valid)
         } else {
-            let project = product(z_valid.as_ref(), z.transpose());
-            (lower_gram(z.as_ref()), y, project)
+            let across = z.transpose();
+            (z.product(&across), y, z_valid.product(&across))
         };
         Self {
             gram,
@@ -85,16 +77,16 @@ impl Ridge {
             project,
             prior,
             // The trace is m d: every standardised column has square sum m.
-            unit: z.nrows().max(z.ncols()) as f64,
+            unit: z.rows().max(z.columns()) as f64,
         }
     }
 
     /// The class with the largest output for every row of the validation part; the first of equals.
     pub fn predict(&self, strength: f64) -> Result<Vec<usize>, Error> {
         let outputs = self.outputs(strength)?;
-        Ok((0..outputs.nrows())
+        Ok((0..outputs.rows())
             .map(|row| {
-                (1..outputs.ncols()).fold(0, |best, class| {
+                (1..outputs.columns()).fold(0, |best, class| {
                     if outputs[(row, class)] > outputs[(row, best)] {
                         class
                     } else {
@@ -106,32 +98,19 @@ impl Ridge {
     }
 
     /// Outputs for the validation part, `[v, classes]`.
-    fn outputs(&self, strength: f64) -> Result<Mat<f64>, Error> {
-        let side = self.gram.nrows();
-        let mut factored = self.gram.clone();
-        for index in 0..side {
-            factored[(index, index)] += strength * self.unit;
+    fn outputs(&self, strength: f64) -> Result<Matrix, Error> {
+        let mut factor = self.gram.clone();
+        for index in 0..factor.rows() {
+            factor[(index, index)] += strength * self.unit;
         }
-        let scratch = factor::cholesky_in_place_scratch::<f64>(side, Par::Seq, Spec::default());
-        factor::cholesky_in_place(
-            factored.as_mut(),
-            factor::LltRegularization::default(),
-            Par::Seq,
-            MemStack::new(&mut MemBuffer::new(scratch)),
-            Spec::default(),
-        )
-        .map_err(|_| Error::Singular { strength })?;
+        if !factor.cholesky() {
+            return Err(Error::Singular { strength });
+        }
         let mut solution = self.targets.clone();
-        let scratch = solve::solve_in_place_scratch::<f64>(side, solution.ncols(), Par::Seq);
-        solve::solve_in_place(
-            factored.as_ref(),
-            solution.as_mut(),
-            Par::Seq,
-            MemStack::new(&mut MemBuffer::new(scratch)),
-        );
-        let mut outputs = product(self.project.as_ref(), solution.as_ref());
+        factor.solve(&mut solution);
+        let mut outputs = self.project.product(&solution);
         for (class, prior) in self.prior.iter().enumerate() {
-            for row in 0..outputs.nrows() {
+            for row in 0..outputs.rows() {
                 outputs[(row, class)] += prior;
             }
         }
@@ -173,30 +152,6 @@ fn standardisation(features: &[f32], images: usize, rows: &[usize]) -> Vec<Colum
             scale: (rows.len() as f64 / squares[index]).sqrt(),
         })
         .collect()
-}
-
-/// Lower triangle of `a aᵀ`; zeros above.
-fn lower_gram(a: MatRef<'_, f64>) -> Mat<f64> {
-    let mut gram = Mat::zeros(a.nrows(), a.nrows());
-    triangular::matmul(
-        gram.as_mut(),
-        BlockStructure::TriangularLower,
-        Accum::Replace,
-        a,
-        BlockStructure::Rectangular,
-        a.transpose(),
-        BlockStructure::Rectangular,
-        1.0,
-        Par::Seq,
-    );
-    gram
-}
-
-/// `a b`. One thread: folds are what runs in parallel, and sums keep their order.
-fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
-    let mut c = Mat::zeros(a.nrows(), b.ncols());
-    matmul(c.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
-    c
 }
 
 #[cfg(test)]
