@@ -137,7 +137,7 @@ impl Source {
         let wanted = match mode {
             Mode::Off => false,
             Mode::Auto => bytes <= AUTO_LIMIT,
-            Mode::Memory | Mode::Disk => true,
+            Mode::Memory => true,
         };
         wanted && network.has_trunk() && !loader.options().augment.is_random()
     }
@@ -148,15 +148,18 @@ impl Source {
         }
     }
 
-    /// The epoch's batches, in the same order from either kind.
+    /// The epoch's batches from `first` (counted from 0) on, in the same order from either kind.
     pub(crate) fn epoch(
         &self,
         epoch: usize,
+        first: usize,
     ) -> Box<dyn Iterator<Item = Result<Drawn, Error>> + '_> {
         match self {
-            Self::Images(loader) => {
-                Box::new(loader.epoch(epoch).map(|batch| Ok(Drawn::Images(batch?))))
-            }
+            Self::Images(loader) => Box::new(
+                loader
+                    .epoch_from(epoch, first)
+                    .map(|batch| Ok(Drawn::Images(batch?))),
+            ),
             Self::Features { cache, loader } => {
                 let options = loader.options();
                 let order = order(
@@ -167,6 +170,7 @@ impl Source {
                 );
                 let chunks: Vec<Vec<usize>> = order
                     .chunks(options.batch_size)
+                    .skip(first)
                     .map(<[usize]>::to_vec)
                     .collect();
                 Box::new(chunks.into_iter().map(|indices| Ok(cache.draw(&indices))))

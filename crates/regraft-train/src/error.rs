@@ -16,7 +16,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] regraft_onnx::Error),
     /// A file of the run folder could not be read or written.
-    #[error("{action} `{path}`: {source}")]
+    #[error("{action} `{path}`")]
     Io {
         /// `reading` or `writing`.
         action: &'static str,
@@ -33,22 +33,27 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The loss left the numbers.
+    /// Training left the finite numbers.
     #[error(
-        "the loss became {loss} in epoch {epoch}, step {step}, at learning rate {lr:e}; the last good checkpoint is kept. Try a lower `train.lr`, or `train.grad_clip = 1.0`"
+        "{what} became {value} in epoch {epoch}, step {step}, at learning rate {lr:e}; {}. Try a lower `train.lr`, or `train.grad_clip = 1.0`",
+        kept(.checkpoint)
     )]
     Diverged {
-        /// The loss: NaN or infinite.
-        loss: f64,
+        /// What is no finite number any more: the loss, the validation loss, a parameter.
+        what: String,
+        /// NaN or infinite.
+        value: f64,
         /// Counted from 1.
         epoch: usize,
         /// Counted from 1 in the epoch.
         step: usize,
         /// Learning rate of the step.
         lr: f64,
+        /// Epochs done in the newest checkpoint, where there is one; all of its numbers are finite.
+        checkpoint: Option<usize>,
     },
     /// Somebody asked to stop.
-    #[error("interrupted; `regraft resume {}` goes on from the last checkpoint", .run.display())]
+    #[error("interrupted; `regraft resume {}` goes on from here", .run.display())]
     Interrupted {
         /// The run folder.
         run: PathBuf,
@@ -56,4 +61,26 @@ pub enum Error {
     /// No image was left to train on.
     #[error("none of the training images could be decoded")]
     NoImages,
+    /// A label that the network has no output for.
+    #[error("image `{path}` has the label {label}, and the network tells {classes} classes apart")]
+    Label {
+        /// The image's file.
+        path: PathBuf,
+        /// Its label, counted from 0.
+        label: usize,
+        /// Number of outputs.
+        classes: usize,
+    },
+    /// Early stopping without anything to stop by.
+    #[error(
+        "`train.early_stopping` needs validation images, and there are none; set `data.validation` above 0, add a `val` folder, or leave `train.early_stopping` out"
+    )]
+    NothingToStopBy,
+}
+
+fn kept(checkpoint: &Option<usize>) -> String {
+    match checkpoint {
+        Some(epochs) => format!("the last good checkpoint, after epoch {epochs}, is kept"),
+        None => "no checkpoint was written yet".to_owned(),
+    }
 }

@@ -1,6 +1,6 @@
 //! Loss and accuracy of a network on a split, and what it said of every image.
 
-use regraft_data::Loader;
+use regraft_data::{ImageSet, Loader};
 use regraft_nn::{Activation, Network};
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,7 @@ use crate::cache::Source;
 use crate::error::Error;
 use crate::event::Event;
 use crate::loss;
+use crate::trainer::Stop;
 
 /// What a network said of one image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,21 +70,43 @@ pub fn evaluate(
     loader: &Loader,
     tell: &mut dyn FnMut(usize, usize),
 ) -> Result<Evaluation, Error> {
-    on_source(network, &Source::Images(loader.clone()), &mut |event| {
-        if let Event::Features { done, total } = event {
-            tell(done, total);
-        }
-    })
+    check_labels(loader.set(), network.graph().classes())?;
+    on_source(
+        network,
+        &Source::Images(loader.clone()),
+        None,
+        &mut |event| {
+            if let Event::Features { done, total } = event {
+                tell(done, total);
+            }
+        },
+    )
+}
+
+/// Refuses a set with a label that a network of so many classes has no output for.
+pub(crate) fn check_labels(set: &ImageSet, classes: usize) -> Result<(), Error> {
+    match set.samples.iter().find(|sample| sample.label >= classes) {
+        Some(sample) => Err(Error::Label {
+            path: sample.path.clone(),
+            label: sample.label,
+            classes,
+        }),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn on_source(
     network: &Network,
     source: &Source,
+    stop: Option<&Stop<'_>>,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Evaluation, Error> {
     let mut evaluation = Evaluation::default();
     let (mut loss_sum, mut right, mut done) = (0.0, 0usize, 0usize);
-    for drawn in source.epoch(0) {
+    for drawn in source.epoch(0, 0) {
+        if let Some(stop) = stop {
+            stop.check()?;
+        }
         let drawn = drawn?;
         done += drawn.labels().len() + drawn.skipped().len();
         for skipped in drawn.skipped() {

@@ -5,6 +5,15 @@ use serde::{Deserialize, Serialize};
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<'a> {
+    /// Images are read to record which they are.
+    Reading {
+        /// Images done.
+        done: usize,
+        /// Images in all.
+        total: usize,
+    },
+    /// Something to tell the user.
+    Note(&'a str),
     /// The trunk is computing features that will be reused in every epoch.
     Features {
         /// Images done.
@@ -25,6 +34,15 @@ pub enum Event<'a> {
     Step(&'a StepReport),
     /// An epoch is done.
     Epoch(&'a EpochReport),
+    /// None of the validation images could be decoded: there is no validation, and the last epoch is kept.
+    NoValidation,
+    /// A checkpoint was written because somebody asked to stop.
+    Saved {
+        /// Epochs done.
+        epoch: usize,
+        /// Steps done of the epoch in hand.
+        step: usize,
+    },
     /// An image was left out.
     Skipped(&'a regraft_data::Skipped),
     /// What rounding the trunk to bf16 changed.

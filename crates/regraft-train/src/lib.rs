@@ -19,6 +19,7 @@ mod pace;
 mod schedule;
 mod trainer;
 
+pub use checkpoint::Standing;
 pub use error::Error;
 pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use event::{EpochReport, Event, StepReport};

@@ -23,7 +23,7 @@ pub(crate) fn cross_entropy(
         .mul_scalar(-1.0 / count.max(1) as f64)
 }
 
-/// Cross-entropy in nats of one row of logits, and the probabilities, in f64.
+/// Cross-entropy in nats of one row of logits against a label among them, and the probabilities, in f64.
 pub(crate) fn row(logits: &[f32], label: usize) -> (f64, Vec<f32>) {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let exponentials: Vec<f64> = logits

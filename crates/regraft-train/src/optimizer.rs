@@ -1,13 +1,14 @@
 //! SGD and AdamW for Burn's module optimiser, with a group for every learning-rate multiplier and weight decay of a freeze plan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::{ParamGroup, ParamId};
 use burn::optim::{
-    AdaptiveMomentumState, GradientsParams, LearningRate, ModuleOptimizer, Optimizer, RecordState,
-    StateSink, StateSource,
+    GradientsParams, LearningRate, ModuleOptimizer, Optimizer, RecordState, StateSink, StateSource,
 };
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use regraft_freeze::Phase;
 use regraft_nn::{Weights, parameter_id};
 use regraft_ops::{AdaptiveStep, adaptive_step, weighted_squares, weighted_sum};
@@ -21,23 +22,55 @@ struct Sgd {
     momentum: f64,
     nesterov: bool,
     decay: f64,
+    finite: Finite,
+}
+
+/// Whether every number of an optimiser's state was finite when it was last written out.
+#[derive(Clone)]
+pub(crate) struct Finite(Arc<AtomicBool>);
+
+impl Default for Finite {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Finite {
+    /// Whether it was; asked once for each time that the state is written.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(true, Ordering::Relaxed)
+    }
+
+    fn look(&self, data: &TensorData) {
+        let finite = data
+            .as_slice::<f32>()
+            .is_ok_and(|values| values.iter().all(|value| value.is_finite()));
+        if !finite {
+            self.0.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What is kept of a parameter from step to step.
 #[derive(Clone)]
 struct Velocity<const D: usize> {
     velocity: Tensor<D>,
+    finite: Finite,
 }
 
 impl<const D: usize> RecordState for Velocity<D> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
-        out.push_tensor(prefix, "velocity", self.velocity.clone().into_data());
+        let data = self.velocity.clone().into_data();
+        self.finite.look(&data);
+        out.push_tensor(prefix, "velocity", data);
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
         let data = source.take_tensor(prefix, "velocity")?;
-        let velocity = Tensor::from_data(data, device);
-        Some(Self { velocity })
+        Some(Self {
+            velocity: Tensor::from_data(data, device),
+            finite: Finite::default(),
+        })
     }
 }
 
@@ -71,12 +104,14 @@ impl Optimizer for Sgd {
             velocity.clone()
         };
         let weight = weighted_sum(weight, direction, [1.0, back]);
-        (weight, Some(Velocity { velocity }))
+        let finite = self.finite.clone();
+        (weight, Some(Velocity { velocity, finite }))
     }
 
     fn to_device<const D: usize>(state: Velocity<D>, device: &Device) -> Velocity<D> {
         Velocity {
             velocity: state.velocity.to_device(device),
+            finite: state.finite,
         }
     }
 }
@@ -89,22 +124,56 @@ struct AdamW {
     betas: (f64, f64),
     epsilon: f64,
     decay: f64,
+    finite: Finite,
+}
+
+/// Running means of a parameter's gradient and of its square.
+#[derive(Clone)]
+struct Moments<const D: usize> {
+    /// Steps taken.
+    steps: usize,
+    first: Tensor<D>,
+    second: Tensor<D>,
+    finite: Finite,
+}
+
+impl<const D: usize> RecordState for Moments<D> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        out.push_scalar(prefix, "steps", self.steps.into());
+        for (name, moment) in [("first", &self.first), ("second", &self.second)] {
+            let data = moment.clone().into_data();
+            self.finite.look(&data);
+            out.push_tensor(prefix, name, data);
+        }
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
+        let steps = usize::try_from(source.take_scalar(prefix, "steps")?).ok()?;
+        let first = source.take_tensor(prefix, "first")?;
+        let second = source.take_tensor(prefix, "second")?;
+        Some(Self {
+            steps,
+            first: Tensor::from_data(first, device),
+            second: Tensor::from_data(second, device),
+            finite: Finite::default(),
+        })
+    }
 }
 
 impl Optimizer for AdamW {
-    type State<const D: usize> = AdaptiveMomentumState<D>;
+    type State<const D: usize> = Moments<D>;
 
     fn step<const D: usize>(
         &self,
         lr: LearningRate,
         weight: Tensor<D>,
         gradient: Tensor<D>,
-        state: Option<AdaptiveMomentumState<D>>,
-    ) -> (Tensor<D>, Option<AdaptiveMomentumState<D>>) {
+        state: Option<Moments<D>>,
+    ) -> (Tensor<D>, Option<Moments<D>>) {
         let rate = lr * self.factor;
         let shares = |beta: f64| [beta as f32, (1.0 - beta) as f32];
         let (steps, first, second) = match state {
-            Some(state) => (state.time + 1, state.moment_1, state.moment_2),
+            Some(state) => (state.steps + 1, state.first, state.second),
             None => (1, gradient.zeros_like(), gradient.zeros_like()),
         };
         let first = weighted_sum(first, gradient.clone(), shares(self.betas.0));
@@ -117,26 +186,29 @@ impl Optimizer for AdamW {
             epsilon: self.epsilon as f32,
         };
         let weight = adaptive_step(weight, [first.clone(), second.clone()], step);
-        let state = AdaptiveMomentumState::new(steps, first, second);
+        let finite = self.finite.clone();
+        let state = Moments {
+            steps,
+            first,
+            second,
+            finite,
+        };
         (weight, Some(state))
     }
 
-    fn to_device<const D: usize>(
-        state: AdaptiveMomentumState<D>,
-        device: &Device,
-    ) -> AdaptiveMomentumState<D> {
-        let AdaptiveMomentumState {
-            time,
-            moment_1,
-            moment_2,
-            ..
-        } = state;
-        AdaptiveMomentumState::new(time, moment_1.to_device(device), moment_2.to_device(device))
+    fn to_device<const D: usize>(state: Moments<D>, device: &Device) -> Moments<D> {
+        Moments {
+            first: state.first.to_device(device),
+            second: state.second.to_device(device),
+            ..state
+        }
     }
 }
 
 /// The optimiser for a phase: parameters with the same multiplier and decay form a group, by exact ids.
-pub(crate) fn build(choice: &Choice, phase: &Phase) -> ModuleOptimizer {
+/// With it the word on whether its state is finite.
+pub(crate) fn build(choice: &Choice, phase: &Phase) -> (ModuleOptimizer, Finite) {
+    let finite = Finite::default();
     let mut groups: BTreeMap<(u64, bool), Vec<ParamId>> = BTreeMap::new();
     for parameter in phase
         .parameters
@@ -149,7 +221,7 @@ pub(crate) fn build(choice: &Choice, phase: &Phase) -> ModuleOptimizer {
             .or_default()
             .push(parameter_id(&parameter.name));
     }
-    match choice {
+    let optimizer = match choice {
         Choice::Sgd {
             momentum,
             weight_decay,
@@ -159,6 +231,7 @@ pub(crate) fn build(choice: &Choice, phase: &Phase) -> ModuleOptimizer {
             momentum: *momentum,
             nesterov: *nesterov,
             decay: if decays { *weight_decay } else { 0.0 },
+            finite: finite.clone(),
         }),
         Choice::Adamw {
             betas,
@@ -169,8 +242,10 @@ pub(crate) fn build(choice: &Choice, phase: &Phase) -> ModuleOptimizer {
             betas: *betas,
             epsilon: *epsilon,
             decay: if decays { *weight_decay } else { 0.0 },
+            finite: finite.clone(),
         }),
-    }
+    };
+    (optimizer, finite)
 }
 
 /// One optimiser a group, `of` its multiplier and whether it decays.
@@ -270,6 +345,7 @@ mod tests {
                 momentum,
                 nesterov,
                 decay: 0.01,
+                finite: Finite::default(),
             };
             let mut burns = SgdConfig::new().with_weight_decay(Some(WeightDecayConfig::new(0.01)));
             if momentum > 0.0 {
@@ -284,6 +360,7 @@ mod tests {
             betas: (0.9, 0.99),
             epsilon: 1e-8,
             decay: 0.1,
+            finite: Finite::default(),
         };
         let burns = AdamWConfig::new()
             .with_beta_2(0.99)

@@ -19,7 +19,8 @@ pub fn learning_rate(
     total: usize,
     per_epoch: usize,
 ) -> f64 {
-    let warmup = schedule.warmup_epochs * per_epoch as f64;
+    let epochs = total.checked_div(per_epoch).unwrap_or(0);
+    let warmup = schedule.warmup(epochs) * per_epoch as f64;
     let step = step as f64;
     let last = (total.max(1) - 1) as f64;
     match schedule.kind {
@@ -37,7 +38,7 @@ pub fn learning_rate(
         }
         _ if step < warmup => lr * (step + 1.0) / (warmup + 1.0),
         ScheduleKind::Cosine => anneal(lr, 0.0, (step - warmup) / (total as f64 - warmup).max(1.0)),
-        ScheduleKind::Constant | ScheduleKind::Step => lr,
+        ScheduleKind::Constant => lr,
     }
 }
 
@@ -74,7 +75,7 @@ mod tests {
         ];
         let schedule = Schedule {
             kind: ScheduleKind::OneCycle,
-            warmup_epochs: 3.0,
+            warmup_epochs: Some(3.0),
         };
         for (step, expected) in reference.into_iter().enumerate() {
             close(learning_rate(&schedule, 0.1, step, 10, 1), expected);
@@ -85,7 +86,7 @@ mod tests {
     fn cosine_falls_from_the_peak_to_nearly_nothing_after_its_warm_up() {
         let schedule = Schedule {
             kind: ScheduleKind::Cosine,
-            warmup_epochs: 1.0,
+            warmup_epochs: Some(1.0),
         };
         let rates: Vec<f64> = (0..40)
             .map(|step| learning_rate(&schedule, 1.0, step, 40, 4))
@@ -99,7 +100,7 @@ mod tests {
     fn constant_stays() {
         let schedule = Schedule {
             kind: ScheduleKind::Constant,
-            warmup_epochs: 0.0,
+            warmup_epochs: Some(0.0),
         };
         close(learning_rate(&schedule, 0.3, 7, 10, 2), 0.3);
     }
