@@ -124,6 +124,15 @@ PACKAGED = [
         "input": [240, 240, 3], "preprocess": "keras-240", "labels": ["glioma", "meningioma", "notumor", "pituitary"],
         "license": "MIT", "weights": "trained",
     },
+    # In the repository and in the command: it needs no source.
+    {
+        "name": "squeezenet1.1", "family": "squeezenet", "architecture": "squeezenet1_1", "opset": 17,
+        "file": "squeezenet1.1-imagenet.onnx", "bytes": 4962991,
+        "sha256": "eec0774882bcd090d3db125818c384532b3e1ecf1c06ea2c62a1ce0f2f2d7b17",
+        "sources": [],
+        "input": [3, 224, 224], "preprocess": "imagenet", "labels": "imagenet", "license": "BSD-2-Clause",
+        "weights": "trained",
+    },
 ]
 
 HEAD = """\

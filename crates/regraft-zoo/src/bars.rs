@@ -1,6 +1,7 @@
 //! Progress of fetches on the terminal: one bar a file.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ impl Bars {
         let say = |line: String| {
             let _ = self.all.println(&line);
             if self.all.is_hidden() {
-                eprintln!("{line}");
+                // Nobody may be listening, which is no reason to stop.
+                let _ = writeln!(std::io::stderr(), "{line}");
             }
         };
         match progress {

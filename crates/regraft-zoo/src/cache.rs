@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::options::{Listener, Progress};
+use crate::part::sync_folder;
 use crate::{Digest, Entry, Error, Result};
 
 /// A folder of complete files: `ROOT/SHA-256/FILE`.
@@ -86,6 +88,40 @@ impl Cache {
             return Err(Error::Absent { name, path });
         }
         check(&path, entry)?;
+        Ok(path)
+    }
+
+    /// Takes in the bytes of an entry that the caller has, where its file is not there yet, and says where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongSize`] or [`Error::WrongDigest`] where they are another file's; [`Error::Io`] where they cannot be
+    /// written.
+    pub fn put(&self, entry: &Entry, bytes: &[u8]) -> Result<PathBuf> {
+        if let Some(path) = self.complete(entry) {
+            return Ok(path);
+        }
+        let found = bytes.len() as u64;
+        if found != entry.bytes {
+            let expected = entry.bytes;
+            return Err(Error::WrongSize { expected, found });
+        }
+        let found = Digest::of(bytes);
+        if found != entry.sha256 {
+            let expected = entry.sha256;
+            return Err(Error::WrongDigest { expected, found });
+        }
+        let folder = self.folder(entry);
+        std::fs::create_dir_all(&folder).map_err(Error::io("creating", &folder))?;
+        let path = self.path(entry);
+        // A name of its own until it is whole: other processes may put the same file.
+        let written = tempfile::NamedTempFile::new_in(&folder).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(|error| error.error)
+        });
+        written.map_err(Error::io("writing", &path))?;
+        sync_folder(&self.folder(entry));
         Ok(path)
     }
 

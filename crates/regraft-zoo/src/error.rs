@@ -48,14 +48,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file operation failed.
-    #[error("{action} {}: {source}", .path.display())]
+    #[error("{action} {}: {reason}", .path.display())]
     Io {
         /// What was being done.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// Why it failed.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// Every source of a model failed.
     #[error("could not fetch `{name}`:{}\n{}", list(.failures), by_hand(.path, *.bytes, .sha256))]
@@ -148,10 +148,10 @@ pub struct Failure {
 impl Error {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
+        move |reason| Self::Io {
             action,
             path,
-            source,
+            reason,
         }
     }
 }
