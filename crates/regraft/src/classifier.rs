@@ -1,16 +1,22 @@
 //! Serving a trained model: labels, preprocessing and weights all come from its file.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, OnBadImage, Preprocess, load_image};
+use regraft_data::{
+    Augment, ImageRecord, ImageSet, Loader, LoaderOptions, OnBadImage, Preprocess, Sample,
+    SplitName, load_image,
+};
 use regraft_nn::{Activation, Network};
 use regraft_onnx::{Graph, ImportOptions, Model, metadata};
 use regraft_train::{Evaluation, evaluate};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::prepare::{assumed_preprocess, model_preprocess};
+use crate::prepare::{Recorded, assumed_preprocess, model_preprocess, open_data};
+use crate::record::{self, RunRecord};
+use crate::run_folder::is_run;
 use crate::source::{Located, locate};
 
 /// A model ready to classify images.
@@ -24,6 +30,8 @@ pub struct Classifier {
     pub named: bool,
     /// How an image becomes numbers.
     pub preprocess: Preprocess,
+    /// The run folder that the model lies in.
+    run: Option<PathBuf>,
 }
 
 /// A label with its probability.
@@ -38,6 +46,10 @@ pub struct Top {
 /// How well a model does on labelled images.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    /// What was evaluated, in words.
+    pub data: String,
+    /// Warnings to show the user.
+    pub warnings: Vec<String>,
     /// Images.
     pub images: usize,
     /// Share classified right.
@@ -118,8 +130,10 @@ impl Classifier {
             _ => ((0..classes).map(|class| class.to_string()).collect(), false),
         };
         let network = Network::inference(Arc::new(graph), &device)?;
+        let run = path.parent().filter(|folder| is_run(folder));
         Ok(Self {
             network,
+            run: run.map(Path::to_owned),
             path,
             labels,
             named,
@@ -135,7 +149,7 @@ impl Classifier {
     /// The `k` most probable classes of each image, a batch at a time; `tell` hears of images done and images in all.
     ///
     /// # Errors
-    /// When an image cannot be decoded.
+    /// When an image cannot be decoded, or the network's outputs for it are no finite numbers.
     pub fn predict(
         &self,
         images: &[PathBuf],
@@ -153,6 +167,12 @@ impl Classifier {
             let shape = [batch.len(), self.preprocess.channel_count(), size, size];
             let logits = self.network.logits(self.network.features(pixels, shape)?)?;
             let values = Activation::R2(logits).into_values()?;
+            if let Some(bad) = values.iter().position(|value| !value.is_finite()) {
+                return Err(self.not_finite(&format!(
+                    "its output for `{}` is",
+                    batch[bad / self.labels.len()].display()
+                )));
+            }
             all.extend(
                 values
                     .chunks_exact(self.labels.len())
@@ -182,7 +202,17 @@ impl Classifier {
             .collect()
     }
 
-    /// Evaluates on a folder of class folders; where it has a `test` or `val` folder of those, on that.
+    fn not_finite(&self, what: &str) -> Error {
+        Error::Unfit {
+            reason: format!(
+                "model `{}`: {what} no finite number; its weights are damaged, or its training diverged",
+                self.path.display()
+            ),
+        }
+    }
+
+    /// Evaluates on a folder of class folders; where it has a `test` or `val` folder of those, on that. Says where the images
+    /// are some that the run was trained on.
     ///
     /// # Errors
     /// When the model has no labels, the folder has a class that it does not know, or an image cannot be decoded.
@@ -193,22 +223,144 @@ impl Classifier {
         on_bad_image: OnBadImage,
         tell: &mut dyn FnMut(usize, usize),
     ) -> Result<Report, Error> {
-        if !self.named {
-            return Err(Error::Unfit {
-                reason: format!(
-                    "model `{}` has no labels in its metadata, so its classes cannot be matched with folders",
-                    self.path.display()
-                ),
-            });
-        }
+        self.check_named()?;
         let folder = ["test", "val", "valid", "validation"]
             .iter()
             .map(|name| data.join(name))
             .find(|folder| folder.is_dir() && data.join("train").is_dir())
             .unwrap_or_else(|| data.to_owned());
         let set = regraft_data::open_split(&folder, Some(&self.labels))?;
+        let warnings = self.trained_on(&set)?.into_iter().collect();
+        let what = folder.display().to_string();
+        self.report_on(set, what, warnings, batch_size, on_bad_image, tell)
+    }
+
+    /// Evaluates on the images that the model's run held out of training: its test split where it has one, else its
+    /// validation split.
+    ///
+    /// # Errors
+    /// When the model lies in no run folder, the run held nothing out, its images are gone or others now, or one cannot be
+    /// decoded.
+    pub fn evaluate_held_out(
+        &self,
+        batch_size: usize,
+        on_bad_image: OnBadImage,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Report, Error> {
+        self.check_named()?;
+        let Some(run) = &self.run else {
+            return Err(Error::Unfit {
+                reason: format!(
+                    "model `{}` lies in no run folder, so it has no held-out images; give some with `--data`",
+                    self.path.display()
+                ),
+            });
+        };
+        let recipe = RunRecord::load(run)?.resolved()?;
+        let images = regraft_data::read_records(&run.join(record::SPLIT))?;
+        let root = PathBuf::from(&recipe.data.source);
+        let data = open_data(&recipe, Some(Recorded { images: &images }))?;
+        let (set, name) = match (data.test, data.validation) {
+            (Some(test), _) => (test, "test"),
+            (None, Some(validation)) => (validation, "validation"),
+            (None, None) => {
+                return Err(Error::Run {
+                    path: run.clone(),
+                    reason: "it held no images out of training; give some with `--data`".to_owned(),
+                });
+            }
+        };
+        let mut set = set;
+        for sample in &mut set.samples {
+            let class = &set.classes[sample.label];
+            let place = self.labels.iter().position(|label| label == class);
+            sample.label = place.ok_or_else(|| regraft_data::Error::UnknownClass {
+                class: class.clone(),
+                path: root.clone(),
+                known: self.labels.clone(),
+            })?;
+        }
+        set.classes.clone_from(&self.labels);
+        let samples: Vec<&Sample> = set.samples.iter().collect();
+        let hashes = regraft_data::hashes(&samples, &mut |_, _| {});
+        let known: HashMap<&str, &str> = images
+            .iter()
+            .map(|image| (image.image.as_str(), image.sha256.as_str()))
+            .collect();
+        let other = set.samples.iter().zip(&hashes).filter(|(sample, hash)| {
+            known.get(ImageRecord::key(sample, &root).as_str()) != Some(&hash.as_str())
+        });
+        let other = other.count();
+        let warnings = (other > 0).then(|| {
+            format!("{other} of the held-out images are not what they were when the run began")
+        });
+        let what = format!("held-out images: the {name} split of {}", root.display());
+        let warnings = warnings.into_iter().collect();
+        self.report_on(set, what, warnings, batch_size, on_bad_image, tell)
+    }
+
+    fn check_named(&self) -> Result<(), Error> {
+        if self.named {
+            return Ok(());
+        }
+        Err(Error::Unfit {
+            reason: format!(
+                "model `{}` has no labels in its metadata, so its classes cannot be matched with folders",
+                self.path.display()
+            ),
+        })
+    }
+
+    /// A warning where images are some that the model's run was trained on, by their bytes.
+    fn trained_on(&self, set: &ImageSet) -> Result<Option<String>, Error> {
+        let split = match &self.run {
+            Some(run) => run.join(record::SPLIT),
+            None => return Ok(None),
+        };
+        if !split.is_file() {
+            return Ok(None);
+        }
+        let trained: HashSet<String> = regraft_data::read_records(&split)?
+            .into_iter()
+            .filter(|image| image.split == SplitName::Train && !image.sha256.is_empty())
+            .map(|image| image.sha256)
+            .collect();
+        let samples: Vec<&Sample> = set.samples.iter().collect();
+        let seen = regraft_data::hashes(&samples, &mut |_, _| {})
+            .iter()
+            .filter(|hash| trained.contains(*hash))
+            .count();
+        Ok((seen > 0).then(|| {
+            format!(
+                "the model was trained on {seen} of these {} images; how it does on them says little of how it does on new ones",
+                set.samples.len()
+            )
+        }))
+    }
+
+    fn report_on(
+        &self,
+        set: ImageSet,
+        data: String,
+        warnings: Vec<String>,
+        batch_size: usize,
+        on_bad_image: OnBadImage,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Report, Error> {
         let evaluation = self.evaluate_set(set, batch_size, on_bad_image, tell)?;
-        Ok(report(&self.labels, &evaluation))
+        if evaluation.predictions.is_empty() {
+            return Err(Error::Unfit {
+                reason: format!("{data}: none of the images could be decoded"),
+            });
+        }
+        if !evaluation.loss.is_finite() {
+            return Err(self.not_finite("its loss is"));
+        }
+        Ok(Report {
+            data,
+            warnings,
+            ..report(&self.labels, &evaluation)
+        })
     }
 
     fn evaluate_set(
@@ -261,6 +413,8 @@ fn report(labels: &[String], evaluation: &Evaluation) -> Report {
         })
         .collect();
     Report {
+        data: String::new(),
+        warnings: Vec::new(),
         images: evaluation.predictions.len(),
         accuracy: evaluation.accuracy,
         top_5: (labels.len() > 5).then(|| evaluation.top_k(5)),

@@ -10,10 +10,10 @@ pub enum Error {
     #[error(transparent)]
     Recipe(#[from] regraft_recipe::Error),
     /// The freeze policy does not fit the network.
-    #[error("`freeze.policy`: {0}")]
+    #[error("`freeze.policy`")]
     Freeze(#[from] regraft_freeze::Error),
     /// The model file.
-    #[error("model `{path}`: {source}")]
+    #[error("model `{path}`")]
     Model {
         /// The file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// The probe of the policy `auto`.
     #[error(
-        "`freeze.policy = \"auto\"` measures how far the features serve: {0}; choose a policy by hand, e.g. \"feature-extractor\""
+        "`freeze.policy = \"auto\"` measures how far the features serve, and cannot; choose a policy by hand, e.g. \"feature-extractor\""
     )]
     Probe(#[from] regraft_score::Error),
     /// The zoo.
@@ -62,7 +62,7 @@ pub enum Error {
     #[error(transparent)]
     Network(#[from] regraft_nn::Error),
     /// A file or folder.
-    #[error("{action} `{path}`: {source}")]
+    #[error("{action} `{path}`")]
     Io {
         /// `reading`, `writing`, `locking`.
         action: &'static str,
@@ -76,6 +76,22 @@ pub enum Error {
     Run {
         /// The folder.
         path: PathBuf,
+        /// Why, and what would work.
+        reason: String,
+    },
+    /// The data or settings of a run are not those that it began with.
+    #[error("run folder `{path}`: {reason}")]
+    Changed {
+        /// The folder.
+        path: PathBuf,
+        /// What differs, and what would work.
+        reason: String,
+    },
+    /// A setting that does not go with the model or the data.
+    #[error("`{key}`: {reason}")]
+    Setting {
+        /// The recipe's key.
+        key: &'static str,
         /// Why, and what would work.
         reason: String,
     },
@@ -98,6 +114,17 @@ impl Error {
                 | Error::NotFetched { .. }
                 | Error::Architecture(_)
                 | Error::Device(_)
+                | Error::Setting { .. }
+                | Error::Train(regraft_train::Error::NothingToStopBy)
+                | Error::Data(
+                    regraft_data::Error::Missing { .. }
+                        | regraft_data::Error::Selection { .. }
+                        | regraft_data::Error::Preprocess { .. }
+                )
+                | Error::Model {
+                    source: regraft_onnx::Error::NoSuchName { .. },
+                    ..
+                }
                 | Error::Zoo(regraft_zoo::Error::Unknown { .. })
         )
     }

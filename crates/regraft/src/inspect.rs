@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use regraft_freeze::ParameterKind;
 use regraft_nn::outline;
 use regraft_onnx::{Graph, ImportOptions, Model, metadata};
 use serde::Serialize;
@@ -34,12 +35,31 @@ pub struct Inspection {
     pub macs: u64,
     /// Layers with running statistics.
     pub norms: usize,
-    /// Where a new head goes: name of the value, or why none was found.
-    pub head: Result<String, String>,
+    /// Where a new head goes: name of the value.
+    pub head: Option<String>,
+    /// Why no head was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_missing: Option<String>,
     /// Length of the pooled features there.
     pub features: Option<usize>,
     /// From the input to the output.
     pub blocks: Vec<BlockReport>,
+    /// Every parameter that could train, in the graph's order: what freeze rules speak of. Their number of values is
+    /// `parameters`.
+    pub parameter_list: Vec<ParameterReport>,
+}
+
+/// One parameter.
+#[derive(Debug, Clone, Serialize)]
+pub struct ParameterReport {
+    /// Canonical dotted name, as freeze rules match it.
+    pub name: String,
+    /// Its shape as stored in the file.
+    pub shape: Vec<usize>,
+    /// What it is in its layer: `weight`, `bias`, `norm-scale` or `norm-shift`.
+    pub kind: ParameterKind,
+    /// The name of its block.
+    pub block: String,
 }
 
 /// One block.
@@ -109,9 +129,24 @@ pub fn inspect(name: &str) -> Result<Inspection, Error> {
         norms: outline.norms.len(),
         head: graph
             .head
-            .clone()
+            .as_ref()
+            .ok()
             .map(|site| graph.value(site.feature).name.clone()),
+        head_missing: graph.head.as_ref().err().cloned(),
         features: graph.head.as_ref().ok().map(|site| site.features),
+        parameter_list: outline
+            .parameters
+            .iter()
+            .map(|parameter| ParameterReport {
+                name: parameter.name.clone(),
+                shape: parameter.shape.clone(),
+                kind: parameter.kind,
+                block: graph
+                    .blocks
+                    .get(parameter.block)
+                    .map_or_else(String::new, |block| block.name.clone()),
+            })
+            .collect(),
         blocks,
         path,
     })

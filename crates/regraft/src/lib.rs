@@ -20,20 +20,22 @@ mod auto;
 mod classifier;
 mod error;
 mod inspect;
+mod npy;
 mod prepare;
 mod raw;
+mod record;
 mod run_folder;
 mod source;
 mod train;
 
 pub use classifier::{ClassMetrics, Classifier, Report, Top, images};
 pub use error::Error;
-pub use inspect::{BlockReport, Inspection, inspect};
+pub use inspect::{BlockReport, Inspection, ParameterReport, inspect};
 pub use prepare::{Prepared, prepare, prepare_telling};
 pub use raw::{RawRun, Until, run_raw};
 pub use run_folder::RunFolder;
 pub use source::{fetch_model, model_file};
-pub use train::{RunOptions, Score, Summary, pace, resume, train};
+pub use train::{ResumeOptions, Resumption, RunOptions, Score, Summary, pace, resume, train};
 
 pub use regraft_arch as arch;
 pub use regraft_backend as backend;

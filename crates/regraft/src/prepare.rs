@@ -4,27 +4,38 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use regraft_data::{Channels, Dataset, OpenOptions, Preprocess, Selection};
+use regraft_data::{Channels, Dataset, ImageRecord, OpenOptions, Preprocess, Selection, Unknown};
 use regraft_freeze::{
-    DataFacts, Estimate, FreezePlan, Outline, Policy, choose_auto, estimate, needs_scores, resolve,
-    resolve_auto, table,
+    DataFacts, Estimate, Footprint, FreezePlan, Outline, Policy, choose_auto, estimate,
+    needs_scores, resolve, resolve_auto, table,
 };
 use regraft_nn::{Dropout, outline};
 use regraft_onnx::{Graph, HeadKind, HeadSpec, ImportOptions, Input, Model, Op, head, metadata};
-use regraft_recipe::{HeadKind as RecipeHead, PreprocessSpec, Recipe, check_available};
+use regraft_recipe::{HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe};
 
 use crate::auto;
 use crate::error::Error;
+use crate::record::sha256;
 use crate::source::locate;
 
 /// A grafted model, its data and its plan.
 pub struct Prepared {
+    /// The recipe as it was given, its paths made independent of the working directory.
+    pub asked: Recipe,
     /// The recipe with every choice made: given to [`prepare`] again, it gives the same run.
     pub recipe: Recipe,
+    /// The pretrained model's file.
+    pub model_path: PathBuf,
+    /// Its SHA-256, in hexadecimal.
+    pub model_sha256: String,
+    /// Its size in bytes.
+    pub model_bytes: u64,
     /// The model with its new head.
     pub model: Model,
     /// Its graph.
     pub graph: Arc<Graph>,
+    /// The folder that the images were opened in, as it was given.
+    pub data_root: PathBuf,
     /// The images.
     pub data: Dataset,
     /// How they become numbers.
@@ -44,7 +55,7 @@ pub struct Prepared {
 impl Prepared {
     /// The plan as people read it.
     pub fn table(&self) -> String {
-        table(&self.outline, &self.plan, &self.facts)
+        table(&self.outline, &self.plan, &self.facts, &self.footprint())
     }
 
     /// What each phase costs.
@@ -52,8 +63,20 @@ impl Prepared {
         self.plan
             .phases
             .iter()
-            .map(|phase| estimate(&self.outline, phase, &self.facts))
+            .map(|phase| estimate(&self.outline, phase, &self.facts, &self.footprint()))
             .collect()
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint {
+            model_bytes: self.model_bytes,
+            image_values: self.graph.image_shape().iter().product::<usize>() as u64,
+            optimizer_values: match self.recipe.train.optimizer {
+                Optimizer::Sgd { momentum: 0.0, .. } => 0,
+                Optimizer::Sgd { .. } => 1,
+                Optimizer::Adamw { .. } => 2,
+            },
+        }
     }
 }
 
@@ -73,8 +96,22 @@ pub fn prepare_telling(
     recipe: &Recipe,
     tell: &mut dyn FnMut(usize, usize),
 ) -> Result<Prepared, Error> {
-    check_available(recipe)?;
-    recipe.data.augment.check_available()?;
+    prepare_recorded(recipe, None, tell)
+}
+
+/// Which image goes where: as the recipe draws it, or as a run's record says.
+pub(crate) struct Recorded<'a> {
+    pub images: &'a [ImageRecord],
+}
+
+/// As [`prepare_telling`], with the images of a run that goes on in the splits that it began with.
+pub(crate) fn prepare_recorded(
+    recipe: &Recipe,
+    recorded: Option<Recorded<'_>>,
+    tell: &mut dyn FnMut(usize, usize),
+) -> Result<Prepared, Error> {
+    // What cannot compute is told before anything takes time.
+    regraft_backend::open(&recipe.device.name)?;
     let located = locate(&recipe.model.source)?;
     let path = located.path.clone();
     let fault = |source| Error::Model {
@@ -82,18 +119,11 @@ pub fn prepare_telling(
         source,
     };
     let pretrained = Model::open(&path).map_err(fault)?;
-    let data_path = PathBuf::from(&recipe.data.source);
-    let data = regraft_data::open_part(
-        &data_path,
-        &OpenOptions {
-            validation: recipe.data.validation,
-            seed: recipe.train.seed,
-        },
-        &Selection {
-            classes: recipe.data.classes.clone(),
-            per_class: recipe.data.per_class,
-        },
-    )?;
+    let model_sha256 = sha256(&path)?;
+    let mut data = open_data(recipe, recorded)?;
+    if recipe.train.early_stopping.is_some() && data.validation.is_none() {
+        return Err(regraft_train::Error::NothingToStopBy.into());
+    }
     let mut warnings = data.warnings.clone();
     warnings.extend(located.warning());
 
@@ -118,9 +148,10 @@ pub fn prepare_telling(
     preprocess.validate()?;
     let [channels, ..] = native.image_shape();
     if preprocess.channel_count() != channels {
-        return Err(Error::Unfit {
+        return Err(Error::Setting {
+            key: "data.preprocess.channels",
             reason: format!(
-                "the network takes images of {channels} channels, `data.preprocess.channels` gives {}",
+                "it gives {} channels, the network takes images of {channels}",
                 preprocess.channel_count()
             ),
         });
@@ -131,12 +162,15 @@ pub fn prepare_telling(
         image_size: Some(size),
         ..ImportOptions::default()
     };
-    let labels = &data.train.classes;
+    let present = data.train.counts().iter().filter(|&&n| n > 0).count();
     let (sized, mut model) = match recipe.model.head.kind {
         RecipeHead::Keep => {
             let sized = pretrained.for_image_size(size).map_err(fault)?;
             let graph = Graph::import(&sized, &options).map_err(fault)?;
-            let kept = head::keep(&sized, &graph, labels).map_err(fault)?;
+            let own = metadata::labels(&pretrained).map_err(fault)?;
+            let own = own.or_else(|| located.labels());
+            match_labels(&mut data, own, graph.classes(), &mut warnings)?;
+            let kept = head::keep(&sized, &graph, &data.train.classes).map_err(fault)?;
             (sized, kept)
         }
         // The old head may take as many features as there are at its own size only, so it goes first.
@@ -147,7 +181,7 @@ pub fn prepare_telling(
                     RecipeHead::Linear | RecipeHead::Keep => HeadKind::Linear,
                 },
                 at: None,
-                labels: labels.clone(),
+                labels: data.train.classes.clone(),
                 seed: recipe.train.seed,
             };
             let at = recipe.model.head.at.as_deref();
@@ -179,8 +213,9 @@ pub fn prepare_telling(
     outline.untrained = metadata::is_untrained(&pretrained);
     let facts = DataFacts {
         train_images: data.train.samples.len(),
-        classes: data.train.classes.len(),
-        batch_size: recipe.train.batch_size,
+        classes: present,
+        // No batch holds more images than there are.
+        batch_size: recipe.train.batch_size.min(data.train.samples.len()),
     };
     let mut freeze = recipe.freeze.clone();
     let plan = if freeze.policy == Policy::Auto {
@@ -210,15 +245,22 @@ pub fn prepare_telling(
     }
     let dropout = dropout(recipe, &graph);
 
-    let mut resolved = recipe.clone();
+    let mut asked = recipe.clone();
+    asked.model.source = absolute(&recipe.model.source);
+    asked.data.source = absolute(&recipe.data.source);
+    let mut resolved = asked.clone();
     resolved.freeze = freeze;
-    resolved.model.source = absolute(&recipe.model.source);
-    resolved.data.source = absolute(&recipe.data.source);
     resolved.data.preprocess = PreprocessSpec::Partial(preprocess.clone().into());
+    resolved.resolve_training();
     Ok(Prepared {
+        asked,
         recipe: resolved,
+        model_path: path.clone(),
+        model_sha256,
+        model_bytes: std::fs::metadata(&path).map_or(0, |file| file.len()),
         model,
         graph,
+        data_root: PathBuf::from(&recipe.data.source),
         data,
         preprocess,
         outline,
@@ -227,6 +269,116 @@ pub fn prepare_telling(
         dropout,
         warnings,
     })
+}
+
+/// Opens a recipe's images, in the splits of a record where there is one.
+pub(crate) fn open_data(recipe: &Recipe, recorded: Option<Recorded<'_>>) -> Result<Dataset, Error> {
+    let path = PathBuf::from(&recipe.data.source);
+    let limited = recipe.data.per_class.is_some();
+    let drawn = recorded.is_none();
+    let data = regraft_data::open_part(
+        &path,
+        &OpenOptions {
+            validation: if drawn { recipe.data.validation } else { 0.0 },
+            seed: recipe.train.seed,
+        },
+        &Selection {
+            classes: recipe.data.classes.clone(),
+            per_class: recipe.data.per_class.filter(|_| drawn),
+        },
+    )?;
+    Ok(match recorded {
+        None => data,
+        Some(Recorded { images }) => {
+            // Of a draw by number the images that were not drawn are no news.
+            let unknown = if limited {
+                Unknown::LeftOut
+            } else {
+                Unknown::Train
+            };
+            regraft_data::with_recorded_splits(data, &path, images, unknown)
+        }
+    })
+}
+
+/// Gives every image the label that the model's own head has for its class: by name, as in evaluation.
+///
+/// # Errors
+/// When a class is none of the model's, or the model has no names and another number of outputs.
+fn match_labels(
+    data: &mut Dataset,
+    own: Option<Vec<String>>,
+    outputs: usize,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    let classes = data.train.classes.clone();
+    let refused = |reason: String| Error::Setting {
+        key: "model.head",
+        reason,
+    };
+    let Some(own) = own.filter(|own| own.len() == outputs) else {
+        if classes.len() != outputs {
+            return Err(refused(format!(
+                "the model's own head has {outputs} outputs without names, the images have {} classes ({}); use \"linear\"",
+                classes.len(),
+                some(&classes)
+            )));
+        }
+        warnings.push(format!(
+            "the model does not say what its {outputs} outputs mean; they are taken for the classes in this order: {}",
+            some(&classes)
+        ));
+        return Ok(());
+    };
+    let places: Vec<Option<usize>> = classes
+        .iter()
+        .map(|class| own.iter().position(|name| name == class))
+        .collect();
+    let strangers: Vec<String> = classes
+        .iter()
+        .zip(&places)
+        .filter(|(_, place)| place.is_none())
+        .map(|(class, _)| class.clone())
+        .collect();
+    if !strangers.is_empty() {
+        return Err(refused(format!(
+            "\"keep\" keeps the model's own classes ({}), and the images have others ({} of {}: {}); rename the folders, choose with `data.classes`, or use \"linear\" for a new head",
+            some(&own),
+            strangers.len(),
+            classes.len(),
+            some(&strangers)
+        )));
+    }
+    if classes.len() < own.len() {
+        warnings.push(format!(
+            "the images show {} of the {} classes of the model's own head",
+            classes.len(),
+            own.len()
+        ));
+    }
+    let sets = [
+        Some(&mut data.train),
+        data.validation.as_mut(),
+        data.test.as_mut(),
+    ];
+    for set in sets.into_iter().flatten() {
+        for sample in &mut set.samples {
+            if let Some(Some(place)) = places.get(sample.label) {
+                sample.label = *place;
+            }
+        }
+        set.classes.clone_from(&own);
+    }
+    Ok(())
+}
+
+/// Names to show in a message: all of a few, the first of many.
+pub(crate) fn some(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    match names.len() {
+        0..=SHOWN => names.join(", "),
+        all => format!("{} and {} more", names[..SHOWN].join(", "), all - SHOWN),
+    }
 }
 
 /// A path that means the same from any folder.
@@ -250,10 +402,18 @@ pub(crate) fn model_preprocess(model: &Model, path: &Path) -> Result<Option<Prep
         .map(Some)
         .map_err(|error| Error::Unfit {
             reason: format!(
-                "model `{}`: its metadata `preprocessing` cannot be used: {error}",
-                path.display()
+                "model `{}`: its metadata `preprocessing` cannot be used ({}); write the preprocessing as a table with size, resize, crop, interpolation, channels, scale, mean and std",
+                path.display(),
+                plain(&error)
             ),
         })
+}
+
+/// What a JSON reader says is wrong, without the names of types.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(", expected struct").next().unwrap_or_default();
+    text.chars().take(200).collect()
 }
 
 /// ImageNet's numbers at the network's own size.

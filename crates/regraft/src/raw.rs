@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use npyz::WriterBuilder;
 use regraft_nn::Network;
 use regraft_onnx::{Graph, ImportOptions, InputLayout, Model, tensor_from_pb};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::npy;
 use crate::run_folder::io;
 use crate::source::model_file;
 
@@ -124,19 +124,7 @@ impl RawRun {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_npy(&self, path: &Path) -> Result<(), Error> {
-        let shape: Vec<u64> = self.shape.iter().map(|&extent| extent as u64).collect();
-        let mut bytes = Vec::new();
-        let written = npyz::WriteOptions::new()
-            .default_dtype()
-            .shape(&shape)
-            .writer(&mut bytes)
-            .begin_nd()
-            .and_then(|mut writer| {
-                writer
-                    .extend(self.values.iter().copied())
-                    .and_then(|()| writer.finish())
-            });
-        written.map_err(|source| io("writing", path, source))?;
+        let bytes = npy::write(&self.shape, &self.values);
         Ok(regraft_train::files::write_whole(path, &bytes)?)
     }
 }
@@ -150,22 +138,7 @@ fn read_tensor(path: &Path) -> Result<(Vec<usize>, Vec<f32>), Error> {
         return tensor_from_pb(&bytes).map_err(|error| unfit(error.to_string()));
     }
     let file = File::open(path).map_err(|source| io("reading", path, source))?;
-    let array =
-        npyz::NpyFile::new(BufReader::new(file)).map_err(|error| unfit(error.to_string()))?;
-    if array.order() != npyz::Order::C {
-        return Err(unfit(
-            "it is in Fortran order; save it in C order".to_owned(),
-        ));
-    }
-    let shape = array
-        .shape()
-        .iter()
-        .map(|&extent| extent as usize)
-        .collect();
-    let values = array
-        .into_vec::<f32>()
-        .map_err(|error| unfit(format!("{error}; expected 32-bit floats")))?;
-    Ok((shape, values))
+    npy::read(BufReader::new(file)).map_err(unfit)
 }
 
 /// `[N, H*W, C]` to `[N, C, H*W]`.

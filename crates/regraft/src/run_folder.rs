@@ -1,11 +1,37 @@
-//! A run's folder: made once, locked while it is worked in.
+//! A run's folder: made once, locked while it is worked in, never cleared before something better is there.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
+/// What a run writes into its folder; everything else there is somebody else's.
+const OURS: [&str; 15] = [
+    "recipe.toml",
+    "run.json",
+    "split.csv",
+    "plan.txt",
+    "plan.json",
+    "metrics.csv",
+    "metrics.jsonl",
+    "checkpoints",
+    "model.onnx",
+    "last.onnx",
+    "labels.txt",
+    "summary.json",
+    "predictions.csv",
+    "report.html",
+    "train.log",
+];
+/// Where the earlier run lies until the one that replaces it has a model.
+const REPLACED: &str = "replaced";
+/// The same while its files are being moved there or back: whoever finds it moves them back.
+const MOVING: &str = "replaced.partial";
+/// The best model of a run.
+pub(crate) const MODEL: &str = "model.onnx";
+
 /// A run folder that this process alone works in.
+#[derive(Debug)]
 pub struct RunFolder {
     /// The folder.
     pub path: PathBuf,
@@ -16,29 +42,56 @@ pub struct RunFolder {
 impl RunFolder {
     /// Makes the folder `out`, or the next free `runs/<name>-N`.
     ///
+    /// With `overwrite`, a run in `out` is moved aside within it, until [`conclude`](Self::conclude).
+    ///
     /// # Errors
-    /// When `out` exists, is not empty and `overwrite` is off; when it cannot be made; when another run works in it.
-    pub fn create(out: Option<&Path>, name: &str, overwrite: bool) -> Result<Self, Error> {
-        let path = match out {
-            Some(path) => {
-                let occupied =
-                    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
-                if occupied && !overwrite {
-                    return Err(Error::Run {
-                        path: path.to_owned(),
-                        reason: "it is not empty; choose another `--out`, go on with `regraft resume`, or pass `--overwrite`"
-                            .to_owned(),
-                    });
-                }
-                std::fs::create_dir_all(path).map_err(|source| io("writing", path, source))?;
-                path.to_owned()
-            }
-            None => next_free(name)?,
+    /// When `out` is not empty and `overwrite` is off, or what it holds is no run; when it holds `model`, the file to start
+    /// from; when it cannot be made; when another run works in it.
+    pub fn create(
+        out: Option<&Path>,
+        name: &str,
+        overwrite: bool,
+        model: &Path,
+    ) -> Result<Self, Error> {
+        let Some(path) = out else {
+            return Self::lock(next_free(name)?);
         };
-        let folder = Self::lock(path)?;
-        if overwrite {
-            folder.clear()?;
+        let refused = |reason: &str| {
+            Err(Error::Run {
+                path: path.to_owned(),
+                reason: reason.to_owned(),
+            })
+        };
+        let mut entries = match std::fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(path).map_err(|source| io("writing", path, source))?;
+                return Self::lock(path.to_owned());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                return refused("it is a file; choose another `--out`");
+            }
+            Err(source) => return Err(io("reading", path, source)),
+        };
+        let occupied = entries.next().is_some();
+        if !occupied {
+            return Self::lock(path.to_owned());
         }
+        if !is_run(path) {
+            return refused("it holds files that are no run; choose another `--out`");
+        }
+        if !overwrite {
+            return refused(
+                "it holds a run; choose another `--out`, go on with `regraft resume`, or pass `--overwrite`",
+            );
+        }
+        if lies_in(model, path) {
+            return refused(
+                "the model to start from lies in the run that would be replaced; choose another `--out`",
+            );
+        }
+        let folder = Self::lock(path.to_owned())?;
+        folder.move_aside()?;
         Ok(folder)
     }
 
@@ -47,10 +100,14 @@ impl RunFolder {
     /// # Errors
     /// When it is no run folder, or another run works in it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        if !path.join("recipe.toml").is_file() {
+        if !is_run(path) {
             return Err(Error::Run {
                 path: path.to_owned(),
-                reason: "it holds no recipe.toml, so it is no run folder".to_owned(),
+                reason: match path.is_dir() {
+                    true => "it holds no recipe.toml and plan.json, so it is no run folder",
+                    false => "there is no such folder, so it is no run folder",
+                }
+                .to_owned(),
             });
         }
         Self::lock(path.to_owned())
@@ -60,7 +117,11 @@ impl RunFolder {
         let name = path.join("run.lock");
         let file = File::create(&name).map_err(|source| io("writing", &name, source))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: file }),
+            Ok(()) => {
+                let folder = Self { path, _lock: file };
+                folder.recover()?;
+                Ok(folder)
+            }
             Err(TryLockError::WouldBlock) => Err(Error::Run {
                 path,
                 reason: "another run is working in it; wait for it, or choose another `--out`"
@@ -70,33 +131,111 @@ impl RunFolder {
         }
     }
 
-    /// Removes what an earlier run left, and nothing else.
-    fn clear(&self) -> Result<(), Error> {
-        const OURS: [&str; 10] = [
-            "recipe.toml",
-            "plan.txt",
-            "plan.json",
-            "metrics.csv",
-            "metrics.jsonl",
-            "model.onnx",
-            "last.onnx",
-            "labels.txt",
-            "summary.json",
-            "train.log",
-        ];
-        for name in OURS {
-            let path = self.path.join(name);
-            if path.exists() {
-                std::fs::remove_file(&path).map_err(|source| io("removing", &path, source))?;
+    /// Moves the run in this folder aside. Where an earlier run already lies there, the one in the folder never had a model
+    /// and goes.
+    fn move_aside(&self) -> Result<(), Error> {
+        let aside = self.path.join(REPLACED);
+        if aside.is_dir() {
+            if !self.path.join(MODEL).exists() {
+                return remove_ours(&self.path);
             }
+            self.settle()?;
         }
-        let checkpoints = self.path.join("checkpoints");
-        if checkpoints.exists() {
-            std::fs::remove_dir_all(&checkpoints)
-                .map_err(|source| io("removing", &checkpoints, source))?;
+        let moving = self.path.join(MOVING);
+        std::fs::create_dir_all(&moving).map_err(|source| io("writing", &moving, source))?;
+        move_ours(&self.path, &moving)?;
+        std::fs::rename(&moving, &aside).map_err(|source| io("moving", &moving, source))
+    }
+
+    /// Undoes a move that was cut off half-way.
+    fn recover(&self) -> Result<(), Error> {
+        let moving = self.path.join(MOVING);
+        if moving.is_dir() {
+            move_ours(&moving, &self.path)?;
+            let _ = std::fs::remove_dir(&moving);
         }
         Ok(())
     }
+
+    /// Ends the replacement of an earlier run: that goes once its successor has a model, and comes back where the successor
+    /// ended without one and is not `resumable`.
+    ///
+    /// # Errors
+    /// When a file cannot be removed or moved.
+    pub fn conclude(&self, resumable: bool) -> Result<(), Error> {
+        let aside = self.path.join(REPLACED);
+        if !aside.is_dir() {
+            return Ok(());
+        }
+        if self.path.join(MODEL).exists() {
+            return self.settle();
+        }
+        if resumable {
+            return Ok(());
+        }
+        remove_ours(&self.path)?;
+        let moving = self.path.join(MOVING);
+        std::fs::rename(&aside, &moving).map_err(|source| io("moving", &aside, source))?;
+        self.recover()
+    }
+
+    /// Removes the run that was moved aside.
+    fn settle(&self) -> Result<(), Error> {
+        let aside = self.path.join(REPLACED);
+        remove_ours(&aside)?;
+        // Whatever somebody else put there stays.
+        let _ = std::fs::remove_dir(&aside);
+        Ok(())
+    }
+}
+
+/// Whether a folder holds a run: the files that every run begins by writing, here or on their way.
+pub(crate) fn is_run(path: &Path) -> bool {
+    let holds = |folder: &Path| {
+        let written = ["recipe.toml", "plan.json"];
+        written.iter().all(|name| folder.join(name).is_file())
+    };
+    let moved = [MOVING, REPLACED].map(|name| path.join(name));
+    path.join("run.lock").is_file()
+        && (holds(path) || moved.iter().any(|folder| holds(folder) || folder.is_dir()))
+}
+
+/// Where the model of a run that is being replaced lies, while its successor has none.
+pub(crate) fn replaced_model(run: &Path) -> Option<PathBuf> {
+    [REPLACED, MOVING]
+        .map(|name| run.join(name).join(MODEL))
+        .into_iter()
+        .find(|path| path.is_file())
+}
+
+fn lies_in(file: &Path, folder: &Path) -> bool {
+    match (file.canonicalize(), folder.canonicalize()) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
+    }
+}
+
+fn move_ours(from: &Path, to: &Path) -> Result<(), Error> {
+    for name in OURS {
+        let path = from.join(name);
+        if path.exists() {
+            std::fs::rename(&path, to.join(name)).map_err(|source| io("moving", &path, source))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_ours(folder: &Path) -> Result<(), Error> {
+    for name in OURS {
+        let path = folder.join(name);
+        let removed = match path.is_dir() {
+            true => std::fs::remove_dir_all(&path),
+            false if path.exists() => std::fs::remove_file(&path),
+            false => Ok(()),
+        };
+        removed.map_err(|source| io("removing", &path, source))?;
+    }
+    Ok(())
 }
 
 /// Makes `runs/<name>-N` with the smallest N that is free; two processes never get the same.

@@ -6,6 +6,7 @@ use regraft_data::Preprocess;
 use regraft_zoo::{Cache, Entry, Manifest, Options, Progress, Weights};
 
 use crate::error::Error;
+use crate::run_folder::{MODEL, replaced_model};
 
 /// A model's file, and what the zoo knows of it.
 pub(crate) struct Located {
@@ -65,13 +66,20 @@ pub fn model_file(name: &str) -> Result<PathBuf, Error> {
 pub(crate) fn locate(name: &str) -> Result<Located, Error> {
     let path = Path::new(name);
     if path.is_dir() {
-        let best = path.join("model.onnx");
+        let best = path.join(MODEL);
         if best.is_file() {
             return Ok(Located::at(best));
         }
+        let reason = match replaced_model(path) {
+            Some(earlier) => format!(
+                "it holds no model.onnx yet; that of the run which it replaces is `{}`",
+                earlier.display()
+            ),
+            None => "it holds no model.onnx yet; train it first, or give an ONNX file".to_owned(),
+        };
         return Err(Error::Run {
             path: path.to_owned(),
-            reason: "it holds no model.onnx yet; train it first, or give an ONNX file".to_owned(),
+            reason,
         });
     }
     if path.is_file() {

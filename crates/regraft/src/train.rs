@@ -10,13 +10,17 @@ use regraft_data::{Augment, ImageSet, Loader, LoaderOptions};
 use regraft_freeze::Statistics;
 use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role};
 use regraft_recipe::Recipe;
-use regraft_train::{Evaluation, Event, Pace, Trainer, evaluate, files::write_whole};
-use serde::Serialize;
+use regraft_train::{Evaluation, Event, Pace, Standing, Trainer, evaluate, files::write_whole};
+use serde::{Deserialize, Serialize};
 
 use crate::classifier::Classifier;
 use crate::error::Error;
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{Prepared, Recorded, prepare_recorded, some};
+use crate::record::{self, RunRecord};
 use crate::run_folder::RunFolder;
+
+/// What to say where not one validation image could be decoded.
+const NO_VALIDATION: &str = "none of the validation images could be decoded: there is no validation, and the last epoch is kept";
 
 /// Where a run goes, and how it is stopped.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +34,7 @@ pub struct RunOptions {
 }
 
 /// Accuracy and loss on a split.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Share of images classified right.
     pub accuracy: f64,
@@ -41,7 +45,7 @@ pub struct Score {
 }
 
 /// What a run came to; also `summary.json` in its folder.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Summary {
     /// The run folder.
     pub run: PathBuf,
@@ -61,6 +65,9 @@ pub struct Summary {
     pub trained: usize,
     /// Wall-clock time of this call.
     pub seconds: f64,
+    /// Warnings to show the user.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl From<&Evaluation> for Score {
@@ -73,7 +80,31 @@ impl From<&Evaluation> for Score {
     }
 }
 
+/// How a run is gone on with.
+#[derive(Debug, Clone, Default)]
+pub struct ResumeOptions {
+    /// New values for settings that may change in a run, as `key=value`.
+    pub overrides: Vec<String>,
+    /// Whether to go on where images were added, removed or changed, or recipe.toml was edited.
+    pub accept_changes: bool,
+    /// Set it to stop after the step in hand.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What going on with a run came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Resumption {
+    /// The run as it stands now.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Whether anything was left to train; otherwise nothing was changed.
+    pub trained: bool,
+}
+
 /// Trains a prepared recipe into a new run folder.
+///
+/// With [`RunOptions::overwrite`], the run that is replaced is kept until the new one has a model, and put back where it ends
+/// without.
 ///
 /// # Errors
 /// When the folder cannot be had, or training fails or is stopped.
@@ -88,17 +119,25 @@ pub fn train(
             || "run".to_owned(),
             |name| name.to_string_lossy().into_owned(),
         );
-    let folder = RunFolder::create(options.out.as_deref(), &name, options.overwrite)?;
-    write_whole(
-        &folder.path.join("recipe.toml"),
-        prepared.recipe.to_toml().as_bytes(),
+    let folder = RunFolder::create(
+        options.out.as_deref(),
+        &name,
+        options.overwrite,
+        &prepared.model_path,
     )?;
-    write_whole(&folder.path.join("plan.txt"), prepared.table().as_bytes())?;
-    let json = serde_json::json!({ "plan": prepared.plan, "estimates": prepared.estimates() });
-    write_whole(
-        &folder.path.join("plan.json"),
-        format!("{json:#}\n").as_bytes(),
-    )?;
+    let summary = begin(prepared, &folder)
+        .and_then(|()| work(prepared, &folder, &options.stop, Vec::new(), tell));
+    let resumable = summary
+        .as_ref()
+        .map_or_else(Error::is_interruption, |_| true);
+    folder.conclude(resumable)?;
+    summary
+}
+
+/// Writes what a run folder holds before anything is trained. `plan.json` comes last: it makes the folder a run.
+fn begin(prepared: &Prepared, folder: &RunFolder) -> Result<(), Error> {
+    let run = &folder.path;
+    RunRecord::new(prepared).save(run)?;
     let labels: String = prepared
         .data
         .train
@@ -106,41 +145,150 @@ pub fn train(
         .iter()
         .map(|class| format!("{class}\n"))
         .collect();
-    write_whole(&folder.path.join("labels.txt"), labels.as_bytes())?;
-    work(prepared, &folder, options, tell)
+    write_whole(&run.join("labels.txt"), labels.as_bytes())?;
+    write_settings(prepared, run)
+}
+
+/// Writes the recipe and the plan.
+fn write_settings(prepared: &Prepared, run: &Path) -> Result<(), Error> {
+    let recipe = regraft_recipe::annotated(&prepared.asked, &prepared.recipe);
+    write_whole(&run.join("recipe.toml"), recipe.as_bytes())?;
+    write_whole(&run.join("plan.txt"), prepared.table().as_bytes())?;
+    let json = serde_json::json!({ "plan": prepared.plan, "estimates": prepared.estimates() });
+    write_whole(&run.join("plan.json"), format!("{json:#}\n").as_bytes())?;
+    Ok(())
 }
 
 /// Goes on with a run from its last checkpoint; the result is what the uninterrupted run would have given.
 ///
 /// # Errors
-/// When the folder is no run, another process works in it, or training fails or is stopped.
+/// When the folder is no run, another process works in it, its data or settings are not those that it began with, or training
+/// fails or is stopped.
 pub fn resume(
     run: &Path,
-    stop: Arc<AtomicBool>,
+    options: &ResumeOptions,
     tell: &mut dyn FnMut(Event<'_>),
-) -> Result<Summary, Error> {
+) -> Result<Resumption, Error> {
     let folder = RunFolder::open(run)?;
-    let prepared = prepare(&Recipe::load(&run.join("recipe.toml"))?)?;
-    work(
-        &prepared,
-        &folder,
-        &RunOptions {
-            stop,
-            ..RunOptions::default()
-        },
-        tell,
-    )
+    let record = RunRecord::load(run)?;
+    let settings = record::settings(run, &record, &options.overrides, options.accept_changes)?;
+    let standing = Standing::of(run)?;
+    if let Some(summary) = finished(run, &standing, &settings.resolved) {
+        return Ok(Resumption {
+            summary,
+            trained: false,
+        });
+    }
+    let split = run.join(record::SPLIT);
+    // A run that was cut off before it knew its images begins again.
+    let before = match split.is_file() {
+        true => Some(regraft_data::read_records(&split)?),
+        false => None,
+    };
+    let recorded = before.as_deref().map(|images| Recorded { images });
+    let mut prepared = prepare_recorded(&settings.resolved, recorded, &mut |_, _| {})?;
+    prepared.asked = settings.asked;
+    let sources = (&prepared.recipe.model.source, &prepared.recipe.data.source);
+    prepared.asked.model.source.clone_from(sources.0);
+    prepared.asked.data.source.clone_from(sources.1);
+    let changed = |reason: String| Error::Changed {
+        path: run.to_owned(),
+        reason,
+    };
+    if prepared.model_sha256 != record.model_sha256 {
+        return Err(changed(format!(
+            "the model `{}` is another than the one it began with; put that back, or start a new run",
+            prepared.model_path.display()
+        )));
+    }
+    let classes = std::fs::read_to_string(run.join("labels.txt")).unwrap_or_default();
+    let now = &prepared.data.train.classes;
+    if before.is_some() && !classes.lines().eq(now.iter().map(String::as_str)) {
+        return Err(changed(format!(
+            "its classes were {}, and are {} now; its head knows the old ones only: put the folders back, or start a new run",
+            some(&classes.lines().map(str::to_owned).collect::<Vec<_>>()),
+            some(now)
+        )));
+    }
+    let mut notes: Vec<String> = settings
+        .changes
+        .iter()
+        .map(|change| format!("`{}`: {} → {}", change.key, change.before, change.after))
+        .collect();
+    let images = regraft_data::records(&prepared.data, &prepared.data_root, &mut |done, total| {
+        tell(Event::Reading { done, total });
+    });
+    if let Some(before) = &before
+        && let Some(changes) = record::check_images(run, before, &images, options.accept_changes)?
+    {
+        notes.push(format!("images: {changes}"));
+        write_whole(&split, &regraft_data::write_records(&images)?)?;
+    }
+    if !settings.changes.is_empty() {
+        let record = RunRecord {
+            asked: prepared.asked.to_toml(),
+            resolved: prepared.recipe.to_toml(),
+            ..record
+        };
+        record.save(run)?;
+        write_settings(&prepared, run)?;
+    }
+    notes.push(format!(
+        "going on {}",
+        standing.in_words(prepared.recipe.train.epochs)
+    ));
+    for note in &notes {
+        tell(Event::Note(note));
+    }
+    let summary = work(&prepared, &folder, &options.stop, notes, tell);
+    let resumable = summary
+        .as_ref()
+        .map_or_else(Error::is_interruption, |_| true);
+    folder.conclude(resumable)?;
+    Ok(Resumption {
+        summary: summary?,
+        trained: true,
+    })
+}
+
+/// The summary of a run that has nothing left to do.
+fn finished(run: &Path, standing: &Standing, recipe: &Recipe) -> Option<Summary> {
+    let patience = recipe
+        .train
+        .early_stopping
+        .map(|stopping| stopping.patience);
+    if !standing.finished(recipe.train.epochs, patience) || !run.join("last.onnx").is_file() {
+        return None;
+    }
+    let text = std::fs::read_to_string(run.join("summary.json")).ok()?;
+    let mut summary: Summary = serde_json::from_str(&text).ok()?;
+    summary.run = run.to_owned();
+    Some(summary)
 }
 
 fn work(
     prepared: &Prepared,
     folder: &RunFolder,
-    options: &RunOptions,
+    stop: &Arc<AtomicBool>,
+    notes: Vec<String>,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Error> {
     let start = Instant::now();
     let recipe = &prepared.recipe;
-    let outcome = trainer(prepared, &folder.path, &options.stop)?.run(tell)?;
+    let split = folder.path.join(record::SPLIT);
+    if !split.is_file() {
+        let images =
+            regraft_data::records(&prepared.data, &prepared.data_root, &mut |done, total| {
+                tell(Event::Reading { done, total });
+            });
+        write_whole(&split, &regraft_data::write_records(&images)?)?;
+    }
+    let trainer = trainer(prepared, &folder.path, stop)?;
+    let mut without_validation = false;
+    let outcome = trainer.run(&mut |event| {
+        without_validation |= event == Event::NoValidation;
+        tell(event);
+    })?;
     // What is evaluated is read from the written file: two networks at once would be the most memory of the run.
     drop(outcome.network);
     let frozen_unchanged = prove_frozen(prepared, &folder.path)?;
@@ -152,15 +300,17 @@ fn work(
         match set.as_ref().zip(best.as_ref()) {
             Some((set, best)) => {
                 let loader = loader(prepared, set.clone(), false)?;
-                Ok(Some(Score::from(&evaluate(
-                    best.network(),
-                    &loader,
-                    &mut |_, _| {},
-                )?)))
+                let evaluation = evaluate(best.network(), &loader, &mut |_, _| {})?;
+                Ok((!evaluation.predictions.is_empty()).then(|| Score::from(&evaluation)))
             }
             None => Ok(None),
         }
     };
+    let mut warnings = prepared.warnings.clone();
+    warnings.extend(notes);
+    if without_validation {
+        warnings.push(NO_VALIDATION.to_owned());
+    }
     let summary = Summary {
         run: folder.path.clone(),
         epochs: outcome.epochs,
@@ -175,6 +325,7 @@ fn work(
             .filter(|p| p.trained)
             .count(),
         seconds: start.elapsed().as_secs_f64(),
+        warnings,
     };
     let json = serde_json::to_string_pretty(&summary).map_err(|e| Error::Unfit {
         reason: e.to_string(),
@@ -213,7 +364,10 @@ fn trainer<'a>(
 /// # Errors
 /// When there is no such device, or the network cannot be run.
 pub fn pace(prepared: &Prepared) -> Result<Pace, Error> {
-    Ok(trainer(prepared, Path::new(""), &Arc::default())?.pace()?)
+    let test = prepared.data.test.as_ref();
+    let test = test.map_or(0, |set| set.samples.len());
+    let trainer = trainer(prepared, Path::new(""), &Arc::default())?;
+    Ok(trainer.pace(test)?)
 }
 
 fn loader(prepared: &Prepared, set: ImageSet, training: bool) -> Result<Loader, Error> {
@@ -223,7 +377,7 @@ fn loader(prepared: &Prepared, set: ImageSet, training: bool) -> Result<Loader, 
         LoaderOptions {
             preprocess: prepared.preprocess.clone(),
             augment: if training {
-                recipe.data.augment.clone()
+                recipe.data.augment
             } else {
                 Augment::None
             },
