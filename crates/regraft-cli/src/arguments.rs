@@ -34,6 +34,9 @@ pub enum Verb {
     Inspect {
         /// An ONNX file, a run folder, or a name of the zoo.
         model: String,
+        /// List every parameter too: the names that freeze rules match.
+        #[arg(long)]
+        parameters: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -57,6 +60,18 @@ pub enum Verb {
     Resume {
         /// The run folder.
         run: PathBuf,
+        /// Change what may change in a run: `train.epochs`, `train.schedule`, `train.early_stopping`,
+        /// `train.checkpoint_every`, `data.on_bad_image`, `device.name`, `device.threads`; `model.source` and `data.source` where
+        /// the model or the images moved.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Short for `--set train.epochs=…`.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        epochs: Option<u64>,
+        /// Go on although images were added, removed or changed, or recipe.toml was edited: every known image stays in its
+        /// split, new ones train.
+        #[arg(long)]
+        accept_changes: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -65,12 +80,12 @@ pub enum Verb {
     Eval {
         /// An ONNX file, a run folder, or a name of the zoo.
         model: String,
-        /// A folder of class folders.
+        /// A folder of class folders; without it, the images that the run held out of training.
         #[arg(long)]
-        data: PathBuf,
+        data: Option<PathBuf>,
         /// Images in a batch.
-        #[arg(long, default_value_t = 32)]
-        batch_size: usize,
+        #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+        batch_size: u32,
         /// Leave out images that cannot be decoded.
         #[arg(long)]
         skip_bad_images: bool,
@@ -89,8 +104,8 @@ pub enum Verb {
         #[arg(required = true)]
         images: Vec<String>,
         /// How many labels an image.
-        #[arg(short = 'k', long, default_value_t = 3)]
-        top: usize,
+        #[arg(short = 'k', long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        top: u32,
         /// What computes; `regraft devices` lists what there is.
         #[arg(long, default_value = "auto")]
         device: String,
@@ -112,8 +127,8 @@ pub enum Verb {
         #[arg(long)]
         trunk: bool,
         /// Passes to time after one to warm up.
-        #[arg(long, default_value_t = 0)]
-        repeat: usize,
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+        repeat: u32,
         /// What computes; `regraft devices` lists what there is.
         #[arg(long, default_value = "auto")]
         device: String,
@@ -166,15 +181,26 @@ pub enum Verb {
     /// The model zoo: pretrained networks by name.
     #[command(subcommand)]
     Models(Models),
-    /// Learning-rate range test (not available yet).
-    #[command(hide = true)]
-    FindLr(Later),
-    /// Order models by how well they should transfer (not available yet).
-    #[command(hide = true)]
-    Rank(Later),
-    /// Export to other formats (not available yet).
-    #[command(hide = true)]
-    Export(Later),
+    /// Recipes: every key, and a commented one to begin with.
+    #[command(subcommand)]
+    Recipe(RecipeVerb),
+}
+
+/// What `regraft recipe` does.
+#[derive(Debug, Subcommand)]
+pub enum RecipeVerb {
+    /// List every key with its range, default and meaning.
+    Keys {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a commented recipe.
+    Init {
+        /// The file to write.
+        #[arg(default_value = "recipe.toml")]
+        file: PathBuf,
+    },
 }
 
 /// The verbs of the zoo.
@@ -248,8 +274,9 @@ pub struct Fetching {
 /// Where the recipe comes from.
 #[derive(Debug, Args)]
 pub struct RecipeArguments {
-    /// The recipe, a TOML file; may be left out with --model and --data.
-    pub recipe: Option<PathBuf>,
+    /// A recipe (TOML), or a folder of images, or a model and a folder of images.
+    #[arg(value_name = "RECIPE | [MODEL] IMAGES", num_args = 0..=2)]
+    pub words: Vec<String>,
     /// The pretrained model, a file, a run folder or a name of the zoo: short for `--set model.source=…`.
     #[arg(long)]
     pub model: Option<String>,
@@ -262,42 +289,50 @@ pub struct RecipeArguments {
     /// What computes: short for `--set device.name=…`.
     #[arg(long)]
     pub device: Option<String>,
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Settings that people change often; each is short for a key of the recipe.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// Passes over the training images: `train.epochs`.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub epochs: Option<u64>,
+    /// Peak learning rate: `train.lr`.
+    #[arg(long, alias = "learning-rate", value_parser = learning_rate)]
+    pub lr: Option<f64>,
+    /// Images a step: `train.batch_size`.
+    #[arg(long, alias = "batch", alias = "bs", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub batch_size: Option<u64>,
+    /// What trains: `full`, `feature-extractor`, `auto`, `last-blocks=2`, `from=layer3`…: `freeze.policy`.
+    #[arg(long)]
+    pub policy: Option<String>,
+    /// Pixels a side that the network sees: `data.preprocess.size`.
+    #[arg(long, alias = "image-size", alias = "imgsz", value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub size: Option<u64>,
+    /// The classes to use, separated by commas, in the order of their labels: `data.classes`.
+    #[arg(long, value_delimiter = ',')]
+    pub classes: Option<Vec<String>>,
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("expected a number above 0, such as 0.001".to_owned()),
+    }
 }
 
 /// Where the run goes.
 #[derive(Debug, Args)]
 pub struct Output {
     /// The run folder; without it, the next free `runs/<name>-N`.
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", alias = "output", alias = "out-dir")]
     pub out: Option<PathBuf>,
-    /// Replace an earlier run in --out.
+    /// Replace an earlier run in --out, once the new one has a model.
     #[arg(long, requires = "out")]
     pub overwrite: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
-
-/// Whatever follows a verb that is not built yet.
-#[derive(Debug, Args)]
-pub struct Later {
-    /// Ignored.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub rest: Vec<String>,
-}
-
-/// A verb that is not built yet.
-#[derive(Debug)]
-pub struct NotYet(pub &'static str);
-
-impl std::fmt::Display for NotYet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "`regraft {}` is not available yet; `quickstart`, `inspect`, `plan`, `train`, `resume`, `eval`, `predict`, `run`, `new`, `models` and `devices` are",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for NotYet {}

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use regraft_zoo::{Bars, Cache, Entry, Error, Manifest, Options, Source, Weights, fetch_all};
 
 use crate::arguments::{Fetching, Models};
-use crate::print;
 use crate::verbs::Talk;
+use crate::{embedded, print, say};
 
 pub fn run(verb: Models, talk: Talk) -> Result<()> {
     let cache = Cache::from_env().map_err(regraft::Error::from)?;
@@ -25,11 +25,15 @@ pub fn run(verb: Models, talk: Talk) -> Result<()> {
             json,
         } => {
             let entries = wanted(&manifest, &names, &family, all)?;
+            for entry in &entries {
+                embedded::unpack(&cache, &manifest, &entry.name)?;
+            }
             get(&entries, &options(cache, &fetching)?, talk, json)
         }
         Models::Verify { names, json } => verify(&cache, &manifest, &names, json),
         Models::Path { name } => {
             let entry = known(&manifest, &name)?;
+            embedded::unpack(&cache, &manifest, &entry.name)?;
             match cache.complete(entry) {
                 Some(path) => print::line(format_args!("{}", path.display())),
                 None => Err(regraft::Error::NotFetched { name }.into()),
@@ -45,6 +49,8 @@ pub fn obtain(name: &str, talk: Talk) -> Result<()> {
         return Ok(());
     }
     let options = Options::new(Cache::from_env().map_err(regraft::Error::from)?);
+    let manifest = options.cache.manifest().map_err(regraft::Error::from)?;
+    embedded::unpack(&options.cache, &manifest, name)?;
     let bars = Bars::new();
     regraft::fetch_model(name, &options, &mut |entry, progress| {
         if talk > Talk::Quiet {
@@ -118,10 +124,10 @@ fn get(entries: &[&Entry], options: &Options, talk: Talk, json: bool) -> Result<
             Ok(path) if !json => {
                 print::line(format_args!("{}", path.display()))?;
                 if entry.weights == Weights::Unverified && talk > Talk::Quiet {
-                    eprintln!(
+                    say::line(format_args!(
                         "warning: nobody says how `{}` was trained; its weights may be random",
                         entry.name
-                    );
+                    ));
                 }
             }
             Ok(_) => {}

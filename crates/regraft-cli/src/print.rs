@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::HumanDuration;
-use regraft::{Inspection, Pace, RawRun, Report, Score, Summary, Top, backend};
+use regraft::freeze::ParameterKind;
+use regraft::{Inspection, Pace, ParameterReport, RawRun, Report, Score, Summary, Top, backend};
 
 /// A line on standard output.
 pub fn line(what: Arguments<'_>) -> Result<()> {
@@ -78,12 +79,13 @@ pub fn inspection(i: &Inspection) -> Result<()> {
         "  normalisation  {} layers with running statistics",
         i.norms
     ))?;
-    match (&i.head, i.features) {
-        (Ok(value), Some(features)) => line(format_args!(
+    if let (Some(value), Some(features)) = (&i.head, i.features) {
+        line(format_args!(
             "  head           begins after `{value}`, {features} features"
-        ))?,
-        (Err(reason), _) => line(format_args!("  head           not found: {reason}"))?,
-        _ => {}
+        ))?;
+    }
+    if let Some(reason) = &i.head_missing {
+        line(format_args!("  head           not found: {reason}"))?;
     }
     let name = i
         .blocks
@@ -108,6 +110,50 @@ pub fn inspection(i: &Inspection) -> Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// `regraft inspect --parameters`.
+pub fn parameters(i: &Inspection) -> Result<()> {
+    let width = |of: fn(&ParameterReport) -> &str, least| {
+        let widths = i.parameter_list.iter().map(|p| of(p).chars().count());
+        widths.max().unwrap_or(0).max(least)
+    };
+    let (name, block) = (width(|p| &p.name, 9), width(|p| &p.block, 5));
+    line(format_args!(
+        "\n  {:<name$}  {:<block$}  {:<10}  shape",
+        "parameter", "block", "kind"
+    ))?;
+    for p in &i.parameter_list {
+        let shape: Vec<String> = p.shape.iter().map(usize::to_string).collect();
+        let kind = match p.kind {
+            ParameterKind::Weight => "weight",
+            ParameterKind::Bias => "bias",
+            ParameterKind::NormScale => "norm-scale",
+            ParameterKind::NormShift => "norm-shift",
+        };
+        line(format_args!(
+            "  {:<name$}  {:<block$}  {kind:<10}  {}",
+            p.name,
+            p.block,
+            shape.join(" x ")
+        ))?;
+    }
+    Ok(())
+}
+
+/// What to do with a trained run.
+pub fn next(s: &Summary) -> Result<()> {
+    let run = s.run.display();
+    line(format_args!("\nnext"))?;
+    line(format_args!("  regraft predict {run} IMAGE…"))?;
+    match (s.test, s.validation) {
+        (None, None) => line(format_args!(
+            "  regraft eval {run} --data FOLDER    on images that it was not trained on"
+        )),
+        _ => line(format_args!(
+            "  regraft eval {run}    class by class, on the images held out of training"
+        )),
+    }
 }
 
 /// The last lines of `regraft plan`.
@@ -161,6 +207,7 @@ pub fn summary(s: &Summary) -> Result<()> {
 
 /// `regraft eval`.
 pub fn report(r: &Report) -> Result<()> {
+    line(format_args!("on        {}", r.data))?;
     line(format_args!("images    {}", r.images))?;
     line(format_args!("accuracy  {:.4}", r.accuracy))?;
     if let Some(top) = r.top_5 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use regraft::Event;
 
+use crate::say;
 use crate::verbs::Talk;
 
 /// About as many epoch lines as a run prints.
@@ -71,6 +72,23 @@ impl Progress {
                 }
             }
             Event::Features { .. } => {}
+            Event::Reading { done, total } => {
+                self.images(*done, *total);
+                if done == total {
+                    self.finish();
+                }
+            }
+            Event::Note(text) => self.line(text),
+            Event::NoValidation => self.line(
+                "warning: none of the validation images could be decoded: there is no validation, and the last epoch is kept",
+            ),
+            Event::Saved { epoch, step } => {
+                self.finish();
+                self.line(&match step {
+                    0 => format!("saved after epoch {epoch}"),
+                    step => format!("saved after step {step} of epoch {}", epoch + 1),
+                });
+            }
             Event::Rounded {
                 difference,
                 accuracy,
@@ -158,8 +176,8 @@ impl Progress {
     fn line(&self, text: &str) {
         match (&self.bar, self.talk) {
             (_, Talk::Quiet) => {}
-            (Some(bar), _) => bar.suspend(|| eprintln!("{text}")),
-            (None, _) => eprintln!("{text}"),
+            (Some(bar), _) => bar.suspend(|| say::line(text)),
+            (None, _) => say::line(text),
         }
     }
 

@@ -9,10 +9,9 @@ use regraft::training::files::write_whole;
 use regraft::{Classifier, Report};
 
 use crate::arguments::Output;
-use crate::print;
 use crate::verbs::{Talk, train_recipe};
+use crate::{embedded, print, say};
 
-static MODEL: &[u8] = include_bytes!("../../../models/squeezenet1.1-imagenet.onnx");
 static IMAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../models/emoji");
 
 /// What the quickstart changes of a recipe's defaults: so few images that none are spared for validation, and half of
@@ -40,7 +39,7 @@ pub fn run(output: &Output, device: &str, talk: Talk) -> Result<()> {
     let images = folder.join("emoji");
     unpack(&images)?;
     let model = folder.join("squeezenet1.1-imagenet.onnx");
-    write_once(&model, MODEL)?;
+    write_once(&model, embedded::MODEL)?;
     let mut overrides = vec![
         format!("model.source={}", model.display()),
         format!("data.source={}", images.display()),
@@ -49,10 +48,10 @@ pub fn run(output: &Output, device: &str, talk: Talk) -> Result<()> {
     overrides.extend(SETTINGS.iter().map(|setting| (*setting).to_owned()));
     let recipe = regraft::recipe::read(None, &overrides).map_err(regraft::Error::from)?;
     if talk > Talk::Quiet {
-        eprintln!(
+        say::line(format_args!(
             "SqueezeNet 1.1, trained on ImageNet, learns to tell ten kinds of emoji apart from {} examples.\n",
             count(&images.join("train"))
-        );
+        ));
     }
     let untrained = regraft::prepare(&recipe)?;
     let before = scores(

@@ -3,14 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
-use regraft::data::OnBadImage;
-use regraft::{Classifier, Prepared, Recipe, RunOptions, Summary, Until};
+use regraft::data::{OnBadImage, usable_threads};
+use regraft::{Classifier, Prepared, Recipe, ResumeOptions, RunOptions, Summary, Until};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag::{register, register_conditional_shutdown};
 
-use crate::arguments::{Arguments, NotYet, Output, RecipeArguments, Verb};
+use crate::arguments::{Arguments, Output, RecipeArguments, Verb};
 use crate::progress::Progress;
-use crate::{models, new, print, quickstart};
+use crate::{INTERRUPTED, models, new, print, quickstart, recipe, say};
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,18 +31,34 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     match arguments.verb {
         Verb::Quickstart { output, device } => quickstart::run(&output, &device, talk),
-        Verb::Inspect { model, json } => {
+        Verb::Inspect {
+            model,
+            parameters,
+            json,
+        } => {
             models::obtain(&model, talk)?;
             let inspection = regraft::inspect(&model)?;
             if json {
-                print::json(&inspection)
-            } else {
-                print::inspection(&inspection)
+                return print::json(&inspection);
+            }
+            print::inspection(&inspection)?;
+            match parameters {
+                true => print::parameters(&inspection),
+                false => Ok(()),
             }
         }
         Verb::Plan { recipe, json } => plan(&recipe, json, talk),
         Verb::Train { recipe, output } => train(&recipe, &output, talk),
-        Verb::Resume { run, json } => resume(&run, json, talk),
+        Verb::Resume {
+            run,
+            mut set,
+            epochs,
+            accept_changes,
+            json,
+        } => {
+            set.extend(epochs.map(|epochs| format!("train.epochs={epochs}")));
+            resume(&run, set, accept_changes, json, talk)
+        }
         Verb::Eval {
             model,
             data,
@@ -56,13 +75,15 @@ pub fn run(arguments: Arguments) -> Result<()> {
             models::obtain(&model, talk)?;
             let classifier = Classifier::open(&model, &device)?;
             let mut progress = Progress::new(talk);
-            let report = classifier.evaluate(
-                &data,
-                batch_size.max(1),
-                on_bad_image,
-                &mut |done, total| progress.images(done, total),
-            )?;
+            let batch_size = batch_size as usize;
+            let mut tell = |done, total| progress.images(done, total);
+            let report = match &data {
+                Some(data) => classifier.evaluate(data, batch_size, on_bad_image, &mut tell),
+                None => classifier.evaluate_held_out(batch_size, on_bad_image, &mut tell),
+            };
             progress.finish();
+            let report = report?;
+            warn(&report.warnings);
             if json {
                 print::json(&report)
             } else {
@@ -80,10 +101,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
             models::obtain(&model, talk)?;
             let classifier = Classifier::open(&model, &device)?;
             let mut progress = Progress::new(talk);
-            let predictions = classifier.predict(&paths, top.max(1), &mut |done, total| {
+            let predictions = classifier.predict(&paths, top as usize, &mut |done, total| {
                 progress.images(done, total);
-            })?;
+            });
             progress.finish();
+            let predictions = predictions?;
             if json {
                 print::json(&print::prediction_list(&paths, &predictions))
             } else {
@@ -104,7 +126,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
                 true => Until::LastCut,
                 false => Until::Output,
             };
-            let run = regraft::run_raw(&model, &device, &input, until, repeat)?;
+            let run = regraft::run_raw(&model, &device, &input, until, repeat as usize)?;
             if let Some(path) = &output {
                 run.write_npy(path)?;
             }
@@ -117,33 +139,29 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Verb::Devices { json } => print::devices(json),
         Verb::New { .. } => new::run(arguments.verb),
         Verb::Models(verb) => models::run(verb, talk),
-        Verb::FindLr(_) => Err(NotYet("find-lr").into()),
-        Verb::Rank(_) => Err(NotYet("rank").into()),
-        Verb::Export(_) => Err(NotYet("export").into()),
+        Verb::Recipe(verb) => recipe::run(verb),
     }
 }
 
-fn read_recipe(arguments: &RecipeArguments) -> Result<Recipe> {
-    let mut overrides = Vec::new();
-    let shorthands = [
-        ("model.source", &arguments.model),
-        ("data.source", &arguments.data),
-        ("device.name", &arguments.device),
-    ];
-    for (key, value) in shorthands {
-        overrides.extend(value.iter().map(|value| format!("{key}={value}")));
+/// Warnings, which go to standard error whatever the result's form.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        say::line(format_args!("warning: {warning}"));
     }
-    overrides.extend(arguments.set.iter().cloned());
-    let recipe = match &arguments.recipe {
-        Some(path) => Recipe::load_with(path, &overrides),
-        None => regraft::recipe::read(None, &overrides),
-    };
-    Ok(recipe.map_err(regraft::Error::from)?)
+}
+
+/// The recipe that arguments mean, its model at hand.
+fn read_recipe(arguments: &RecipeArguments, talk: Talk) -> Result<Recipe> {
+    let recipe::Read { recipe, notes } = recipe::read(arguments)?;
+    if talk > Talk::Quiet {
+        notes.iter().for_each(say::line);
+    }
+    models::obtain(&recipe.model.source, talk)?;
+    Ok(recipe)
 }
 
 fn plan(arguments: &RecipeArguments, json: bool, talk: Talk) -> Result<()> {
-    let recipe = read_recipe(arguments)?;
-    models::obtain(&recipe.model.source, talk)?;
+    let recipe = read_recipe(arguments, talk)?;
     use_threads(recipe.device.threads);
     let prepared = prepare(&recipe, talk)?;
     let pace = regraft::pace(&prepared)?;
@@ -153,11 +171,10 @@ fn plan(arguments: &RecipeArguments, json: bool, talk: Talk) -> Result<()> {
             "outline": prepared.outline,
             "estimates": prepared.estimates(),
             "time": pace,
+            "warnings": prepared.warnings,
         }));
     }
-    for warning in &prepared.warnings {
-        eprintln!("warning: {warning}");
-    }
+    warn(&prepared.warnings);
     print::text(format_args!("{}", prepared.table()))?;
     print::pace(&pace)
 }
@@ -172,13 +189,13 @@ fn prepare(recipe: &Recipe, talk: Talk) -> Result<Prepared> {
 }
 
 fn train(arguments: &RecipeArguments, output: &Output, talk: Talk) -> Result<()> {
-    let recipe = read_recipe(arguments)?;
-    models::obtain(&recipe.model.source, talk)?;
+    let recipe = read_recipe(arguments, talk)?;
     let summary = train_recipe(&recipe, output, talk)?;
     if output.json {
         print::json(&summary)
     } else {
-        print::summary(&summary)
+        print::summary(&summary)?;
+        print::next(&summary)
     }
 }
 
@@ -186,11 +203,9 @@ fn train(arguments: &RecipeArguments, output: &Output, talk: Talk) -> Result<()>
 pub fn train_recipe(recipe: &Recipe, output: &Output, talk: Talk) -> Result<Summary> {
     use_threads(recipe.device.threads);
     let prepared = prepare(recipe, talk)?;
-    for warning in &prepared.warnings {
-        eprintln!("warning: {warning}");
-    }
+    warn(&prepared.warnings);
     if talk > Talk::Quiet {
-        eprintln!("{}", prepared.table());
+        say::line(prepared.table());
     }
     let options = RunOptions {
         out: output.out.clone(),
@@ -203,34 +218,52 @@ pub fn train_recipe(recipe: &Recipe, output: &Output, talk: Talk) -> Result<Summ
     Ok(summary?)
 }
 
-fn resume(run: &Path, json: bool, talk: Talk) -> Result<()> {
+fn resume(
+    run: &Path,
+    overrides: Vec<String>,
+    accept_changes: bool,
+    json: bool,
+    talk: Talk,
+) -> Result<()> {
     let recipe = run.join("recipe.toml");
     if recipe.is_file() {
-        use_threads(
-            Recipe::load(&recipe)
-                .map_err(regraft::Error::from)?
-                .device
-                .threads,
-        );
+        let recipe = Recipe::load_with(&recipe, &overrides).map_err(regraft::Error::from)?;
+        models::obtain(&recipe.model.source, talk)?;
+        use_threads(recipe.device.threads);
     }
+    let options = ResumeOptions {
+        overrides,
+        accept_changes,
+        stop: stop_on_signal(),
+    };
     let mut progress = Progress::new(talk);
-    let summary = regraft::resume(run, stop_on_signal(), &mut |event| progress.tell(&event));
+    let resumed = regraft::resume(run, &options, &mut |event| progress.tell(&event));
     progress.finish();
-    let summary = summary?;
+    let resumed = resumed?;
     if json {
-        print::json(&summary)
-    } else {
-        print::summary(&summary)
+        return print::json(&resumed);
     }
+    if !resumed.trained {
+        return print::line(format_args!(
+            "{} is finished, after epoch {}; nothing was changed. More epochs: `regraft resume {0} --epochs {}`",
+            run.display(),
+            resumed.summary.epochs,
+            2 * resumed.summary.epochs,
+        ));
+    }
+    print::summary(&resumed.summary)?;
+    print::next(&resumed.summary)
 }
 
 /// Sets the threads that compute, of which this is one: it then hands out a kernel's work without waking anybody first.
 /// 0: one a core.
-fn use_threads(threads: usize) {
-    let threads = match threads {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        threads => threads,
-    };
+fn use_threads(asked: usize) {
+    let threads = usable_threads(asked);
+    if asked > threads {
+        say::line(format_args!(
+            "warning: `device.threads` is {asked}; this machine's cores keep {threads} busy at most, and so many are used"
+        ));
+    }
     let mut pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     // Alone it would leave nobody for what other threads hand out while it waits for them.
     if threads > 1 {
@@ -240,16 +273,23 @@ fn use_threads(threads: usize) {
     let _ = pool.build_global();
 }
 
-/// A flag that Ctrl-C or a termination signal sets; the second one ends the process at once.
+/// A flag that Ctrl-C or a termination signal sets; the second one ends the process at once. A terminal that closes stops
+/// nothing: training goes on without it.
 fn stop_on_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
     // Without a handler, a signal simply ends the process, and the checkpoints serve as well.
-    let _ = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(3);
+    for signal in [SIGINT, SIGTERM] {
+        let _ = register_conditional_shutdown(signal, INTERRUPTED, stop.clone());
+        let _ = register(signal, stop.clone());
+    }
+    #[cfg(unix)]
+    let _ = register(signal_hook::consts::SIGHUP, Arc::default());
+    let flag = stop.clone();
+    std::thread::spawn(move || {
+        while !flag.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(50));
         }
-        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once");
+        say::line("\nstopping after this step; press Ctrl-C again to stop at once");
     });
     stop
 }

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod command;
+mod faults;
+mod first_steps;
 mod new;
 mod quickstart;
 mod run_folder;
@@ -10,7 +13,7 @@ mod zoo;
 
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
+use command::Command;
 
 /// The repository's `models/`.
 fn models() -> PathBuf {
@@ -60,7 +63,7 @@ impl Place {
 
     /// `regraft` with these words, in this folder.
     fn regraft(&self, words: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("regraft").unwrap();
+        let mut command = Command::regraft();
         command.current_dir(self.0.path()).args(words);
         command
     }

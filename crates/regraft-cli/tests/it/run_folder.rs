@@ -84,7 +84,7 @@ fn a_killed_run_resumes_to_the_bytes_of_the_uninterrupted_one() {
     };
     place.train(&words("whole")).assert().success();
 
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("regraft"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_regraft"))
         .current_dir(place.path(""))
         .args(["train", "--model", &squeezenet(), "--data", "data"])
         .args(["--set", "data.preprocess.size=64"])
@@ -140,7 +140,7 @@ fn a_killed_run_resumes_to_the_bytes_of_the_uninterrupted_one() {
 #[test]
 fn an_interrupted_run_says_how_to_go_on_and_exits_with_3() {
     let place = Place::with_images();
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("regraft"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_regraft"))
         .current_dir(place.path(""))
         .args(["train", "--model", &squeezenet(), "--data", "data"])
         .args(["--set", "data.preprocess.size=64"])

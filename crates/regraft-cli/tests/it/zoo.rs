@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use assert_cmd::Command;
+use crate::command::Command;
 use regraft_zoo::Digest;
 
 use crate::{Place, fails, json, models, stdout, text};
