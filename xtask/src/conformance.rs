@@ -9,7 +9,7 @@ use serde::Deserialize;
 use xshell::{Shell, cmd};
 
 use crate::python;
-use crate::verify::SELECTION;
+use crate::verify::{BACKEND_FEATURES, ON_BACKENDS};
 
 /// Where the goldens lie.
 const GOLDENS: &str = "crates/regraft-conformance/goldens";
@@ -38,8 +38,15 @@ struct Case {
 }
 
 pub fn run(shell: &Shell) -> Result<()> {
-    // With the tests, so that features are those of `verify` and nothing is compiled a second time.
-    cmd!(shell, "cargo build --release {SELECTION...} --bins --tests").run()?;
+    // The command as everybody builds it; the suites with every CPU backend, and with the tests, so that features are those of
+    // `verify` and nothing is compiled a second time.
+    cmd!(shell, "cargo build --release").run()?;
+    let features = ["--features", BACKEND_FEATURES];
+    cmd!(
+        shell,
+        "cargo build --release {ON_BACKENDS...} {features...} --bins --tests"
+    )
+    .run()?;
     let python = python::environment(shell)?;
     let folder = shell.current_dir().join("target/conformance-cases");
     if let Some(python) = &python {

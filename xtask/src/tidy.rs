@@ -28,6 +28,7 @@ pub fn run(shell: &Shell) -> Result<()> {
         };
         traces(file, &text, &mut faults);
         if is_source(file) {
+            panicking_prints(file, &text, &mut faults);
             backend_names(file, &text, &mut faults);
             opening(file, &text, &mut faults);
         }
@@ -80,6 +81,24 @@ fn backend_names(file: &str, text: &str, faults: &mut Vec<String>) {
         if let Some(name) = words.find(|word| BACKENDS.contains(word)) {
             faults.push(format!(
                 "{file}:{}: names the backend `{name}` outside its plugin",
+                number + 1
+            ));
+        }
+    }
+}
+
+/// `eprintln!` and `println!` panic where nobody is listening, and take a training with them.
+fn panicking_prints(file: &str, text: &str, faults: &mut Vec<String>) {
+    // Programs that only developers run.
+    if file.starts_with("xtask/") || file.starts_with("crates/regraft-conformance/") {
+        return;
+    }
+    for (number, line) in text.lines().enumerate() {
+        let code = line.trim_start();
+        let prints = ["println!(", "eprintln!(", "print!(", "eprint!("];
+        if prints.iter().any(|print| code.starts_with(print)) {
+            faults.push(format!(
+                "{file}:{}: prints with a macro that panics; use `writeln!` and ignore its error",
                 number + 1
             ));
         }
