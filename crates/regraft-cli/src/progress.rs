@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use regraft::Event;
+use regraft::{Event, training};
 
 use crate::say;
 use crate::verbs::Talk;
@@ -79,9 +79,7 @@ impl Progress {
                 }
             }
             Event::Note(text) => self.line(text),
-            Event::NoValidation => self.line(
-                "warning: none of the validation images could be decoded: there is no validation, and the last epoch is kept",
-            ),
+            Event::NoValidation => self.line(&format!("warning: {}", training::NO_VALIDATION)),
             Event::Saved { epoch, step } => {
                 self.finish();
                 self.line(&match step {

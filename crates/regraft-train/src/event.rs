@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The warning that goes with [`Event::NoValidation`].
+pub const NO_VALIDATION: &str = "none of the validation images could be decoded: there is no validation, and the last epoch is kept";
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<'a> {

@@ -22,7 +22,7 @@ mod trainer;
 pub use checkpoint::Standing;
 pub use error::Error;
 pub use evaluate::{Evaluation, Prediction, evaluate};
-pub use event::{EpochReport, Event, StepReport};
+pub use event::{EpochReport, Event, NO_VALIDATION, StepReport};
 pub use pace::Pace;
 pub use schedule::learning_rate;
 pub use trainer::{Outcome, Trainer};

@@ -1,13 +1,12 @@
 //! What a run began with, for going on with it: `run.json`, `split.csv`, and how both differ from what is there now.
 
-use std::io::Read;
 use std::path::Path;
 
 use regraft_data::{Changes, ImageRecord};
 use regraft_recipe::{Difference, Recipe, differences};
 use regraft_train::files::write_whole;
+use regraft_zoo::Digest;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::prepare::Prepared;
@@ -87,19 +86,8 @@ impl RunRecord {
 pub(crate) fn sha256(path: &Path) -> Result<String, Error> {
     let fault = |source| io("reading", path, source);
     let mut file = std::fs::File::open(path).map_err(fault)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(fault)? {
-            0 => break,
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    let digest = Digest::read(&mut file).map_err(fault)?;
+    Ok(digest.to_string())
 }
 
 /// The settings that a run goes on with: those it began with, and the new values of those that may change.

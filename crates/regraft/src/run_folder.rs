@@ -195,9 +195,8 @@ pub(crate) fn is_run(path: &Path) -> bool {
         let written = ["recipe.toml", "plan.json"];
         written.iter().all(|name| folder.join(name).is_file())
     };
-    let moved = [MOVING, REPLACED].map(|name| path.join(name));
-    path.join("run.lock").is_file()
-        && (holds(path) || moved.iter().any(|folder| holds(folder) || folder.is_dir()))
+    let mut moved = [MOVING, REPLACED].iter().map(|name| path.join(name));
+    path.join("run.lock").is_file() && (holds(path) || moved.any(|folder| folder.is_dir()))
 }
 
 /// Where the model of a run that is being replaced lies, while its successor has none.

@@ -10,7 +10,9 @@ use regraft_data::{Augment, ImageSet, Loader, LoaderOptions};
 use regraft_freeze::Statistics;
 use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role};
 use regraft_recipe::Recipe;
-use regraft_train::{Evaluation, Event, Pace, Standing, Trainer, evaluate, files::write_whole};
+use regraft_train::{
+    Evaluation, Event, NO_VALIDATION, Pace, Standing, Trainer, evaluate, files::write_whole,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::classifier::Classifier;
@@ -18,9 +20,6 @@ use crate::error::Error;
 use crate::prepare::{Prepared, Recorded, prepare_recorded, some};
 use crate::record::{self, RunRecord};
 use crate::run_folder::RunFolder;
-
-/// What to say where not one validation image could be decoded.
-const NO_VALIDATION: &str = "none of the validation images could be decoded: there is no validation, and the last epoch is kept";
 
 /// Where a run goes, and how it is stopped.
 #[derive(Debug, Clone, Default)]
@@ -215,14 +214,15 @@ pub fn resume(
         .iter()
         .map(|change| format!("`{}`: {} → {}", change.key, change.before, change.after))
         .collect();
-    let images = regraft_data::records(&prepared.data, &prepared.data_root, &mut |done, total| {
-        tell(Event::Reading { done, total });
-    });
-    if let Some(before) = &before
-        && let Some(changes) = record::check_images(run, before, &images, options.accept_changes)?
-    {
-        notes.push(format!("images: {changes}"));
-        write_whole(&split, &regraft_data::write_records(&images)?)?;
+    if let Some(before) = &before {
+        let images =
+            regraft_data::records(&prepared.data, &prepared.data_root, &mut |done, total| {
+                tell(Event::Reading { done, total });
+            });
+        if let Some(changes) = record::check_images(run, before, &images, options.accept_changes)? {
+            notes.push(format!("images: {changes}"));
+            write_whole(&split, &regraft_data::write_records(&images)?)?;
+        }
     }
     if !settings.changes.is_empty() {
         let record = RunRecord {

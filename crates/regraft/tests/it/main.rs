@@ -4,6 +4,7 @@
 mod policies;
 mod real_models;
 mod round_trip;
+mod run_folder;
 
 use std::path::{Path, PathBuf};
 
