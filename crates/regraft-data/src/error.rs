@@ -103,8 +103,8 @@ pub enum Error {
     Worker,
 }
 
-/// Names to show in a message: all of a few, the first of many.
-pub(crate) fn some(names: &[String]) -> String {
+/// Names to show in a message: all of up to ten, else the first ten and the number of the others.
+pub fn some(names: &[String]) -> String {
     const SHOWN: usize = 10;
     match names.len() {
         0..=SHOWN => names.join(", "),

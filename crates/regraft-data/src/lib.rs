@@ -30,7 +30,7 @@ mod split;
 
 pub use augment::Augment;
 pub use decode::{Decoded, decode};
-pub use error::Error;
+pub use error::{Error, some};
 pub use folder::{
     Dataset, ImageSet, OpenOptions, Packed, Sample, is_image, open, open_part, open_split,
 };

@@ -1,6 +1,6 @@
 //! Which image went into which split, with its hash: what a later look at the same data is compared with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -236,13 +236,10 @@ pub fn changes(before: &[ImageRecord], after: &[ImageRecord]) -> Changes {
             Some(_) => {}
         }
     }
-    let present: HashMap<&str, ()> = after
-        .iter()
-        .map(|record| (record.image.as_str(), ()))
-        .collect();
+    let present: HashSet<&str> = after.iter().map(|record| record.image.as_str()).collect();
     changes.removed = before
         .iter()
-        .filter(|record| !present.contains_key(record.image.as_str()))
+        .filter(|record| !present.contains(record.image.as_str()))
         .map(|record| record.image.clone())
         .collect();
     changes

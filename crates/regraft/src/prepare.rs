@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use regraft_data::{Channels, Dataset, ImageRecord, OpenOptions, Preprocess, Selection, Unknown};
+use regraft_data::{
+    Channels, Dataset, ImageRecord, OpenOptions, Preprocess, Selection, Unknown, some,
+};
 use regraft_freeze::{
     DataFacts, Estimate, Footprint, FreezePlan, Outline, Policy, choose_auto, estimate,
     needs_scores, resolve, resolve_auto, table,
@@ -370,15 +372,6 @@ fn match_labels(
         set.classes.clone_from(&own);
     }
     Ok(())
-}
-
-/// Names to show in a message: all of a few, the first of many.
-pub(crate) fn some(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    match names.len() {
-        0..=SHOWN => names.join(", "),
-        all => format!("{} and {} more", names[..SHOWN].join(", "), all - SHOWN),
-    }
 }
 
 /// A path that means the same from any folder.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use regraft_data::{Augment, ImageSet, Loader, LoaderOptions};
+use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, some};
 use regraft_freeze::Statistics;
 use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role};
 use regraft_recipe::Recipe;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::classifier::Classifier;
 use crate::error::Error;
-use crate::prepare::{Prepared, Recorded, prepare_recorded, some};
+use crate::prepare::{Prepared, Recorded, prepare_recorded};
 use crate::record::{self, RunRecord};
 use crate::run_folder::RunFolder;
 
