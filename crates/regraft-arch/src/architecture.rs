@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use regraft_spec::similar::nearest;
+
 use crate::blueprint::{Blueprint, Misfit};
 use crate::error::Error;
 use crate::{googlenet, inception_v3, mobilenet_v2, resnet, vgg};
@@ -144,13 +146,10 @@ impl FromStr for Architecture {
         if let Some(row) = TABLE.iter().find(|row| row.name == own) {
             return Ok(Self(row));
         }
-        let likeness = |row: &&Row| strsim::jaro_winkler(&name.to_lowercase(), row.name);
-        let near = TABLE
-            .iter()
-            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        let near = nearest(name, TABLE.iter().map(|row| row.name));
         Err(Error::UnknownArchitecture {
             name: name.to_owned(),
-            near: near.map_or("resnet18", |row| row.name),
+            near: near.into_iter().next().unwrap_or_default(),
             known: TABLE.iter().map(|row| row.name).collect(),
         })
     }

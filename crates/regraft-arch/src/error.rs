@@ -10,7 +10,7 @@ pub enum Error {
         /// What was asked for.
         name: String,
         /// The name that looks most like it.
-        near: &'static str,
+        near: String,
         /// Every name.
         known: Vec<&'static str>,
     },

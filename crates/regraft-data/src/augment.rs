@@ -1,24 +1,11 @@
 //! Random changes to a training image, each a function of (seed, epoch, index).
 
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
+use regraft_spec::{Augment, Preprocess};
 
 use crate::decode::Decoded;
 use crate::error::Error;
-use crate::preprocess::{Preprocess, Region};
-
-/// How training images are varied.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Augment {
-    /// Not at all, so that frozen features can be computed once.
-    #[default]
-    None,
-    /// Mirrored half the time, cut to 80-100 % of the area.
-    Light,
-    /// Mirrored, cut to 35-100 % of the area (Szegedy 2015), brightness, contrast and saturation varied by 20 %.
-    Standard,
-}
+use crate::preprocess::{self, Region};
 
 /// Ranges of the built-in augmentations.
 struct Ranges {
@@ -38,33 +25,26 @@ const STANDARD: Ranges = Ranges {
     colour: 0.2,
 };
 
-impl Augment {
-    /// Whether an image looks different from epoch to epoch.
-    pub fn is_random(&self) -> bool {
-        *self != Augment::None
+/// One image as the network sees it in training: `[C, size, size]`.
+pub(crate) fn apply(
+    augment: Augment,
+    image: &Decoded,
+    preprocess: &Preprocess,
+    random: &mut impl Rng,
+) -> Result<Vec<f32>, Error> {
+    let ranges = match augment {
+        Augment::None => return preprocess::apply(preprocess, image),
+        Augment::Light => LIGHT,
+        Augment::Standard => STANDARD,
+    };
+    let mut rgb = preprocess::region(preprocess, image, region(image, &ranges, random))?;
+    if random.random::<bool>() {
+        mirror(&mut rgb, preprocess.size as usize);
     }
-
-    /// One image as the network sees it in training: `[C, size, size]`.
-    pub(crate) fn apply(
-        &self,
-        image: &Decoded,
-        preprocess: &Preprocess,
-        random: &mut impl Rng,
-    ) -> Result<Vec<f32>, Error> {
-        let ranges = match self {
-            Augment::None => return preprocess.apply(image),
-            Augment::Light => LIGHT,
-            Augment::Standard => STANDARD,
-        };
-        let mut rgb = preprocess.region(image, region(image, &ranges, random))?;
-        if random.random::<bool>() {
-            mirror(&mut rgb, preprocess.size as usize);
-        }
-        if ranges.colour > 0.0 {
-            jitter(&mut rgb, ranges.colour, random);
-        }
-        Ok(preprocess.normalise(&rgb))
+    if ranges.colour > 0.0 {
+        jitter(&mut rgb, ranges.colour, random);
     }
+    Ok(preprocess::normalise(preprocess, &rgb))
 }
 
 /// A random part of the image with area and aspect ratio in range; the whole image where none fits in ten tries.

@@ -75,9 +75,12 @@ pub enum Error {
         reason: String,
     },
     /// A preprocessing table that makes no sense.
-    #[error("preprocessing: {reason}")]
-    Preprocess {
-        /// What is wrong and what would work.
+    #[error(transparent)]
+    Preprocess(#[from] regraft_spec::InvalidPreprocess),
+    /// An image that cannot be resized.
+    #[error("resizing: {reason}")]
+    Resize {
+        /// What is wrong.
         reason: String,
     },
     /// A label that no class has.

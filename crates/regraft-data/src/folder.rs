@@ -59,6 +59,34 @@ pub struct ImageSet {
     pub samples: Vec<Sample>,
 }
 
+impl ImageSet {
+    /// Gives every image the label that its class has among `labels`, which become the set's classes.
+    ///
+    /// # Errors
+    /// With the classes that are none of `labels`; the set is then as it was.
+    pub fn relabel(&mut self, labels: &[String]) -> Result<(), Vec<String>> {
+        let place = |class: &String| labels.iter().position(|label| label == class);
+        let places: Vec<Option<usize>> = self.classes.iter().map(place).collect();
+        let strangers: Vec<String> = self
+            .classes
+            .iter()
+            .zip(&places)
+            .filter(|(_, place)| place.is_none())
+            .map(|(class, _)| class.clone())
+            .collect();
+        if !strangers.is_empty() {
+            return Err(strangers);
+        }
+        for sample in &mut self.samples {
+            if let Some(Some(place)) = places.get(sample.label) {
+                sample.label = *place;
+            }
+        }
+        self.classes = labels.to_vec();
+        Ok(())
+    }
+}
+
 /// A data set with its splits.
 #[derive(Debug, Clone)]
 pub struct Dataset {

@@ -28,20 +28,17 @@ mod record;
 mod select;
 mod split;
 
-pub use augment::Augment;
 pub use decode::{Decoded, decode};
 pub use error::{Error, some};
 pub use folder::{
     Dataset, ImageSet, OpenOptions, Packed, Sample, is_image, open, open_part, open_split,
 };
 pub use idx::IdxImages;
-pub use loader::{
-    Batch, Batches, Loader, LoaderOptions, OnBadImage, Skipped, load_image, usable_threads,
-};
-pub use preprocess::{Channels, Crop, Interpolation, Preprocess};
+pub use loader::{Batch, Batches, Loader, LoaderOptions, Skipped, load_image, usable_threads};
 pub use random::{order, rng};
 pub use record::{
     Changes, ImageRecord, SplitName, Unknown, changes, hashes, read_records, records,
     with_recorded_splits, write_records,
 };
+pub use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage, Preprocess};
 pub use select::Selection;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde::{Deserialize, Serialize};
+use regraft_spec::{Augment, OnBadImage, Preprocess};
 
-use crate::augment::Augment;
+use crate::augment;
 use crate::decode::decode;
 use crate::error::Error;
 use crate::folder::ImageSet;
-use crate::preprocess::Preprocess;
+use crate::preprocess;
 use crate::random::{order, rng};
 
 /// Most batches decoded ahead.
@@ -27,17 +27,6 @@ pub fn usable_threads(asked: usize) -> usize {
         0 => cores,
         asked => asked.min(THREADS_A_CORE * cores),
     }
-}
-
-/// What to do with an image that cannot be decoded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnBadImage {
-    /// Stop with its name.
-    #[default]
-    Error,
-    /// Leave it out and say so.
-    Skip,
 }
 
 /// How to load.
@@ -218,7 +207,8 @@ fn work(
 ) {
     for (position, index) in tickets {
         let loaded = set.samples[index].decode().and_then(|image| {
-            options.augment.apply(
+            augment::apply(
+                options.augment,
                 &image,
                 &options.preprocess,
                 &mut rng(options.seed, epoch, index),
@@ -342,5 +332,5 @@ impl Drop for Batches {
 /// # Errors
 /// When it cannot be decoded.
 pub fn load_image(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>, Error> {
-    preprocess.apply(&decode(path)?)
+    preprocess::apply(preprocess, &decode(path)?)
 }

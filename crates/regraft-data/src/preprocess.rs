@@ -1,88 +1,12 @@
-//! How an image becomes numbers: the same table in a recipe and in an exported model's metadata.
+//! Applies a preprocessing table to a decoded image.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use serde::{Deserialize, Serialize};
+use regraft_spec::{Channels, Crop, Interpolation, Preprocess};
 
 use crate::decode::Decoded;
 use crate::error::Error;
-
-/// Preprocessing of one image into `[C, H, W]` f32 values.
-///
-/// `value = (pixel * scale - mean) / std`, pixel in 0..=255, per channel in the model's own channel order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Preprocess {
-    /// Side of the square the network sees, in pixels.
-    pub size: u32,
-    /// Shorter side after resizing, before a centre crop, in pixels; ignored by `squash`. At least `size`.
-    pub resize: u32,
-    /// How the square is cut.
-    pub crop: Crop,
-    /// Resampling filter.
-    pub interpolation: Interpolation,
-    /// Channel order.
-    pub channels: Channels,
-    /// Factor on the 0..=255 pixel value.
-    pub scale: f32,
-    /// Mean per channel after scaling, in the model's channel order.
-    pub mean: Vec<f32>,
-    /// Standard deviation per channel after scaling, in the model's channel order; none is zero.
-    pub std: Vec<f32>,
-}
-
-/// How a rectangle becomes a square.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Crop {
-    /// Resize the shorter side to `resize`, then take the centre `size` x `size`.
-    Center,
-    /// Resize to `size` x `size` whatever the aspect ratio.
-    Squash,
-}
-
-/// Resampling filter, antialiased when shrinking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Interpolation {
-    /// Nearest neighbour.
-    Nearest,
-    /// Triangle filter.
-    Bilinear,
-    /// Catmull-Rom cubic.
-    Bicubic,
-    /// Lanczos with three lobes.
-    Lanczos,
-}
-
-/// Channel order of the network's input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Channels {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red (Caffe, OpenCV).
-    Bgr,
-    /// One luminance channel.
-    Grey,
-}
-
-/// ImageNet's usual numbers: RGB, 224 from 256, mean and deviation of its training images.
-impl Default for Preprocess {
-    fn default() -> Self {
-        Self {
-            size: 224,
-            resize: 256,
-            crop: Crop::Center,
-            interpolation: Interpolation::Bilinear,
-            channels: Channels::Rgb,
-            scale: 1.0 / 255.0,
-            mean: vec![0.485, 0.456, 0.406],
-            std: vec![0.229, 0.224, 0.225],
-        }
-    }
-}
 
 /// A rectangle of the source image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,142 +17,103 @@ pub(crate) struct Region {
     pub height: f64,
 }
 
-impl Preprocess {
-    /// Checks that the numbers make sense together.
-    ///
-    /// # Errors
-    /// With the key that does not, and what would work.
-    pub fn validate(&self) -> Result<(), Error> {
-        let wrong = |reason: String| Err(Error::Preprocess { reason });
-        let channels = self.channel_count();
-        if !(1..=4096).contains(&self.size) {
-            return wrong(format!(
-                "`size` is {}, expected 1 to 4096 pixels",
-                self.size
-            ));
+/// Resizes, crops and normalises: `[C, size, size]` values.
+///
+/// # Errors
+/// When the image cannot be resized.
+pub(crate) fn apply(preprocess: &Preprocess, image: &Decoded) -> Result<Vec<f32>, Error> {
+    let pixels = match preprocess.crop {
+        Crop::Squash => resample(preprocess, image, None, [preprocess.size, preprocess.size])?,
+        Crop::Center => {
+            // As torchvision: the shorter side to `resize`, the longer one cut to whole pixels, then the middle.
+            let (short, long) = (image.width.min(image.height), image.width.max(image.height));
+            let other = u64::from(preprocess.resize) * u64::from(long) / u64::from(short.max(1));
+            let other = u32::try_from(other)
+                .unwrap_or(u32::MAX)
+                .clamp(preprocess.resize, 1 << 16);
+            let [width, height] = if image.width <= image.height {
+                [preprocess.resize, other]
+            } else {
+                [other, preprocess.resize]
+            };
+            let resized = resample(preprocess, image, None, [width, height])?;
+            crop(&resized, width, height, preprocess.size)
         }
-        if self.crop == Crop::Center && (self.resize < self.size || self.resize > 16384) {
-            return wrong(format!(
-                "`resize` is {}, expected at least `size` ({}) for a centre crop",
-                self.resize, self.size
-            ));
-        }
-        if self.mean.len() != channels || self.std.len() != channels {
-            return wrong(format!(
-                "`mean` and `std` have {} and {} values, the image has {channels} channels",
-                self.mean.len(),
-                self.std.len()
-            ));
-        }
-        if !self.scale.is_finite() || self.mean.iter().any(|v| !v.is_finite()) {
-            return wrong("`scale` and `mean` must be finite numbers".to_owned());
-        }
-        if let Some(std) = self.std.iter().find(|v| !(v.is_finite() && **v != 0.0)) {
-            return wrong(format!(
-                "`std` holds {std}, expected finite numbers other than 0"
-            ));
-        }
-        Ok(())
-    }
+    };
+    Ok(normalise(preprocess, &pixels))
+}
 
-    /// Channels of the network's input: 3, or 1 for grey.
-    pub fn channel_count(&self) -> usize {
-        match self.channels {
-            Channels::Rgb | Channels::Bgr => 3,
-            Channels::Grey => 1,
-        }
-    }
+/// A region of the image at `size` x `size`, RGB bytes.
+pub(crate) fn region(
+    preprocess: &Preprocess,
+    image: &Decoded,
+    region: Region,
+) -> Result<Vec<u8>, Error> {
+    resample(
+        preprocess,
+        image,
+        Some(region),
+        [preprocess.size, preprocess.size],
+    )
+}
 
-    /// Resizes, crops and normalises: `[C, size, size]` values.
-    ///
-    /// # Errors
-    /// When the image cannot be resized.
-    pub fn apply(&self, image: &Decoded) -> Result<Vec<f32>, Error> {
-        let pixels = match self.crop {
-            Crop::Squash => self.resample(image, None, [self.size, self.size])?,
-            Crop::Center => {
-                // As torchvision: the shorter side to `resize`, the longer one cut to whole pixels, then the middle.
-                let (short, long) = (image.width.min(image.height), image.width.max(image.height));
-                let other = u64::from(self.resize) * u64::from(long) / u64::from(short.max(1));
-                let other = u32::try_from(other)
-                    .unwrap_or(u32::MAX)
-                    .clamp(self.resize, 1 << 16);
-                let [width, height] = if image.width <= image.height {
-                    [self.resize, other]
+fn resample(
+    preprocess: &Preprocess,
+    image: &Decoded,
+    region: Option<Region>,
+    [width, height]: [u32; 2],
+) -> Result<Vec<u8>, Error> {
+    let wrong = |reason: String| Error::Resize { reason };
+    // Of one pixel type only: the resizer that chooses at run time compiles all of them.
+    let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.rgb)
+        .map_err(|error| wrong(error.to_string()))?;
+    let mut target = TypedImage::<U8x3>::new(width, height);
+    let algorithm = match preprocess.interpolation {
+        Interpolation::Nearest => ResizeAlg::Nearest,
+        Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+        Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+        Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+    };
+    let mut options = ResizeOptions::new().resize_alg(algorithm);
+    if let Some(r) = region {
+        options = options.crop(r.left, r.top, r.width, r.height);
+    }
+    Resizer::new()
+        .resize_typed(&source, &mut target, &options)
+        .map_err(|error| wrong(error.to_string()))?;
+    Ok(target.pixels().iter().flat_map(|pixel| pixel.0).collect())
+}
+
+/// RGB bytes of a square to `[C, size, size]` normalised values in the model's channel order.
+pub(crate) fn normalise(preprocess: &Preprocess, rgb: &[u8]) -> Vec<f32> {
+    let plane = rgb.len() / 3;
+    let mut values = Vec::with_capacity(plane * preprocess.channel_count());
+    let scaled = |value: f32, channel: usize| {
+        (value * preprocess.scale - preprocess.mean[channel]) / preprocess.std[channel]
+    };
+    match preprocess.channels {
+        Channels::Grey => values.extend(rgb.as_chunks::<3>().0.iter().map(|&[r, g, b]| {
+            // Luma of ITU-R BT.601, rounded to a byte as an image library would.
+            let luma = (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000;
+            scaled(luma as f32, 0)
+        })),
+        Channels::Rgb | Channels::Bgr => {
+            for channel in 0..3 {
+                let source = if preprocess.channels == Channels::Bgr {
+                    2 - channel
                 } else {
-                    [other, self.resize]
+                    channel
                 };
-                let resized = self.resample(image, None, [width, height])?;
-                crop(&resized, width, height, self.size)
-            }
-        };
-        Ok(self.normalise(&pixels))
-    }
-
-    /// A region of the image at `size` x `size`, RGB bytes.
-    pub(crate) fn region(&self, image: &Decoded, region: Region) -> Result<Vec<u8>, Error> {
-        self.resample(image, Some(region), [self.size, self.size])
-    }
-
-    fn resample(
-        &self,
-        image: &Decoded,
-        region: Option<Region>,
-        [width, height]: [u32; 2],
-    ) -> Result<Vec<u8>, Error> {
-        let wrong = |reason: String| Error::Preprocess { reason };
-        // Of one pixel type only: the resizer that chooses at run time compiles all of them.
-        let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.rgb)
-            .map_err(|error| wrong(error.to_string()))?;
-        let mut target = TypedImage::<U8x3>::new(width, height);
-        let algorithm = match self.interpolation {
-            Interpolation::Nearest => ResizeAlg::Nearest,
-            Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-            Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-            Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
-        };
-        let mut options = ResizeOptions::new().resize_alg(algorithm);
-        if let Some(r) = region {
-            options = options.crop(r.left, r.top, r.width, r.height);
-        }
-        Resizer::new()
-            .resize_typed(&source, &mut target, &options)
-            .map_err(|error| wrong(error.to_string()))?;
-        Ok(target.pixels().iter().flat_map(|pixel| pixel.0).collect())
-    }
-
-    /// RGB bytes of a square to `[C, size, size]` normalised values in the model's channel order.
-    pub(crate) fn normalise(&self, rgb: &[u8]) -> Vec<f32> {
-        let plane = rgb.len() / 3;
-        let mut values = Vec::with_capacity(plane * self.channel_count());
-        let scaled = |value: f32, channel: usize| {
-            (value * self.scale - self.mean[channel]) / self.std[channel]
-        };
-        match self.channels {
-            Channels::Grey => values.extend(rgb.as_chunks::<3>().0.iter().map(|&[r, g, b]| {
-                // Luma of ITU-R BT.601, rounded to a byte as an image library would.
-                let luma =
-                    (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000;
-                scaled(luma as f32, 0)
-            })),
-            Channels::Rgb | Channels::Bgr => {
-                for channel in 0..3 {
-                    let source = if self.channels == Channels::Bgr {
-                        2 - channel
-                    } else {
-                        channel
-                    };
-                    values.extend(
-                        rgb.as_chunks::<3>()
-                            .0
-                            .iter()
-                            .map(|pixel| scaled(pixel[source].into(), channel)),
-                    );
-                }
+                values.extend(
+                    rgb.as_chunks::<3>()
+                        .0
+                        .iter()
+                        .map(|pixel| scaled(pixel[source].into(), channel)),
+                );
             }
         }
-        values
     }
+    values
 }
 
 /// The middle `size` x `size` of RGB bytes.
@@ -269,7 +154,7 @@ mod tests {
             std: vec![1.0, 2.0, 1.0],
             ..Preprocess::default()
         };
-        let values = bgr.apply(&plain(4, 8, [10, 20, 30])).unwrap();
+        let values = apply(&bgr, &plain(4, 8, [10, 20, 30])).unwrap();
         assert_eq!(values, [[29.0; 4], [9.0; 4], [7.0; 4]].concat());
     }
 
@@ -288,48 +173,11 @@ mod tests {
             interpolation: Interpolation::Nearest,
             ..Preprocess::default()
         };
-        assert_eq!(centre.apply(&image).unwrap(), [255.0; 12]);
+        assert_eq!(apply(&centre, &image).unwrap(), [255.0; 12]);
         let squash = Preprocess {
             crop: Crop::Squash,
             ..centre
         };
-        assert!(squash.apply(&image).unwrap().contains(&0.0));
-    }
-
-    #[test]
-    fn impossible_tables_name_the_key() {
-        for (table, key) in [
-            (
-                Preprocess {
-                    size: 0,
-                    ..Preprocess::default()
-                },
-                "`size`",
-            ),
-            (
-                Preprocess {
-                    resize: 100,
-                    ..Preprocess::default()
-                },
-                "`resize`",
-            ),
-            (
-                Preprocess {
-                    std: vec![1.0, 0.0, 1.0],
-                    ..Preprocess::default()
-                },
-                "`std`",
-            ),
-            (
-                Preprocess {
-                    channels: Channels::Grey,
-                    ..Preprocess::default()
-                },
-                "channels",
-            ),
-        ] {
-            let message = table.validate().unwrap_err().to_string();
-            assert!(message.contains(key), "{message}");
-        }
+        assert!(apply(&squash, &image).unwrap().contains(&0.0));
     }
 }

@@ -3,7 +3,9 @@
 use crate::error::Error;
 use crate::globs::Pattern;
 use crate::outline::{Outline, is_norm};
-use crate::plan::{NormPlan, Statistics};
+use regraft_spec::Statistics;
+
+use crate::plan::NormPlan;
 use crate::policy::{Policy, Rule};
 use crate::text::{NAME, cut};
 

@@ -45,7 +45,8 @@ pub use auto::{
 };
 pub use error::Error;
 pub use outline::{BlockOutline, NormOutline, Outline, ParameterKind, ParameterOutline};
-pub use plan::{FreezePlan, NormPlan, ParameterPlan, Phase, Statistics};
+pub use plan::{FreezePlan, NormPlan, ParameterPlan, Phase};
 pub use policy::{BatchNorm, FreezeConfig, Policy, PolicyPart, Rule};
+pub use regraft_spec::Statistics;
 pub use resolve::{DataFacts, SMALL_BATCH, SMALL_DATA_IMAGES, resolve};
 pub use table::{Estimate, Footprint, estimate, table};

@@ -1,5 +1,8 @@
 //! The engine's answer: for every phase of training, what each parameter and normalisation layer does.
 
+use std::collections::HashSet;
+
+use regraft_spec::Statistics;
 use serde::{Deserialize, Serialize};
 
 /// What trains when. Made by [`crate::resolve`].
@@ -50,12 +53,26 @@ pub struct NormPlan {
     pub statistics: Statistics,
 }
 
-/// Running statistics in training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Statistics {
-    /// Used as they are.
-    Frozen,
-    /// The batch's own are used, and the running ones updated.
-    Updated,
+impl FreezePlan {
+    /// Names of the parameters that train in any phase.
+    pub fn trained(&self) -> HashSet<&str> {
+        self.phases
+            .iter()
+            .flat_map(|phase| &phase.parameters)
+            .filter(|parameter| parameter.trained)
+            .map(|parameter| parameter.name.as_str())
+            .collect()
+    }
+
+    /// Of each normalisation layer, in the outline's order, whether any phase updates its running statistics.
+    pub fn updates(&self) -> Vec<bool> {
+        let norms = self.phases.first().map_or(0, |phase| phase.norms.len());
+        let updated = |phase: &Phase, norm: usize| {
+            let norm = phase.norms.get(norm);
+            norm.is_some_and(|norm| norm.statistics == Statistics::Updated)
+        };
+        (0..norms)
+            .map(|norm| self.phases.iter().any(|phase| updated(phase, norm)))
+            .collect()
+    }
 }

@@ -9,7 +9,9 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::policy::{BatchNorm, FreezeConfig, Policy, PolicyPart, Rule};
-use crate::text::{WORD, cut, letters, misspelt};
+use regraft_spec::similar::{letters, misspelling};
+
+use crate::text::{WORD, cut};
 
 /// Policies that are a word. Each is a key of the policy table, too.
 const WORDS: [&str; 5] = [
@@ -107,10 +109,10 @@ impl<'de> Shape<'de> for SectionShape {
 }
 
 fn section_key(key: &str) -> String {
-    if let Some(near) = misspelt(key, SECTION) {
+    if let Some(near) = misspelling(key, SECTION) {
         return did_you_mean("key", key, &format!("`{near}`"));
     }
-    match misspelt(key, policy_keys()) {
+    match misspelling(key, policy_keys()) {
         Some(name) => did_you_mean("key", key, &format!("`policy = {}`", as_value(name))),
         None => format!(
             "unknown key `{}`; expected `policy` or `batch_norm`",
@@ -273,7 +275,7 @@ impl Meant {
             "bitfit" => Some("bias-only"),
             "lastlayers" | "lastn" => Some("last-blocks"),
             "layerwisedecay" | "lrdecay" => Some("layer-decay"),
-            _ => misspelt(word, policy_keys()),
+            _ => misspelling(word, policy_keys()),
         };
         near.map(Self::Key)
     }
@@ -356,7 +358,7 @@ fn batch_norm(found: Found) -> Result<BatchNorm, String> {
         "freeze" | "froze" | "fixed" | "fix" => Some("frozen"),
         "train" | "training" | "batch" => Some("updated"),
         "eval" => Some("affine-only"),
-        _ => misspelt(&word, known()),
+        _ => misspelling(&word, known()),
     };
     Err(match near {
         Some(near) => did_you_mean("batch norm setting", &word, &format!("`{near}`")),

@@ -6,9 +6,11 @@ use crate::contradictions::{refuse_training_frozen_norms, refuse_updating_nothin
 use crate::error::Error;
 use crate::globs::Pattern;
 use crate::outline::{NormOutline, Outline, ParameterKind, ParameterOutline, is_norm};
-use crate::plan::{FreezePlan, NormPlan, ParameterPlan, Phase, Statistics};
+use crate::plan::{FreezePlan, NormPlan, ParameterPlan, Phase};
 use crate::policy::{BatchNorm, FreezeConfig, Policy, Rule};
-use crate::text::{NAME, cut, nearest};
+use crate::text::{NAME, cut};
+use regraft_spec::Statistics;
+use regraft_spec::similar::nearest;
 
 /// Below this many training images, `batch_norm = "auto"` keeps running statistics: they were estimated from far more.
 /// (EfficientNet-Lite0, 1,600 images, all of it trained for 5 epochs: 0.77 with them kept, 0.73 with them updated.)

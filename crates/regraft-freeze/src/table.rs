@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::outline::Outline;
-use crate::plan::{FreezePlan, Phase, Statistics};
+use regraft_spec::Statistics;
+
+use crate::plan::{FreezePlan, Phase};
 use crate::resolve::DataFacts;
 
 /// What a phase costs.

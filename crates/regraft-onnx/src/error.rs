@@ -101,17 +101,3 @@ fn alike(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     format!("; near: {}", quoted.join(", "))
 }
-
-/// The up to five names that look most like `wanted`.
-pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut scored: Vec<(f64, &str)> = names
-        .filter(|name| !name.is_empty())
-        .map(|name| (strsim::jaro_winkler(wanted, name), name))
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    scored
-        .into_iter()
-        .take(5)
-        .map(|(_, name)| name.to_owned())
-        .collect()
-}

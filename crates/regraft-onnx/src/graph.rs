@@ -1,5 +1,8 @@
 //! A network as data: nodes in order, the values between them, parameters, blocks and the head.
 
+use std::collections::HashSet;
+use std::ops::Range;
+
 use onnx_ir::NodeProto;
 
 use crate::blocks::Block;
@@ -82,6 +85,11 @@ impl ValueId {
 }
 
 impl ParameterId {
+    /// The parameter at a position; beyond [`Graph::parameters`] those of somebody who adds to a graph.
+    pub fn at(index: usize) -> Self {
+        Self(index)
+    }
+
     /// Position in [`Graph::parameters`].
     pub fn index(self) -> usize {
         self.0
@@ -218,6 +226,19 @@ impl Graph {
     /// A parameter by its id.
     pub fn parameter(&self, id: ParameterId) -> &Parameter {
         &self.parameters[id.0]
+    }
+
+    /// The parameters that a stretch of nodes reads, each once, in the order they are read.
+    pub fn parameters_of(&self, nodes: Range<usize>) -> Vec<ParameterId> {
+        let mut seen = HashSet::new();
+        self.nodes[nodes]
+            .iter()
+            .flat_map(|node| &node.inputs)
+            .filter_map(|input| match input {
+                Input::Parameter(id) if seen.insert(*id) => Some(*id),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Channels, height and width of the image input.

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use onnx_ir::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use crate::element;
-use crate::error::{Error, nearest};
+use regraft_spec::similar::nearest;
+
+use crate::error::Error;
 use crate::graph::{Dim, Graph, Input, Node, ValueId};
 use crate::import::ImportOptions;
 use crate::metadata;

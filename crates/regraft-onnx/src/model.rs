@@ -165,7 +165,7 @@ impl Model {
             .ok_or_else(|| Error::NoSuchName {
                 what: "initializer",
                 name: initializer.to_owned(),
-                near: crate::error::nearest(initializer, self.initializer_names()),
+                near: regraft_spec::similar::nearest(initializer, self.initializer_names()),
             })?;
         tensor::floats(tensor)
     }

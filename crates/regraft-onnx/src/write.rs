@@ -82,7 +82,10 @@ fn check(graph: &Graph, weights: &HashMap<String, Vec<f32>>) -> Result<(), Error
         let parameter = known.get(name.as_str()).ok_or_else(|| Error::NoSuchName {
             what: "parameter",
             name: name.clone(),
-            near: crate::error::nearest(name, graph.parameters.iter().map(|p| p.name.as_str())),
+            near: regraft_spec::similar::nearest(
+                name,
+                graph.parameters.iter().map(|p| p.name.as_str()),
+            ),
         })?;
         let expected: usize = parameter.shape.iter().product();
         if values.len() != expected {

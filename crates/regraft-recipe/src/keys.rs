@@ -1,7 +1,7 @@
 //! The keys that a recipe may have, and the nearest one to a key that it may not.
 
 use crate::error::KeyHint;
-use crate::nearest::nearest;
+use regraft_spec::similar::likely;
 
 /// What there is to say about a key of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,6 +256,18 @@ pub const KEYS: &[KeyInfo] = &[
         about: "Largest norm of all gradients together; 0 sets no limit.",
     },
     KeyInfo {
+        key: "train.micro_batches",
+        takes: "a whole number from 1 to 65536",
+        default: "1",
+        about: "Parts that a batch is cut into to save memory; their gradients are summed before a step is taken.",
+    },
+    KeyInfo {
+        key: "train.ema",
+        takes: "a number from 0 to below 1",
+        default: "0.0",
+        about: "Share of the running mean of weights that stays in each step, such as 0.999; 0 keeps no mean. Where there is one, it is evaluated and written.",
+    },
+    KeyInfo {
         key: "train.early_stopping",
         takes: "\"none\" or a table such as `{ patience = 5 }`",
         default: "\"none\"",
@@ -323,12 +335,16 @@ const ALSO_CALLED: &[(&str, &str)] = &[
     ("augmentation", "data.augment"),
     ("backbone", "model.source"),
     ("backend", "device.name"),
+    ("accumulate", "train.micro_batches"),
+    ("accumulate_grad_batches", "train.micro_batches"),
     ("batch", "train.batch_size"),
     ("bs", "train.batch_size"),
     ("clip_grad", "train.grad_clip"),
     ("dataset", "data.source"),
+    ("ema_decay", "train.ema"),
     ("freeze_layers", "freeze.policy"),
     ("freeze_policy", "freeze.policy"),
+    ("gradient_accumulation_steps", "train.micro_batches"),
     ("gradient_clip_val", "train.grad_clip"),
     ("image_size", "data.preprocess.size"),
     ("img_size", "data.preprocess.size"),
@@ -339,6 +355,7 @@ const ALSO_CALLED: &[(&str, &str)] = &[
     ("lr_scheduler", "train.schedule"),
     ("max_epochs", "train.epochs"),
     ("max_lr", "train.lr"),
+    ("model_ema_decay", "train.ema"),
     ("n_epochs", "train.epochs"),
     ("nb_epochs", "train.epochs"),
     ("num_epochs", "train.epochs"),
@@ -447,7 +464,7 @@ pub(crate) fn hint(table: &str, key: &str) -> KeyHint {
     if let Some(ours) = only_key_named(&spelt_our_way).or_else(|| also_called(&spelt_our_way)) {
         return KeyHint::DidYouMean(ours.to_owned());
     }
-    match nearest(&spelt_our_way, &known) {
+    match likely(&spelt_our_way, known.iter().copied()) {
         Some(near) => KeyHint::DidYouMean(join(table, near)),
         None => KeyHint::KnownKeys(known),
     }

@@ -31,7 +31,6 @@
 //! | `preprocess` | the preprocessing that a recipe leaves in part to the model |
 //! | `names` | the words for each choice |
 //! | `keys` | every key with its range, default and meaning; what may have been meant by a key that does not exist |
-//! | `nearest` | the known name that looks like an unknown one |
 //! | `document` | the file under its overrides, every value with the place it was written |
 //! | `overrides` | `--set key=value` |
 //! | `parse`, `write` | document to recipe; recipe to TOML |
@@ -47,7 +46,6 @@ mod document;
 mod error;
 mod keys;
 mod names;
-mod nearest;
 mod overrides;
 mod parse;
 mod paths;
@@ -61,9 +59,9 @@ pub use differences::{Difference, differences};
 pub use error::{Error, KeyHint, OverrideProblem, Place};
 pub use keys::{KEYS, KeyInfo};
 pub use preprocess::{PartialPreprocess, PreprocessSpec};
-pub use recipe::{
-    DataSection, DeviceSection, EarlyStopping, FeatureCache, Head, HeadKind, ModelSection,
-    Optimizer, Recipe, Schedule, ScheduleKind, StopMetric, TrainSection, TrunkPrecision,
+pub use recipe::{DataSection, DeviceSection, Head, HeadKind, ModelSection, Recipe, TrainSection};
+pub use regraft_spec::{
+    EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind, StopMetric,
 };
 pub use template::template;
 

@@ -1,9 +1,12 @@
 //! The words that a recipe uses for a choice.
 
-use regraft_data::{Augment, Channels, Crop, Interpolation, OnBadImage};
 use regraft_freeze::BatchNorm;
+use regraft_spec::{
+    Augment, Channels, Crop, FeatureCache, Interpolation, OnBadImage, Optimizer, Precision,
+    ScheduleKind, StopMetric,
+};
 
-use crate::recipe::{FeatureCache, HeadKind, Optimizer, ScheduleKind, StopMetric, TrunkPrecision};
+use crate::recipe::HeadKind;
 
 /// A choice that a recipe writes as one word.
 pub(crate) trait Named: Sized + 'static {
@@ -84,7 +87,7 @@ impl Named for FeatureCache {
     }
 }
 
-impl Named for TrunkPrecision {
+impl Named for Precision {
     const ALL: &'static [Self] = &[Self::F32, Self::Bf16];
 
     fn name(&self) -> &'static str {

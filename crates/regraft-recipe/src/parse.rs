@@ -10,12 +10,12 @@ use crate::document::Document;
 use crate::error::{Error, alternatives, foreign_message};
 use crate::keys;
 use crate::names::Named;
-use crate::nearest::nearest;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{
-    DataSection, DeviceSection, EarlyStopping, Head, HeadKind, ModelSection, Optimizer, Recipe,
-    Schedule, ScheduleKind, TrainSection,
+    DataSection, DeviceSection, Head, HeadKind, ModelSection, Recipe, TrainSection,
 };
+use regraft_spec::similar::likely;
+use regraft_spec::{EarlyStopping, Optimizer, Schedule, ScheduleKind};
 
 /// Reads every section.
 pub(crate) fn recipe(document: &Document<'_>) -> Result<Recipe, Error> {
@@ -196,6 +196,10 @@ fn train_section(section: &Section<'_>, default: TrainSection) -> Result<TrainSe
         grad_clip: section
             .number("grad_clip", NOT_NEGATIVE)?
             .unwrap_or(default.grad_clip),
+        micro_batches: section
+            .count("micro_batches", 1..=65_536)?
+            .unwrap_or(default.micro_batches),
+        ema: section.number("ema", BELOW_ONE)?.unwrap_or(default.ema),
         early_stopping: early_stopping(section)?,
         seed: section
             .whole("seed", 0..=i64::MAX)?
@@ -551,7 +555,7 @@ impl<'a> Entry<'a> {
         let chosen = word.and_then(|word| T::ALL.iter().find(|choice| choice.name() == word));
         chosen
             .copied()
-            .ok_or_else(|| self.error(expected, word.and_then(|word| nearest(word, &T::names()))))
+            .ok_or_else(|| self.error(expected, word.and_then(|word| likely(word, T::names()))))
     }
 
     fn whole(&self, range: &RangeInclusive<i64>) -> Option<i64> {

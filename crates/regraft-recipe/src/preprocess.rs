@@ -1,6 +1,6 @@
 //! What a recipe says about preprocessing: nothing, or the keys of the table that differ from the model's.
 
-use regraft_data::{Channels, Crop, Interpolation, Preprocess};
+use regraft_spec::{Channels, Crop, Interpolation, Preprocess};
 
 /// `data.preprocess`.
 #[derive(Debug, Clone, PartialEq, Default)]

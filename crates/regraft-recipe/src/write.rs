@@ -7,9 +7,9 @@ use toml_edit::{Array, InlineTable, Value};
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{
-    DataSection, DeviceSection, EarlyStopping, Head, HeadKind, ModelSection, Optimizer, Recipe,
-    Schedule, TrainSection,
+    DataSection, DeviceSection, Head, HeadKind, ModelSection, Recipe, TrainSection,
 };
+use regraft_spec::{EarlyStopping, Optimizer, Schedule};
 
 /// A section and its keys.
 pub(crate) struct Section {
@@ -149,6 +149,8 @@ fn train(train: &TrainSection) -> Vec<Entry> {
         given("schedule", schedule(&train.schedule)),
         given("label_smoothing", train.label_smoothing),
         given("grad_clip", train.grad_clip),
+        given("micro_batches", whole(train.micro_batches)),
+        given("ema", train.ema),
         given("early_stopping", early_stopping(train.early_stopping)),
         given("seed", whole(train.seed)),
         given("shuffle", train.shuffle),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::error::nearest;
 use crate::{Digest, Error, Preprocess, Result, Source};
+use regraft_spec::similar::nearest;
 
 /// The highest `format` this crate reads.
 const FORMAT: u32 = 1;

@@ -1,9 +1,9 @@
 //! The recipe of a run folder, which tells what was asked for from what it came to.
 
 use proptest::prelude::*;
-use regraft_data::Preprocess;
 use regraft_freeze::Policy;
 use regraft_recipe::{Optimizer, PreprocessSpec, Recipe, annotated, read};
+use regraft_spec::Preprocess;
 
 use crate::parse;
 use crate::round_trip::recipe;
@@ -59,6 +59,8 @@ schedule = { name = "cosine" }
 # came to: { name = "cosine", warmup_epochs = 0.0 }
 # label_smoothing = 0.0
 # grad_clip = 0.0
+# micro_batches = 1
+# ema = 0.0
 # early_stopping = "none"
 # seed = 42
 # shuffle = true

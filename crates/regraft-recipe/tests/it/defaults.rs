@@ -1,11 +1,11 @@
 //! What the values mean, and what is meant where they are left out.
 
-use regraft_data::{Augment, Channels, Crop, Interpolation, OnBadImage};
 use regraft_freeze::FreezeConfig;
 use regraft_recipe::{
-    EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess, PreprocessSpec,
-    Recipe, Schedule, ScheduleKind, StopMetric, TrunkPrecision,
+    EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess, Precision,
+    PreprocessSpec, Recipe, Schedule, ScheduleKind, StopMetric,
 };
+use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage};
 
 use crate::parse;
 
@@ -35,6 +35,8 @@ lr = 0.01
 schedule = "one-cycle"
 label_smoothing = 0.0
 grad_clip = 0.0
+micro_batches = 1
+ema = 0.0
 early_stopping = { patience = 5 }
 seed = 42
 shuffle = true
@@ -120,7 +122,7 @@ fn two_sources_are_a_recipe() {
         (42, true, 1)
     );
     assert_eq!(recipe.train.feature_cache, FeatureCache::Auto);
-    assert_eq!(recipe.train.trunk_precision, TrunkPrecision::F32);
+    assert_eq!(recipe.train.trunk_precision, Precision::F32);
     assert_eq!(
         (recipe.device.name.as_str(), recipe.device.threads),
         ("auto", 0)

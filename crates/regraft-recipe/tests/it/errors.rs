@@ -101,7 +101,6 @@ fn keys_that_promised_what_does_not_work_are_unknown() {
     for key in [
         "data.sampler",
         "train.mixup",
-        "train.ema",
         "train.class_weights",
     ] {
         let error = parse(&format!("{key} = 0")).unwrap_err();

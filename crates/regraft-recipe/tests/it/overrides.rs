@@ -1,10 +1,10 @@
 //! `--set` over a file, and without one.
 
-use regraft_data::Augment;
 use regraft_freeze::{BatchNorm, Policy};
 use regraft_recipe::{
     HeadKind, Optimizer, PartialPreprocess, PreprocessSpec, Recipe, Schedule, ScheduleKind, read,
 };
+use regraft_spec::Augment;
 
 use crate::set;
 

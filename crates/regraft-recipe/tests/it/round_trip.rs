@@ -3,9 +3,9 @@
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use regraft_data::{Augment, Channels, Crop, Interpolation, OnBadImage};
 use regraft_freeze::{BatchNorm, FreezeConfig, Policy};
 use regraft_recipe::*;
+use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage};
 
 fn below_one() -> impl Strategy<Value = f64> {
     prop_oneof![Just(0.0), 0.0..1.0, Just(1e-300)]
@@ -190,13 +190,15 @@ fn train() -> impl Strategy<Value = TrainSection> {
             FeatureCache::Off,
             FeatureCache::Memory,
         ]),
-        select(vec![TrunkPrecision::F32, TrunkPrecision::Bf16]),
+        select(vec![Precision::F32, Precision::Bf16]),
+        1..=65_536usize,
+        0.0..1.0f64,
     );
     (time, step, rest).prop_map(
         |(
             (epochs, kind, share, early_stopping, checkpoint_every),
             (batch_size, optimizer, lr, label_smoothing, grad_clip),
-            (seed, shuffle, feature_cache, trunk_precision),
+            (seed, shuffle, feature_cache, trunk_precision, micro_batches, ema),
         )| TrainSection {
             epochs,
             batch_size,
@@ -208,6 +210,8 @@ fn train() -> impl Strategy<Value = TrainSection> {
             },
             label_smoothing,
             grad_clip,
+            micro_batches,
+            ema,
             early_stopping,
             seed,
             shuffle,
@@ -294,6 +298,8 @@ optimizer = { name = "adamw", betas = [0.9, 0.999], epsilon = 0.00000001, weight
 schedule = { name = "one-cycle" }
 label_smoothing = 0.0
 grad_clip = 0.0
+micro_batches = 1
+ema = 0.0
 early_stopping = { patience = 5, metric = "accuracy" }
 seed = 42
 shuffle = true

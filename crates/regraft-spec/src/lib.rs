@@ -1,0 +1,25 @@
+//! The words that regraft's crates share: plain data with one rule of validity each, and two helpers that every crate would
+//! write again.
+//!
+//! A recipe writes these values, the trainer and the data loaders read them, and none of those crates has to know the others.
+//!
+//! ```
+//! use regraft_spec::{Optimizer, Preprocess};
+//!
+//! assert_eq!(Optimizer::adamw().default_lr(), 0.001);
+//! let wrong = Preprocess { size: 300, ..Preprocess::default() };
+//! assert!(wrong.validate().unwrap_err().to_string().contains("`resize`"));
+//! ```
+
+pub mod files;
+mod loading;
+mod preprocess;
+pub mod similar;
+mod training;
+
+pub use loading::{Augment, OnBadImage};
+pub use preprocess::{Channels, Crop, Interpolation, InvalidPreprocess, Preprocess};
+pub use training::{
+    EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind, Statistics,
+    StopMetric,
+};
