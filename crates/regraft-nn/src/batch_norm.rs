@@ -1,20 +1,12 @@
 //! Batch normalisation with three separate ideas kept apart: whether scale and shift train (their `Param` says), and
-//! whether running statistics are used as they are or replaced by the batch's and updated ([`BatchNormStatistics`]).
+//! whether running statistics are used as they are or replaced by the batch's and updated ([`Statistics`]).
 
 use burn::tensor::{Tensor, module};
 use regraft_ops::{NormOptions, activate};
+use regraft_spec::Statistics;
 
 use crate::activation::{Activation, each_rank};
 use crate::operators::Output;
-
-/// What a batch normalisation normalises by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BatchNormStatistics {
-    /// Running statistics, which stay as they are: inference, and fine-tuning on little data.
-    Frozen,
-    /// The batch's own, which also update the running ones.
-    Updated,
-}
 
 /// A normalisation's parameters and running statistics, each `[C]`.
 pub(crate) struct Norm {
@@ -27,25 +19,25 @@ pub(crate) struct Norm {
 /// How a batch normalisation is computed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mode {
-    pub statistics: BatchNormStatistics,
+    pub statistics: Statistics,
     /// The activation behind it, computed in the same step.
     pub activation: regraft_ops::Activation,
     /// Whether its only reader is to compute it.
-    pub postponed: bool,
+    pub recomputed: bool,
 }
 
 impl Mode {
     /// As it is in inference.
     pub(crate) const INFERENCE: Self = Self {
-        statistics: BatchNormStatistics::Frozen,
+        statistics: Statistics::Frozen,
         activation: regraft_ops::Activation::None,
-        postponed: false,
+        recomputed: false,
     };
 }
 
 impl Mode {
     fn output(&self, norm: regraft_ops::Norm) -> Output {
-        if self.postponed {
+        if self.recomputed {
             Output::Norm(norm)
         } else {
             Output::Value(Activation::R4(norm.output()))

@@ -1,49 +1,61 @@
 //! Features at every cut of a network, for judging how far up it serves other images.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use regraft_onnx::{Graph, ValueId};
+use regraft_program::tap;
+use regraft_trunk::Precision;
 
-use crate::activation::Activation;
 use crate::error::Error;
-use crate::fold::FoldedNode;
 use crate::network::own_layout;
-use crate::trunk::{folded, run_nodes};
+use crate::trunk::Trunk;
 
-/// The blocks below the head, run one image batch at a time.
+/// The blocks below the head, whose pooled outputs one pass gives all at once.
 pub struct Cuts {
     graph: Arc<Graph>,
-    device: Device,
-    nodes: Vec<(FoldedNode, Vec<Activation>)>,
-    /// Each block and the value that leaves it.
-    cuts: Vec<(usize, ValueId)>,
+    /// None where no block gives a map of features.
+    trunk: Option<Trunk>,
+    /// Each block that gives features, and its columns among all.
+    columns: Vec<(usize, Range<usize>)>,
 }
 
 impl Cuts {
-    /// The cuts above every block of the graph that is below its head.
+    /// The cuts above every block of the graph that is below its head. A block whose output is no map of features is left
+    /// out.
     ///
     /// # Errors
     /// When a parameter has a rank that is not supported.
     pub fn new(graph: &Arc<Graph>, device: &Device) -> Result<Self, Error> {
-        let device = device.clone().without_autodiff();
         let blocks = graph.blocks.iter().take_while(|block| !block.head);
-        let cuts: Vec<(usize, ValueId)> = blocks
-            .clone()
-            .map(|block| block.output)
-            .enumerate()
-            .collect();
-        let end = blocks.last().map_or(0, |block| block.nodes.end);
+        let values: Vec<ValueId> = blocks.map(|block| block.output).collect();
+        let Some(tapped) = tap(graph, &values) else {
+            return Ok(Self {
+                graph: graph.clone(),
+                trunk: None,
+                columns: Vec::new(),
+            });
+        };
+        let columns = tapped.columns.into_iter().enumerate();
+        let columns = columns.filter_map(|(block, columns)| Some((block, columns?)));
+        let columns = columns.collect();
+        let graph = Arc::new(tapped.graph);
+        let trunk = Trunk::up_to(&graph, graph.output, device, Precision::F32)?;
         Ok(Self {
-            graph: graph.clone(),
-            nodes: folded(graph, end, &device)?,
-            device,
-            cuts,
+            graph,
+            trunk: Some(trunk),
+            columns,
         })
     }
 
+    /// Whether a compiled plan runs them.
+    pub fn is_compiled(&self) -> bool {
+        self.trunk.as_ref().is_some_and(Trunk::is_compiled)
+    }
+
     /// What leaves each block for a batch of images `[N, C, H, W]`, averaged over positions: block, and `[N, features]` row
-    /// by row. A block whose output is no map of features is left out.
+    /// by row.
     ///
     /// # Errors
     /// When the images have another shape than the network takes.
@@ -52,42 +64,20 @@ impl Cuts {
         pixels: Vec<f32>,
         shape: [usize; 4],
     ) -> Result<Vec<(usize, Vec<f32>)>, Error> {
-        let pixels = own_layout(&self.graph, pixels, shape)?;
-        let Some((_, output)) = self.cuts.last() else {
+        let Some(trunk) = &self.trunk else {
             return Ok(Vec::new());
         };
-        let input = self.graph.value(self.graph.input).dims(shape[0]);
-        let input = Activation::from_values(pixels, &input, &self.device)?;
-        let mut found = Vec::new();
-        run_nodes(
-            &self.graph,
-            &self.nodes,
-            *output,
-            input,
-            &mut |value, activation| {
-                let block = self.cuts.iter().find(|(_, cut)| *cut == value);
-                if let (Some((block, _)), Some(pooled)) = (block, pooled(activation)) {
-                    found.push((*block, pooled));
-                }
-            },
-        )?;
-        found
-            .into_iter()
-            .map(|(block, pooled)| Ok((block, pooled.into_values()?)))
-            .collect()
-    }
-}
-
-/// The mean over positions, `[N, features]`.
-fn pooled(activation: &Activation) -> Option<Activation> {
-    match activation.clone() {
-        Activation::R2(features) => Some(Activation::R2(features)),
-        Activation::R3(tokens) => Some(Activation::R2(tokens.mean_dim(1).squeeze_dim(1))),
-        Activation::R4(map) => {
-            let [n, channels, height, width] = map.dims();
-            let map = map.reshape([n, channels, height * width]);
-            Some(Activation::R2(map.mean_dim(2).squeeze_dim(2)))
-        }
-        _ => None,
+        let pixels = own_layout(&self.graph, pixels, shape)?;
+        let all = trunk.forward(pixels, shape[0])?.into_values()?;
+        let width = all.len() / shape[0].max(1);
+        Ok(self
+            .columns
+            .iter()
+            .map(|(block, columns)| {
+                let rows = all.chunks_exact(width.max(1));
+                let features = rows.flat_map(|row| row[columns.clone()].iter().copied());
+                (*block, features.collect())
+            })
+            .collect())
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use regraft_freeze::{Phase, Statistics};
-use regraft_onnx::op::Binary;
+use regraft_freeze::Phase;
 use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
-use regraft_trunk::{Precision, activation_of, gated_by};
+use regraft_program::{Fused, TrainingProgram};
+use regraft_spec::Statistics;
+use regraft_trunk::Precision;
 
 use crate::activation::Activation;
-use crate::batch_norm::{BatchNormStatistics, Mode};
+use crate::batch_norm::Mode;
 use crate::error::Error;
 use crate::operators::{self, Output};
 use crate::outline::norm_name;
@@ -42,112 +43,32 @@ pub struct Network {
     weights: Weights,
     trained: HashSet<String>,
     /// What each batch norm above the cut normalises by in training, by node.
-    statistics: HashMap<usize, BatchNormStatistics>,
+    statistics: HashMap<usize, Statistics>,
     /// Updated running statistics, by parameter.
     running: HashMap<ParameterId, Tensor<1>>,
     dropout: Vec<(ValueId, f64)>,
-    /// What nodes are computed with, by the first.
-    joined: HashMap<usize, Joined>,
+    /// Batch norms and sums that are computed in one step with others, by node.
+    fused: HashMap<usize, Fused>,
 }
 
-/// What is computed together with a batch norm or a sum.
-#[derive(Debug, Clone)]
-struct Joined {
-    activation: regraft_ops::Activation,
-    /// The nodes of that activation; none where the value is the output.
-    nodes: Vec<usize>,
-    /// Whether only a convolution, a maximum or a sum reads the output, which then computes it.
-    by_reader: bool,
-}
+/// What a training pass made of the running statistics of batch norm layers that update them.
+#[derive(Debug, Clone, Default)]
+pub struct RunningStatistics(Vec<(ParameterId, Tensor<1>)>);
 
-/// Batch norms and sums from `start` on with what they are joined to: an activation that alone reads them, and for a norm a
-/// maximum, a sum or a convolution without bias that alone reads that. Values in `kept` are not given up.
-fn joined(graph: &Graph, start: usize, kept: &[ValueId]) -> HashMap<usize, Joined> {
-    let nodes = || graph.nodes.iter().enumerate().skip(start);
-    let readers = |value: ValueId| -> Vec<usize> {
-        let reads = nodes().filter(|(_, node)| node.inputs.contains(&Input::Value(value)));
-        let found = reads.map(|(index, _)| index).collect();
-        if kept.contains(&value) {
-            Vec::new()
-        } else {
-            found
-        }
-    };
-    let activation_behind = |value: ValueId| match readers(value)[..] {
-        [only] => match &graph.nodes[only].op {
-            Op::Activation(function) => Some((activation_of(*function)?, vec![only])),
-            _ => None,
-        },
-        [gate, product] => {
-            let (opened, whole) = (&graph.nodes[gate], &graph.nodes[product]);
-            let (Op::Activation(gating), Op::Binary(Binary::Mul)) = (&opened.op, &whole.op) else {
-                return None;
-            };
-            let only = readers(opened.output) == [product] && whole.inputs.len() == 2;
-            let activation = gated_by(*gating).filter(|_| only)?;
-            Some((activation, vec![gate, product]))
-        }
-        _ => None,
-    };
-    // Of two norms that are added the first is the sum's to compute.
-    let mut summed = HashSet::new();
-    let mut computes_norm = |reader: usize, output: ValueId| {
-        let node = &graph.nodes[reader];
-        match (&node.op, &node.inputs[..]) {
-            (Op::Conv(_), [Input::Value(value), Input::Parameter(_)])
-            | (Op::MaxPool(_), [Input::Value(value)]) => *value == output,
-            (Op::Binary(Binary::Add), operands @ [left, right]) => {
-                let behind = activation_behind(node.output);
-                let joined = behind.is_some_and(|(activation, _)| activation.is_told_by_output());
-                joined && left != right && adds_images(graph, operands) && summed.insert(reader)
-            }
-            _ => false,
-        }
-    };
-    let mut found = HashMap::new();
-    for (index, node) in nodes() {
-        let joined = match &node.op {
-            Op::BatchNorm(_) => {
-                let behind = activation_behind(node.output);
-                let (activation, nodes) = behind.unwrap_or((regraft_ops::Activation::None, vec![]));
-                let output = nodes
-                    .last()
-                    .map_or(node.output, |last| graph.nodes[*last].output);
-                let by_reader = match readers(output)[..] {
-                    [reader] => computes_norm(reader, output),
-                    _ => false,
-                };
-                Joined {
-                    activation,
-                    nodes,
-                    by_reader,
+impl RunningStatistics {
+    /// The mean of several passes' statistics, weighted by their `shares`, which sum to 1; added up in this order.
+    pub fn mean(passes: Vec<(Self, f32)>) -> Self {
+        let mut sums: Vec<(ParameterId, Tensor<1>)> = Vec::new();
+        for (index, (pass, share)) in passes.into_iter().enumerate() {
+            for (position, (id, values)) in pass.0.into_iter().enumerate() {
+                let part = values.mul_scalar(share);
+                match sums.get_mut(position).filter(|_| index > 0) {
+                    Some((_, sum)) => *sum = sum.clone() + part,
+                    None => sums.push((id, part)),
                 }
             }
-            Op::Binary(Binary::Add) if adds_images(graph, &node.inputs) => {
-                match activation_behind(node.output) {
-                    Some((activation, nodes)) if activation.is_told_by_output() => Joined {
-                        activation,
-                        nodes,
-                        by_reader: false,
-                    },
-                    _ => continue,
-                }
-            }
-            _ => continue,
-        };
-        found.insert(index, joined);
-    }
-    found
-}
-
-/// Whether the operands are `[N, C, H, W]` and of one shape.
-fn adds_images(graph: &Graph, operands: &[Input]) -> bool {
-    match operands {
-        [Input::Value(left), Input::Value(right)] => {
-            let dims = graph.value(*left).dims(1);
-            dims.len() == 4 && dims == graph.value(*right).dims(1)
         }
-        _ => false,
+        Self(sums)
     }
 }
 
@@ -176,16 +97,7 @@ impl Network {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, Error> {
-        let start = match phase.frozen_blocks {
-            0 => 0,
-            blocks => graph
-                .blocks
-                .get(blocks - 1)
-                .map(|block| block.nodes.end)
-                .ok_or_else(|| Error::PlanMismatch {
-                    name: format!("block {blocks}"),
-                })?,
-        };
+        let start = cut_of(&graph, phase)?;
         Self::with_cut(graph, start, phase, dropout, device, precision)
     }
 
@@ -284,11 +196,7 @@ impl Network {
                 let plan = planned
                     .get(name.as_str())
                     .ok_or(Error::PlanMismatch { name })?;
-                let mode = match plan {
-                    Statistics::Frozen => BatchNormStatistics::Frozen,
-                    Statistics::Updated => BatchNormStatistics::Updated,
-                };
-                statistics.insert(index, mode);
+                statistics.insert(index, *plan);
             }
         }
         let dropout = dropout
@@ -309,7 +217,7 @@ impl Network {
         let mut kept: Vec<ValueId> = dropout.iter().map(|(value, _)| *value).collect();
         kept.extend([graph.output, graph.logits]);
         kept.extend(graph.blocks.iter().map(|block| block.output));
-        let joined = joined(&graph, start, &kept);
+        let fused = TrainingProgram::new(&graph, start, &kept).fused;
         let trunk = Trunk::in_precision(&graph, start, &device, precision)?;
         Ok(Self {
             graph,
@@ -323,7 +231,7 @@ impl Network {
             statistics,
             running: HashMap::new(),
             dropout,
-            joined,
+            fused,
         })
     }
 
@@ -377,11 +285,16 @@ impl Network {
 
     /// Logits `[N, classes]` for training: tracked by autodiff, batch norm and dropout in training mode.
     ///
-    /// `noise` decides the dropout masks. Running statistics of layers that update them take effect at once.
+    /// `noise` decides the dropout masks. The running statistics of layers that update them are given back and change
+    /// nothing before [`Network::set_running`].
     ///
     /// # Errors
     /// When a node cannot run on these operands.
-    pub fn train_logits(&mut self, features: Activation, noise: u64) -> Result<Tensor<2>, Error> {
+    pub fn training_pass(
+        &self,
+        features: Activation,
+        noise: u64,
+    ) -> Result<(Tensor<2>, RunningStatistics), Error> {
         let operands: Vec<Activation> = (0..self.parameters.len())
             .map(|index| match self.running.get(&self.parameters[index]) {
                 Some(updated) => Activation::R1(updated.clone().autodiff()),
@@ -389,7 +302,21 @@ impl Network {
             })
             .collect();
         let (logits, updates) = self.run(features.autodiff(), &operands, Some(noise))?;
-        self.running.extend(updates);
+        Ok((logits, RunningStatistics(updates)))
+    }
+
+    /// Puts the running statistics of a training pass in place.
+    pub fn set_running(&mut self, updated: RunningStatistics) {
+        self.running.extend(updated.0);
+    }
+
+    /// [`Network::training_pass`], whose running statistics take effect at once.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn train_logits(&mut self, features: Activation, noise: u64) -> Result<Tensor<2>, Error> {
+        let (logits, updated) = self.training_pass(features, noise)?;
+        self.set_running(updated);
         Ok(logits)
     }
 
@@ -493,18 +420,17 @@ impl Network {
                 });
             }
             let shape = self.graph.value(node.output).dims(batch);
-            let joined = self.joined.get(&index);
-            let nodes = joined.map_or(&[][..], |joined| &joined.nodes);
+            let fused = self.fused.get(&index);
+            let nodes = fused.map_or(&[][..], |fused| &fused.nodes);
             done.extend(nodes);
             let last = &self.graph.nodes[nodes.last().copied().unwrap_or(index)];
             let mode = Mode {
                 statistics: match (training, self.statistics.get(&index)) {
                     (Some(_), Some(statistics)) => *statistics,
-                    _ => BatchNormStatistics::Frozen,
+                    _ => Statistics::Frozen,
                 },
-                activation: joined
-                    .map_or(regraft_ops::Activation::None, |joined| joined.activation),
-                postponed: joined.is_some_and(|joined| joined.by_reader) && last.output != target,
+                activation: fused.map_or(regraft_ops::Activation::None, |fused| fused.activation),
+                recomputed: fused.is_some_and(|fused| fused.in_reader) && last.output != target,
             };
             let outcome = operators::compute(node, norm, operands, &shape, mode)?;
             if let (
@@ -568,6 +494,13 @@ impl Network {
     /// Lets an optimiser make new parameters from the old.
     pub fn update(&mut self, step: impl FnOnce(Weights) -> Weights) {
         self.weights = step(self.weights.clone());
+    }
+
+    /// Whether [`Network::changed`] holds a parameter.
+    pub fn changes(&self, name: &str) -> bool {
+        let runs = |id: &ParameterId| self.graph.parameter(*id).name == name;
+        self.trained.contains(name) && self.parameter_names().any(|own| own == name)
+            || self.running.keys().any(runs)
     }
 
     /// Every value that training may have changed, by canonical name: trained parameters and updated running statistics.
@@ -657,6 +590,18 @@ impl Network {
         Ok(())
     }
 
+    /// First node above the cut, counted from 0; 0 where nothing lies below it.
+    pub fn cut(&self) -> usize {
+        self.start
+    }
+
+    /// Canonical names of the parameters above the cut, in the order of [`Network::weights`].
+    pub fn parameter_names(&self) -> impl Iterator<Item = &str> {
+        self.parameters
+            .iter()
+            .map(|id| self.graph.parameter(*id).name.as_str())
+    }
+
     /// Names of the parameters that train.
     pub fn trained(&self) -> &HashSet<String> {
         &self.trained
@@ -669,6 +614,23 @@ impl Network {
             .filter(|p| self.trained.contains(&p.name))
             .map(|p| p.data.len())
             .sum()
+    }
+}
+
+/// The first node above the cut of a phase.
+///
+/// # Errors
+/// When the graph has not as many blocks as the phase freezes.
+pub fn cut_of(graph: &Graph, phase: &Phase) -> Result<usize, Error> {
+    match phase.frozen_blocks {
+        0 => Ok(0),
+        blocks => graph
+            .blocks
+            .get(blocks - 1)
+            .map(|block| block.nodes.end)
+            .ok_or_else(|| Error::PlanMismatch {
+                name: format!("block {blocks}"),
+            }),
     }
 }
 

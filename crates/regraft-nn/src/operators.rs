@@ -10,7 +10,9 @@ use regraft_ops::{
 };
 
 use crate::activation::{Activation, each_rank};
-use crate::batch_norm::{self, BatchNormStatistics, Mode, Norm};
+use regraft_spec::Statistics;
+
+use crate::batch_norm::{self, Mode, Norm};
 use crate::error::Error;
 
 /// What a node computes, and running statistics where it updated any.
@@ -94,13 +96,13 @@ pub(crate) fn compute(
             variance: vector()?,
         };
         return match mode.statistics {
-            BatchNormStatistics::Frozen => batch_norm::frozen(first, norm, config.epsilon, mode)
+            Statistics::Frozen => batch_norm::frozen(first, norm, config.epsilon, mode)
                 .map(|output| Outcome {
                     output,
                     statistics: None,
                 })
                 .ok_or_else(wrong),
-            BatchNormStatistics::Updated => {
+            Statistics::Updated => {
                 batch_norm::updated(first, norm, config.epsilon, config.momentum, mode)
                     .map(|(output, mean, variance)| Outcome {
                         output,

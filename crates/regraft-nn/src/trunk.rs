@@ -1,19 +1,19 @@
 //! The frozen lower part of a network: no autodiff, batch norm folded, activations freed at their last use.
 //!
 //! On the processor a compiled plan runs it (`regraft-trunk`); elsewhere, and where a plan does not know an operator, Burn
-//! does, node by node.
+//! does, node by node, on the same folded graph.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Device;
 use regraft_onnx::{Graph, Input, ValueId};
 use regraft_ops::is_host;
+use regraft_program::{fold_batch_norm, subgraph};
 use regraft_trunk::{Buffers, Plan, Precision, has_bf16};
 
 use crate::activation::Activation;
 use crate::batch_norm::Mode;
 use crate::error::Error;
-use crate::fold::{self, FoldedNode, Operand};
 use crate::operators;
 
 /// The nodes below a cut, on a plain device.
@@ -21,16 +21,16 @@ pub struct Trunk {
     graph: Arc<Graph>,
     device: Device,
     output: ValueId,
-    way: Way,
+    executor: Executor,
 }
 
 /// Who runs the nodes.
-enum Way {
+enum Executor {
     Plan {
         plan: Box<Plan>,
         buffers: Mutex<Buffers>,
     },
-    Nodes(Vec<(FoldedNode, Vec<Activation>)>),
+    Nodes(Nodes),
 }
 
 impl Trunk {
@@ -52,34 +52,53 @@ impl Trunk {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, Error> {
-        let device = device.clone().without_autodiff();
         let output = match end {
             0 => graph.input,
             end => graph.nodes[end - 1].output,
         };
-        let plan = (end > 0 && is_host(&device))
+        Self::up_to(graph, output, device, precision)
+    }
+
+    /// What the value `output` needs of the graph.
+    ///
+    /// # Errors
+    /// As [`Self::in_precision`].
+    pub fn up_to(
+        graph: &Arc<Graph>,
+        output: ValueId,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        let device = device.clone().without_autodiff();
+        let computes = output != graph.input;
+        let plan = (computes && is_host(&device))
             .then(|| Plan::in_precision(graph, output, precision).ok())
             .flatten();
         let able = match precision {
             Precision::F32 => true,
-            Precision::Bf16 => end == 0 || plan.is_some() && has_bf16(),
+            Precision::Bf16 => !computes || plan.is_some() && has_bf16(),
         };
         if !able {
             return Err(Error::Precision);
         }
-        let way = match plan {
-            Some(plan) => Way::Plan {
+        let executor = match plan {
+            Some(plan) => Executor::Plan {
                 plan: Box::new(plan),
                 buffers: Mutex::new(Buffers::new()),
             },
-            None => Way::Nodes(folded(graph, end, &device)?),
+            None => Executor::Nodes(Nodes::new(graph, output, &device)?),
         };
         Ok(Self {
             graph: graph.clone(),
             device,
             output,
-            way,
+            executor,
         })
+    }
+
+    /// Whether a compiled plan runs it.
+    pub fn is_compiled(&self) -> bool {
+        matches!(self.executor, Executor::Plan { .. })
     }
 
     /// Runs the trunk on `n` images in the graph's own layout, one after the other.
@@ -87,8 +106,8 @@ impl Trunk {
     /// # Errors
     /// When a node cannot run on these operands.
     pub fn forward(&self, pixels: Vec<f32>, n: usize) -> Result<Activation, Error> {
-        match &self.way {
-            Way::Plan { plan, buffers } => {
+        match &self.executor {
+            Executor::Plan { plan, buffers } => {
                 let mut output = vec![0.0; n * plan.output_len()];
                 let mut buffers = buffers.lock().unwrap_or_else(PoisonError::into_inner);
                 plan.run(&mut buffers, &pixels, &mut output)
@@ -99,79 +118,73 @@ impl Trunk {
                 let shape = self.graph.value(self.output).dims(n);
                 Activation::from_values(output, &shape, &self.device)
             }
-            Way::Nodes(nodes) => {
+            Executor::Nodes(nodes) => {
                 let shape = self.graph.value(self.graph.input).dims(n);
                 let input = Activation::from_values(pixels, &shape, &self.device)?;
-                run_nodes(&self.graph, nodes, self.output, input, &mut |_, _| {})
+                nodes.run(input)
             }
         }
     }
 }
 
-/// Runs folded nodes in order, up to the value `output`; `watch` sees every value that is computed.
-pub(crate) fn run_nodes(
-    graph: &Graph,
-    nodes: &[(FoldedNode, Vec<Activation>)],
-    output: ValueId,
-    input: Activation,
-    watch: &mut dyn FnMut(ValueId, &Activation),
-) -> Result<Activation, Error> {
-    let batch = input.dims().first().copied().unwrap_or(0);
-    let mut values: Vec<Option<Activation>> = vec![None; graph.values.len()];
-    let mut uses = vec![0usize; graph.values.len()];
-    for value in nodes.iter().flat_map(|(folded, _)| &folded.node.inputs) {
-        if let Input::Value(id) = value {
-            uses[id.index()] += 1;
-        }
-    }
-    uses[output.index()] += 1;
-    values[graph.input.index()] = Some(input);
-    for (folded, parameters) in nodes {
-        let node = &folded.node;
-        let mut parameters = parameters.iter().cloned();
-        let mut operands = Vec::with_capacity(node.inputs.len() + 1);
-        for input in &node.inputs {
-            match input {
-                Input::Value(id) => operands.push(take(&mut values, &mut uses, *id, &node.name)?),
-                Input::Parameter(_) => operands.extend(parameters.next()),
-            }
-        }
-        // A folded batch norm may have given the convolution a bias it did not have.
-        operands.extend(parameters);
-        let shape = graph.value(node.output).dims(batch);
-        let outcome = operators::compute(node, None, operands, &shape, Mode::INFERENCE)?;
-        let output = outcome.output.value();
-        watch(node.output, &output);
-        values[node.output.index()] = Some(output);
-    }
-    take(&mut values, &mut uses, output, "trunk output")
+/// Nodes with batch norm folded, run one after the other on tensors.
+struct Nodes {
+    graph: Graph,
+    /// One list a node, in the order of its operands.
+    parameters: Vec<Vec<Activation>>,
 }
 
-/// The first `end` nodes with batch norm folded, and their parameters on the device.
-pub(crate) fn folded(
-    graph: &Graph,
-    end: usize,
-    device: &Device,
-) -> Result<Vec<(FoldedNode, Vec<Activation>)>, Error> {
-    fold::fold(graph, end)
-        .into_iter()
-        .map(|folded| {
-            let operands = folded
-                .operands
-                .iter()
-                .map(|operand| match operand {
-                    Operand::Original(id) => {
-                        let parameter = graph.parameter(*id);
-                        Activation::from_values(parameter.data.to_vec(), &parameter.shape, device)
-                    }
-                    Operand::Folded { values, shape } => {
-                        Activation::from_values(values.clone(), shape, device)
-                    }
+impl Nodes {
+    fn new(graph: &Graph, output: ValueId, device: &Device) -> Result<Self, Error> {
+        let (graph, _) = fold_batch_norm(subgraph(graph, output));
+        let parameters = graph
+            .nodes
+            .iter()
+            .map(|node| {
+                let ids = node.inputs.iter().filter_map(|input| match input {
+                    Input::Parameter(id) => Some(*id),
+                    Input::Value(_) => None,
+                });
+                ids.map(|id| {
+                    let parameter = graph.parameter(id);
+                    Activation::from_values(parameter.data.to_vec(), &parameter.shape, device)
                 })
-                .collect::<Result<_, _>>()?;
-            Ok((folded, operands))
-        })
-        .collect()
+                .collect()
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Self { graph, parameters })
+    }
+
+    /// Runs the nodes in order.
+    fn run(&self, input: Activation) -> Result<Activation, Error> {
+        let graph = &self.graph;
+        let batch = input.dims().first().copied().unwrap_or(0);
+        let mut values: Vec<Option<Activation>> = vec![None; graph.values.len()];
+        let mut uses = vec![0usize; graph.values.len()];
+        for value in graph.nodes.iter().flat_map(|node| &node.inputs) {
+            if let Input::Value(id) = value {
+                uses[id.index()] += 1;
+            }
+        }
+        uses[graph.output.index()] += 1;
+        values[graph.input.index()] = Some(input);
+        for (node, parameters) in graph.nodes.iter().zip(&self.parameters) {
+            let mut parameters = parameters.iter().cloned();
+            let mut operands = Vec::with_capacity(node.inputs.len());
+            for input in &node.inputs {
+                match input {
+                    Input::Value(id) => {
+                        operands.push(take(&mut values, &mut uses, *id, &node.name)?);
+                    }
+                    Input::Parameter(_) => operands.extend(parameters.next()),
+                }
+            }
+            let shape = graph.value(node.output).dims(batch);
+            let outcome = operators::compute(node, None, operands, &shape, Mode::INFERENCE)?;
+            values[node.output.index()] = Some(outcome.output.value());
+        }
+        take(&mut values, &mut uses, graph.output, "trunk output")
+    }
 }
 
 /// The value, moved out at its last use so that its memory can be reused.

@@ -1,7 +1,7 @@
 //! The rest's parameters as a Burn module, under ids that derive from their names.
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use crate::activation::Activation;
 use crate::error::Error;
@@ -10,15 +10,15 @@ use crate::error::Error;
 #[derive(Module, Debug)]
 pub enum Weight {
     /// A vector.
-    R1(Param<burn::tensor::Tensor<1>>),
+    R1(Param<Tensor<1>>),
     /// A matrix.
-    R2(Param<burn::tensor::Tensor<2>>),
+    R2(Param<Tensor<2>>),
     /// Three dimensions.
-    R3(Param<burn::tensor::Tensor<3>>),
+    R3(Param<Tensor<3>>),
     /// A convolution's weight.
-    R4(Param<burn::tensor::Tensor<4>>),
+    R4(Param<Tensor<4>>),
     /// Five dimensions.
-    R5(Param<burn::tensor::Tensor<5>>),
+    R5(Param<Tensor<5>>),
 }
 
 /// The trainable rest's parameters, in the order given when it was made.
@@ -81,6 +81,26 @@ impl Weights {
             .collect()
     }
 
+    /// The mean of these and as many others of the same network: `(1 - share) self + share other`, cut off from autodiff.
+    #[must_use]
+    pub fn blend(&self, other: &Self, share: f64) -> Self {
+        let shares = [(1.0 - share) as f32, share as f32];
+        let list = self
+            .list
+            .iter()
+            .zip(&other.list)
+            .map(|pair| match pair {
+                (Weight::R1(a), Weight::R1(b)) => Weight::R1(blend(a, b, shares)),
+                (Weight::R2(a), Weight::R2(b)) => Weight::R2(blend(a, b, shares)),
+                (Weight::R3(a), Weight::R3(b)) => Weight::R3(blend(a, b, shares)),
+                (Weight::R4(a), Weight::R4(b)) => Weight::R4(blend(a, b, shares)),
+                (Weight::R5(a), Weight::R5(b)) => Weight::R5(blend(a, b, shares)),
+                (own, _) => own.clone(),
+            })
+            .collect();
+        Self { list }
+    }
+
     pub(crate) fn value(&self, index: usize) -> Activation {
         match &self.list[index] {
             Weight::R1(param) => Activation::R1(param.val()),
@@ -90,4 +110,18 @@ impl Weights {
             Weight::R5(param) => Activation::R5(param.val()),
         }
     }
+}
+
+fn blend<const D: usize>(
+    own: &Param<Tensor<D>>,
+    other: &Param<Tensor<D>>,
+    shares: [f32; 2],
+) -> Param<Tensor<D>> {
+    let (left, right) = (own.val().without_autodiff(), other.val().without_autodiff());
+    let trained = own.val().is_require_grad() || other.val().is_require_grad();
+    if !trained {
+        return own.clone();
+    }
+    let mean = regraft_ops::weighted_sum(left, right, shares).autodiff();
+    Param::initialized(own.id, mean).set_require_grad(true)
 }

@@ -3,9 +3,9 @@
 
 use regraft_onnx::ValueId;
 
-use crate::draft::{Combination, Draft, Scale, Tensor, Work};
-use crate::extents::Extents;
-use crate::read::Shapes;
+use regraft_program::Extents;
+use regraft_program::Shapes;
+use regraft_program::{Combination, Scale, Step, Tensor, Work};
 
 /// Axis by axis, where `[N, C, H, W]` has what `[N, H, W, C]` has.
 const ORDER: [usize; 4] = [0, 2, 3, 1];
@@ -13,11 +13,11 @@ const BACK: [usize; 4] = [0, 3, 1, 2];
 
 /// The drafts with their layouts chosen, and what turns one into the other between them.
 pub(crate) fn choose_layouts(
-    drafts: Vec<Draft>,
+    drafts: Vec<Step>,
     shapes: &mut Shapes,
     input: ValueId,
     target: ValueId,
-) -> Vec<Draft> {
+) -> Vec<Step> {
     let count = shapes.iter().count();
     let mut layouts = Layouts {
         shapes,
@@ -42,12 +42,12 @@ struct Made {
 struct Layouts<'a> {
     shapes: &'a mut Shapes,
     made: Vec<Made>,
-    drafts: Vec<Draft>,
+    drafts: Vec<Step>,
 }
 
 impl Layouts<'_> {
-    fn add(&mut self, draft: Draft) {
-        let Draft {
+    fn add(&mut self, draft: Step) {
+        let Step {
             name,
             work,
             inputs,
@@ -100,7 +100,7 @@ impl Layouts<'_> {
     }
 
     fn push(&mut self, name: String, work: Work, inputs: Vec<ValueId>, output: ValueId) {
-        self.drafts.push(Draft {
+        self.drafts.push(Step {
             name,
             work,
             inputs,

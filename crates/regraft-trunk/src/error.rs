@@ -1,14 +1,4 @@
-//! What can be wrong: a network that cannot be compiled, or slices of another length than its tensors.
-
-/// A node that no plan can run. Nothing is computed before this is known, so a caller can run the network elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("node `{node}`: {why}")]
-pub struct Unsupported {
-    /// The node's name in the file.
-    pub node: String,
-    /// What about it.
-    pub why: String,
-}
+//! What can be wrong with a run: slices of another length than the plan's tensors.
 
 /// A call that does not fit its plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,12 +7,12 @@ use regraft_kernels::{
 use regraft_onnx::ValueId;
 use regraft_onnx::op::{Binary, Lrn, Pool};
 
-use crate::draft::{Combination, Draft, Function, Linear, Side, Tensor, Work};
-use crate::extents::{Extents, Shape};
 use crate::memory::Reads;
 use crate::ops::elementwise::{self, Channels, Operand};
 use crate::ops::{normalise, product, rearrange};
-use crate::read::Shapes;
+use regraft_program::Shapes;
+use regraft_program::{Combination, Function, Linear, Side, Step, Tensor, Work};
+use regraft_program::{Extents, Shape};
 
 /// What a step runs. Operands are its reads, by position.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ pub(crate) struct Part {
 
 impl Kernel {
     /// Packs what is packed once. `Err` says why it cannot run.
-    pub fn new(draft: &Draft, shapes: &Shapes, precision: Precision) -> Result<Self, String> {
+    pub fn new(draft: &Step, shapes: &Shapes, precision: Precision) -> Result<Self, String> {
         let shape = |value: &ValueId| shapes.get(*value).copied().ok_or("a shape is missing");
         let output = shape(&draft.output)?;
         let input = draft.inputs.first().ok_or("an operand is missing");
@@ -545,7 +545,7 @@ fn columns_of(output: &mut [f32], columns: Option<Part>, channels: usize) -> Col
 }
 
 /// Where each operand of a concatenation goes.
-fn parts(draft: &Draft, shapes: &Shapes, axis: usize) -> Result<Vec<Part>, String> {
+fn parts(draft: &Step, shapes: &Shapes, axis: usize) -> Result<Vec<Part>, String> {
     let output = shapes.get(draft.output).ok_or("a shape is missing")?.one();
     let pitch = output[axis..].iter().product();
     let mut at = 0;

@@ -6,20 +6,17 @@ use regraft_kernels::Precision;
 use regraft_onnx::{Graph, ValueId};
 
 use crate::channels_last::choose_layouts;
-use crate::draft::{Draft, Work};
-use crate::error::Unsupported;
-use crate::fuse::fuse;
 use crate::kernel::{Kernel, Part, commutes};
 use crate::liveness::{self, Layout, Life, Size, WORKING_SET};
 use crate::memory::Place;
-use crate::read::{Shapes, read};
+use regraft_program::{Program, Shapes, Step, Unsupported, Work};
 
 /// A network, or the part of it below a value, ready to run. It holds no activations: those are in
 /// [`Buffers`](crate::Buffers), so that several threads can share a plan.
 #[derive(Debug)]
 pub struct Plan {
-    pub(crate) stretches: Vec<Stretch>,
-    /// Values between stretches, of one image.
+    pub(crate) segments: Vec<Segment>,
+    /// Values between segments, of one image.
     pub(crate) store: usize,
     /// Values of one image, in and out.
     pub(crate) input: usize,
@@ -28,8 +25,8 @@ pub struct Plan {
 
 /// Steps that a group of images goes through together.
 #[derive(Debug)]
-pub(crate) struct Stretch {
-    pub steps: Vec<Step>,
+pub(crate) struct Segment {
+    pub steps: Vec<Call>,
     /// Most images at once.
     pub group: usize,
     /// Values that live within it, of one image.
@@ -38,7 +35,7 @@ pub(crate) struct Stretch {
 
 /// One kernel with its operands.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct Call {
     pub name: String,
     pub kernel: Kernel,
     pub reads: Vec<Place>,
@@ -90,10 +87,10 @@ impl Plan {
         bytes: usize,
         precision: Precision,
     ) -> Result<Self, Unsupported> {
-        let mut shapes = Shapes::of(graph);
-        let values = graph.values.len();
-        let drafts = fuse(read(graph, &shapes, target)?, &shapes, values, target);
-        let mut drafts = choose_layouts(drafts, &mut shapes, graph.input, target);
+        let Program {
+            steps, mut shapes, ..
+        } = Program::inference(graph, target)?;
+        let mut program_steps = choose_layouts(steps, &mut shapes, graph.input, target);
         let whole = |id: ValueId| {
             let shape = shapes.get(id).filter(|shape| shape.image_by_image());
             shape
@@ -101,26 +98,26 @@ impl Plan {
                 .ok_or_else(|| refuse(&graph.value(id).name, "its images do not follow each other"))
         };
         let (input, output) = (whole(graph.input)?, whole(target)?);
-        let mut kernels = Vec::with_capacity(drafts.len());
-        for draft in &mut drafts {
-            full_operand_first(draft, &shapes);
+        let mut kernels = Vec::with_capacity(program_steps.len());
+        for step in &mut program_steps {
+            full_operand_first(step, &shapes);
             kernels.push(
-                Kernel::new(draft, &shapes, precision).map_err(|why| refuse(&draft.name, &why))?,
+                Kernel::new(step, &shapes, precision).map_err(|why| refuse(&step.name, &why))?,
             );
         }
-        let mut lives: Vec<Life> = drafts
+        let mut lives: Vec<Life> = program_steps
             .iter()
             .zip(&kernels)
-            .map(|(draft, kernel)| Life {
-                reads: draft.inputs.clone(),
-                writes: draft.output,
+            .map(|(step, kernel)| Life {
+                reads: step.inputs.clone(),
+                writes: step.output,
                 in_place: kernel.works_in_place(),
-                view: matches!(draft.work, Work::View),
+                view: matches!(step.work, Work::View),
                 absorbs: Vec::new(),
             })
             .collect();
         copy_to_target(&mut lives, graph.input, target);
-        absorb(&drafts, &kernels, &mut lives, target);
+        absorb(&program_steps, &kernels, &mut lives, target);
         let sizes: Vec<Option<Size>> = shapes
             .iter()
             .map(|shape| {
@@ -138,7 +135,7 @@ impl Plan {
                 )
             })?;
         Ok(Self {
-            stretches: stretches(drafts, kernels, &lives, &layout)?,
+            segments: segments(program_steps, kernels, &lives, &layout)?,
             store: layout.store,
             input,
             output,
@@ -166,15 +163,15 @@ impl Plan {
     /// Memory of weights in the form that the kernels read.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
-        let steps = self.stretches.iter().flat_map(|stretch| &stretch.steps);
+        let steps = self.segments.iter().flat_map(|segment| &segment.steps);
         steps.map(|step| step.kernel.weight_bytes()).sum()
     }
 
     /// Values of store and arena; `None` where they exceed the address space.
     pub(crate) fn values(&self, images: usize) -> Option<usize> {
-        let arenas = self.stretches.iter().map(|stretch| {
-            let group = images.div_ceil(images.div_ceil(stretch.group).max(1));
-            stretch.arena.checked_mul(group)
+        let arenas = self.segments.iter().map(|segment| {
+            let group = images.div_ceil(images.div_ceil(segment.group).max(1));
+            segment.arena.checked_mul(group)
         });
         let arena = arenas.max_by_key(|arena| arena.unwrap_or(usize::MAX))??;
         self.store.checked_mul(images)?.checked_add(arena)
@@ -189,12 +186,12 @@ fn refuse(node: &str, why: &str) -> Unsupported {
 }
 
 /// Of two operands that may change places, the one of the output's shape comes first: only the other is repeated.
-fn full_operand_first(draft: &mut Draft, shapes: &Shapes) {
-    let (Work::Binary(pair), [left, _]) = (&draft.work, &draft.inputs[..]) else {
+fn full_operand_first(step: &mut Step, shapes: &Shapes) {
+    let (Work::Binary(pair), [left, _]) = (&step.work, &step.inputs[..]) else {
         return;
     };
-    if commutes(pair.operator) && shapes.get(*left) != shapes.get(draft.output) {
-        draft.inputs.reverse();
+    if commutes(pair.operator) && shapes.get(*left) != shapes.get(step.output) {
+        step.inputs.reverse();
     }
 }
 
@@ -214,18 +211,18 @@ fn copy_to_target(lives: &mut [Life], input: ValueId, target: ValueId) {
 }
 
 /// Parts of a concatenation of channels that their makers can write where they belong.
-fn absorb(drafts: &[Draft], kernels: &[Kernel], lives: &mut [Life], target: ValueId) {
+fn absorb(program_steps: &[Step], kernels: &[Kernel], lives: &mut [Life], target: ValueId) {
     let reads = |value: ValueId| {
-        let all = drafts.iter().flat_map(|draft| &draft.inputs);
+        let all = program_steps.iter().flat_map(|step| &step.inputs);
         all.filter(|read| **read == value).count()
     };
-    for index in 0..drafts.len() {
+    for index in 0..program_steps.len() {
         // Convolutions and pooling write pixels with their channels last.
         if !matches!(kernels[index], Kernel::Concat { axis: 3, .. }) {
             continue;
         }
-        for &value in &drafts[index].inputs {
-            let maker = drafts.iter().position(|draft| draft.output == value);
+        for &value in &program_steps[index].inputs {
+            let maker = program_steps.iter().position(|step| step.output == value);
             let able = maker.is_some_and(|maker| kernels[maker].writes_columns());
             if able && value != target && reads(value) == 1 {
                 lives[index].absorbs.push(value);
@@ -235,36 +232,44 @@ fn absorb(drafts: &[Draft], kernels: &[Kernel], lives: &mut [Life], target: Valu
 }
 
 /// The columns that values have in the concatenations that absorb them.
-fn written_columns(drafts: &[Draft], kernels: &[Kernel], lives: &[Life]) -> HashMap<ValueId, Part> {
+fn written_columns(
+    program_steps: &[Step],
+    kernels: &[Kernel],
+    lives: &[Life],
+) -> HashMap<ValueId, Part> {
     let mut columns = HashMap::new();
-    for ((draft, kernel), life) in drafts.iter().zip(kernels).zip(lives) {
+    for ((step, kernel), life) in program_steps.iter().zip(kernels).zip(lives) {
         if let Kernel::Concat { parts, .. } = kernel {
-            let all = draft.inputs.iter().copied().zip(parts.iter().copied());
+            let all = step.inputs.iter().copied().zip(parts.iter().copied());
             columns.extend(all.filter(|(value, _)| life.absorbs.contains(value)));
         }
     }
     columns
 }
 
-/// Steps with the places of their operands, stretch by stretch.
-fn stretches(
-    drafts: Vec<Draft>,
+/// Steps with the places of their operands, segment by segment.
+fn segments(
+    program_steps: Vec<Step>,
     kernels: Vec<Kernel>,
     lives: &[Life],
     layout: &Layout,
-) -> Result<Vec<Stretch>, Unsupported> {
-    let mut columns = written_columns(&drafts, &kernels, lives);
-    let mut made = drafts.into_iter().zip(kernels).zip(lives).enumerate();
-    let mut stretches = Vec::with_capacity(layout.segments.len());
+) -> Result<Vec<Segment>, Unsupported> {
+    let mut columns = written_columns(&program_steps, &kernels, lives);
+    let mut made = program_steps
+        .into_iter()
+        .zip(kernels)
+        .zip(lives)
+        .enumerate();
+    let mut segments = Vec::with_capacity(layout.segments.len());
     for segment in &layout.segments {
         let mut steps = Vec::with_capacity(segment.steps.len());
-        for (index, ((draft, mut kernel), life)) in made.by_ref().take(segment.steps.len()) {
+        for (index, ((step, mut kernel), life)) in made.by_ref().take(segment.steps.len()) {
             if life.view {
                 continue;
             }
             let absorbed = |value: &ValueId| life.absorbs.contains(value);
             if let Kernel::Concat { parts, .. } = &mut kernel {
-                let left = parts.iter().zip(&draft.inputs);
+                let left = parts.iter().zip(&step.inputs);
                 *parts = left
                     .filter(|(_, value)| !absorbed(value))
                     .map(|(part, _)| *part)
@@ -276,23 +281,23 @@ fn stretches(
             let place = |value: ValueId| {
                 layout
                     .place(value)
-                    .ok_or_else(|| refuse(&draft.name, "an operand has no place"))
+                    .ok_or_else(|| refuse(&step.name, "an operand has no place"))
             };
-            let reads = draft.inputs.iter().filter(|value| !absorbed(value));
-            steps.push(Step {
+            let reads = step.inputs.iter().filter(|value| !absorbed(value));
+            steps.push(Call {
                 reads: reads.map(|value| place(*value)).collect::<Result<_, _>>()?,
-                writes: place(draft.output)?,
+                writes: place(step.output)?,
                 in_place: layout.in_place[index],
-                columns: columns.remove(&draft.output),
-                name: draft.name,
+                columns: columns.remove(&step.output),
+                name: step.name,
                 kernel,
             });
         }
-        stretches.push(Stretch {
+        segments.push(Segment {
             steps,
             group: segment.group,
             arena: segment.arena,
         });
     }
-    Ok(stretches)
+    Ok(segments)
 }

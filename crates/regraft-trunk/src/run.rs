@@ -1,10 +1,10 @@
-//! A plan's run: stretch by stretch, group by group, step by step, over memory that is used again.
+//! A plan's run: segment by segment, group by group, step by step, over memory that is used again.
 
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::memory::{Group, Memory};
-use crate::plan::{Plan, Step};
+use crate::plan::{Call, Plan};
 
 /// Values of a cache line, for the alignment of the memory.
 const LINE: usize = 16;
@@ -73,9 +73,9 @@ impl Plan {
         output: &mut [f32],
     ) -> Result<Vec<StepTime>, Error> {
         let mut times: Vec<StepTime> = self
-            .stretches
+            .segments
             .iter()
-            .flat_map(|stretch| stretch.steps.iter().map(|step| (stretch.group, step)))
+            .flat_map(|segment| segment.steps.iter().map(|step| (segment.group, step)))
             .map(|(group, step)| StepTime {
                 name: step.name.clone(),
                 kind: step.kernel.kind(),
@@ -112,7 +112,7 @@ impl Plan {
                 found: output.len(),
             });
         }
-        if self.stretches.is_empty() {
+        if self.segments.is_empty() {
             output.copy_from_slice(input);
             return Ok(());
         }
@@ -126,18 +126,18 @@ impl Plan {
             values: buffers.lend(values),
         };
         // From within the pool kernels start their tasks without waking anybody for each.
-        rayon::scope(|_| self.stretch_by_stretch(batch, &mut memory, watch))
+        rayon::scope(|_| self.segment_by_segment(batch, &mut memory, watch))
     }
 
-    fn stretch_by_stretch(
+    fn segment_by_segment(
         &self,
         batch: usize,
         memory: &mut Memory<'_>,
         watch: &mut dyn FnMut(usize, Duration),
     ) -> Result<(), Error> {
         let mut before = 0;
-        for stretch in &self.stretches {
-            let groups = batch.div_ceil(stretch.group);
+        for segment in &self.segments {
+            let groups = batch.div_ceil(segment.group);
             for index in 0..groups {
                 // Groups differ by one image at most.
                 let (first, end) = (index * batch / groups, (index + 1) * batch / groups);
@@ -147,19 +147,19 @@ impl Plan {
                     images: end - first,
                     store: self.store,
                 };
-                for (at, step) in stretch.steps.iter().enumerate() {
+                for (at, step) in segment.steps.iter().enumerate() {
                     let begin = Instant::now();
                     step.run(group, memory)?;
                     watch(before + at, begin.elapsed());
                 }
             }
-            before += stretch.steps.len();
+            before += segment.steps.len();
         }
         Ok(())
     }
 }
 
-impl Step {
+impl Call {
     fn run(&self, group: Group, memory: &mut Memory<'_>) -> Result<(), Error> {
         let (output, reads) = memory.slices(group, &self.reads, &self.writes);
         self.kernel

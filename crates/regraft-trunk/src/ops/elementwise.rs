@@ -5,8 +5,8 @@ use regraft_onnx::op::Binary;
 
 use super::CHUNK;
 use super::function::apply;
-use crate::draft::Function;
-use crate::extents::{Extents, MAX_RANK};
+use regraft_program::Function;
+use regraft_program::{Extents, MAX_RANK};
 
 /// `output = function(input)`; without an input, of what is in the output.
 pub(crate) fn function(function: Function, input: Option<&[f32]>, output: &mut [f32]) {

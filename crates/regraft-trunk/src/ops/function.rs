@@ -3,7 +3,7 @@
 use regraft_kernels::{exp, sigmoid};
 use regraft_onnx::op::Activation;
 
-use crate::draft::Function;
+use regraft_program::Function;
 
 /// Applies a function to each value.
 pub(crate) fn apply(function: Function, values: &mut [f32]) {

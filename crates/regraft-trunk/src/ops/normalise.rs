@@ -5,7 +5,7 @@ use regraft_kernels::{Isa, exp};
 use regraft_onnx::op::Lrn;
 
 use super::CHUNK;
-use crate::extents::Extents;
+use regraft_program::Extents;
 
 /// Mean over `axes` neighbouring axes from `first` on.
 pub(crate) fn mean(first: usize, axes: usize, input: &[f32], extents: Extents, output: &mut [f32]) {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::CHUNK;
 use super::function::apply;
-use crate::draft::{Function, Linear};
+use regraft_program::{Function, Linear};
 
 /// A matrix in a slice.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::CHUNK;
-use crate::extents::{Extents, MAX_RANK};
+use regraft_program::{Extents, MAX_RANK};
 
 /// Copies a part of a concatenation: rows of `row` values to every `pitch` values of the output, from `at` on.
 pub(crate) fn place(part: &[f32], row: usize, at: usize, pitch: usize, output: &mut [f32]) {

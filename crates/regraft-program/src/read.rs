@@ -1,17 +1,19 @@
-//! Graph to drafts: what a value needs, node by node, with every constant checked against the shape it has to have.
+//! Graph to steps: what a value needs, node by node, with every constant checked against the shape it has to have.
 
 use regraft_kernels::{Activation, Conv2dSpec};
 use regraft_onnx::op::{self, Binary, Op};
 use regraft_onnx::{Graph, Input, Node, Parameter, ValueId, Weights};
 
-use crate::draft::{Combination, Convolution, Draft, Function, Linear, Scale, Side, Tensor, Work};
 use crate::error::Unsupported;
-use crate::extents::{Extents, Shape};
+use crate::shape::{Extents, Shape};
+use crate::step::{Combination, Convolution, Function, Linear, Scale, Side, Step, Tensor, Work};
 
-/// The shapes of a graph's values; `None` for those that no plan can hold.
-pub(crate) struct Shapes(Vec<Option<Shape>>);
+/// The shapes of a graph's values; `None` for those that no program can hold.
+#[derive(Debug, Clone)]
+pub struct Shapes(Vec<Option<Shape>>);
 
 impl Shapes {
+    /// Those of a graph.
     pub fn of(graph: &Graph) -> Self {
         Self(graph.values.iter().map(Shape::of).collect())
     }
@@ -22,10 +24,12 @@ impl Shapes {
         ValueId::at(self.0.len() - 1)
     }
 
+    /// All of them, by [`ValueId`].
     pub fn iter(&self) -> impl Iterator<Item = &Option<Shape>> {
         self.0.iter()
     }
 
+    /// That of one value.
     pub fn get(&self, value: ValueId) -> Option<&Shape> {
         self.0.get(value.index())?.as_ref()
     }
@@ -34,28 +38,13 @@ impl Shapes {
 /// Why a node cannot run.
 type Refusal = String;
 
-/// The nodes that `target` needs, in order.
-pub(crate) fn read(
-    graph: &Graph,
-    shapes: &Shapes,
-    target: ValueId,
-) -> Result<Vec<Draft>, Unsupported> {
-    let mut needed = vec![false; graph.values.len()];
-    needed[target.index()] = true;
-    for node in graph.nodes.iter().rev() {
-        if needed[node.output.index()] {
-            for input in &node.inputs {
-                if let Input::Value(id) = input {
-                    needed[id.index()] = true;
-                }
-            }
-        }
-    }
-    let nodes = graph.nodes.iter();
-    nodes
-        .filter(|node| needed[node.output.index()])
+/// A step for every node, in order.
+pub(crate) fn read(graph: &Graph, shapes: &Shapes) -> Result<Vec<Step>, Unsupported> {
+    graph
+        .nodes
+        .iter()
         .map(|node| {
-            draft(graph, shapes, node).map_err(|why| Unsupported {
+            step(graph, shapes, node).map_err(|why| Unsupported {
                 node: node.name.clone(),
                 why,
             })
@@ -144,7 +133,7 @@ impl<'a> Operands<'a> {
     }
 }
 
-fn draft(graph: &Graph, shapes: &Shapes, node: &Node) -> Result<Draft, Refusal> {
+fn step(graph: &Graph, shapes: &Shapes, node: &Node) -> Result<Step, Refusal> {
     let operands = Operands {
         graph,
         shapes,
@@ -156,7 +145,7 @@ fn draft(graph: &Graph, shapes: &Shapes, node: &Node) -> Result<Draft, Refusal> 
         Input::Value(id) => Some(*id),
         Input::Parameter(_) => None,
     });
-    Ok(Draft {
+    Ok(Step {
         name: node.name.clone(),
         work,
         inputs: inputs.collect(),

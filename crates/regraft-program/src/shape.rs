@@ -5,11 +5,11 @@ use std::ops::Deref;
 use regraft_onnx::{Dim, Value};
 
 /// Highest rank of a tensor: attention splits an image's axis in two and adds one for the heads.
-pub(crate) const MAX_RANK: usize = 6;
+pub const MAX_RANK: usize = 6;
 
 /// Up to [`MAX_RANK`] extents, outermost first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Extents {
+pub struct Extents {
     at: [usize; MAX_RANK],
     rank: usize,
 }
@@ -63,7 +63,7 @@ impl Extents {
 
 /// A value's extents as they grow with the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub struct Shape {
     one: Extents,
     /// The axis that counts images, alone or times something.
     batch: usize,

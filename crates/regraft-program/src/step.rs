@@ -1,105 +1,143 @@
-//! What the compiler works on: a graph's nodes with their constants at hand, before anything is packed or placed.
+//! The steps of a program: nodes with their constants at hand, before anything is packed or placed.
 
 use regraft_kernels::{Activation, Conv2dSpec};
 use regraft_onnx::op::{Binary, Lrn, Pool};
 use regraft_onnx::{ValueId, Weights, op};
 
-use crate::extents::{Extents, Shape};
+use crate::shape::{Extents, Shape};
 
 /// One node, or several that became one.
 #[derive(Debug, Clone)]
-pub(crate) struct Draft {
+pub struct Step {
     /// The name of the first of its nodes.
     pub name: String,
+    /// What it computes.
     pub work: Work,
     /// Activations it reads.
     pub inputs: Vec<ValueId>,
+    /// What it makes.
     pub output: ValueId,
 }
 
-/// What a draft computes. Everything that is known of it is in it; activations are its draft's inputs.
+/// What a step computes. Everything that is known of it is in it; activations are its step's inputs.
 #[derive(Debug, Clone)]
-pub(crate) enum Work {
+pub enum Work {
+    /// A convolution of `[N, C, H, W]`.
     Conv(Box<Convolution>),
+    /// A linear layer.
     Linear(Box<Linear>),
     /// Product of two activations, batched over leading axes.
     MatMul,
     /// `factor x + offset`, a pair a channel.
     Scale(Box<Scale>),
+    /// A function of each value.
     Function(Function),
+    /// Arithmetic on two operands.
     Binary(Box<Combination>),
-    /// Over the last axis.
+    /// Layer normalisation over the last axis.
     LayerNorm {
+        /// Added to the variance.
         epsilon: f64,
+        /// One a feature.
         scale: Vec<f32>,
+        /// One a feature, where there is any.
         shift: Option<Vec<f32>>,
     },
     /// Of channels that lie last, as [`Work::Conv`] and [`Work::AveragePool`].
     MaxPool(Pool),
+    /// The mean of windows.
     AveragePool {
+        /// The windows.
         pool: Pool,
+        /// Whether padding counts.
         count_include_pad: bool,
     },
     /// Mean over a run of neighbouring axes.
     Mean {
+        /// The first of the axes.
         first: usize,
+        /// How many.
         axes: usize,
     },
     /// From channels first to channels last, or back.
     Reorder {
+        /// Whether channels go last.
         to_last: bool,
     },
+    /// Local response normalisation.
     Lrn(Lrn),
     /// The same values under another shape.
     View,
+    /// Joins its inputs.
     Concat {
+        /// Along this axis.
         axis: usize,
     },
     /// Every `step`-th index of an axis from `start` on; how many, the output's shape says.
     Slice {
+        /// The axis.
         axis: usize,
+        /// The first index.
         start: usize,
+        /// Distance to the next.
         step: usize,
     },
+    /// Adds a border to images.
     Pad {
+        /// Above, left, below, right, in pixels.
         pads: [usize; 4],
+        /// What the border is filled with.
         value: f32,
+        /// Whether channels lie last.
         channels_last: bool,
     },
+    /// Puts axes in another order.
     Transpose {
+        /// Which axis comes where.
         perm: Vec<usize>,
     },
     /// Repeats extents of 1 of the input, or of a constant where there is one.
     Expand(Option<Tensor>),
+    /// Softmax along an axis.
     Softmax {
+        /// The axis.
         axis: usize,
+        /// Whether its logarithm is meant.
         log: bool,
     },
 }
 
 /// A convolution with what happens to its output.
 #[derive(Debug, Clone)]
-pub(crate) struct Convolution {
+pub struct Convolution {
     /// For one image.
     pub spec: Conv2dSpec,
+    /// `[out, in / groups, kernel height, kernel width]`.
     pub weight: Weights,
+    /// One an output channel.
     pub bias: Option<Vec<f32>>,
     /// Whether the second input is added to the output.
     pub residual: bool,
+    /// What is applied to the output.
     pub activation: Activation,
 }
 
 /// `x W + b` over the last axis.
 #[derive(Debug, Clone)]
-pub(crate) struct Linear {
+pub struct Linear {
+    /// Features of a row going in.
     pub inputs: usize,
+    /// Features of a row coming out.
     pub outputs: usize,
     /// `[outputs, inputs]` where `transposed`, else `[inputs, outputs]`.
     pub weight: Weights,
+    /// How the weight lies.
     pub transposed: bool,
+    /// One an output.
     pub bias: Option<Vec<f32>>,
     /// Whether the second input is added to the output, before `after`.
     pub residual: bool,
+    /// What is applied to the output.
     pub after: Option<Function>,
 }
 
@@ -112,38 +150,50 @@ impl Linear {
 
 /// `after(factor x + offset)` along an axis.
 #[derive(Debug, Clone)]
-pub(crate) struct Scale {
+pub struct Scale {
+    /// The axis of the channels.
     pub axis: usize,
+    /// One a channel.
     pub factor: Vec<f64>,
+    /// One a channel.
     pub offset: Vec<f64>,
+    /// What is applied to the output.
     pub after: Option<Function>,
 }
 
-/// `after(left operator right)`; an operand that is a constant is not among the draft's inputs.
+/// `after(left operator right)`; an operand that is a constant is not among the step's inputs.
 #[derive(Debug, Clone)]
-pub(crate) struct Combination {
+pub struct Combination {
+    /// The operator.
     pub operator: Binary,
+    /// The operand that is a constant, and which of the two it is.
     pub constant: Option<(Side, Tensor)>,
+    /// What is applied to the output.
     pub after: Option<Function>,
 }
 
 /// Which operand of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
+    /// The first.
     Left,
+    /// The second.
     Right,
 }
 
 /// A constant operand.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Tensor {
+pub struct Tensor {
+    /// Its shape.
     pub extents: Extents,
+    /// Its values, row by row.
     pub values: Vec<f32>,
 }
 
 /// An elementwise function of one activation: ONNX's, and those that ONNX writes in several nodes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Function {
+pub enum Function {
+    /// One of ONNX's.
     Onnx(op::Activation),
     /// `x / (1 + e^-x)`.
     Silu,

@@ -4,48 +4,50 @@
 use regraft_onnx::ValueId;
 use regraft_onnx::op::{Activation, Binary};
 
-use crate::draft::{Draft, Function, Side, Work};
+use crate::pass::{Note, Pass};
+use crate::step::{Function, Side, Step, Work};
 
 /// Puts one function in the place of each chain; `uses` says how often each value is read.
-pub(crate) fn name_gelus(drafts: Vec<Draft>, uses: &[usize]) -> Vec<Draft> {
-    let mut drafts: Vec<Option<Draft>> = drafts.into_iter().map(Some).collect();
+pub(crate) fn name_gelus(steps: Vec<Step>, uses: &[usize], notes: &mut Vec<Note>) -> Vec<Step> {
+    let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
     let mut maker = vec![None; uses.len()];
-    for index in 0..drafts.len() {
-        if let Some(chain) = chain(&drafts, &maker, uses, index) {
-            for inner in chain.inner {
-                drafts[inner] = None;
-            }
-            if let Some(last) = &mut drafts[index] {
+    for index in 0..steps.len() {
+        if let Some(chain) = chain(&steps, &maker, uses, index) {
+            let inner = chain.inner.map(|inner| steps[inner].take());
+            if let Some(last) = &mut steps[index] {
+                for step in inner.iter().flatten() {
+                    notes.push(Note::applied(Pass::NameGelu, &step.name, &last.name));
+                }
                 last.work = Work::Function(Function::Onnx(Activation::Gelu { tanh: false }));
                 last.inputs = vec![chain.input];
             }
         }
-        if let Some(draft) = &drafts[index] {
-            maker[draft.output.index()] = Some(index);
+        if let Some(step) = &steps[index] {
+            maker[step.output.index()] = Some(index);
         }
     }
-    drafts.into_iter().flatten().collect()
+    steps.into_iter().flatten().collect()
 }
 
 struct Chain {
     input: ValueId,
-    /// All its drafts but the last.
+    /// All its steps but the last.
     inner: [usize; 4],
 }
 
-/// The chain that ends in a draft.
+/// The chain that ends in a step.
 fn chain(
-    drafts: &[Option<Draft>],
+    steps: &[Option<Step>],
     maker: &[Option<usize>],
     uses: &[usize],
     last: usize,
 ) -> Option<Chain> {
-    // The draft that makes a value which nobody else reads.
+    // The step that makes a value which nobody else reads.
     let only = |value: &ValueId| {
         let index = maker[value.index()].filter(|_| uses[value.index()] == 1)?;
-        Some((index, drafts[index].as_ref()?))
+        Some((index, steps[index].as_ref()?))
     };
-    let half = times(drafts[last].as_ref()?, 0.5, 0.0)?;
+    let half = times(steps[last].as_ref()?, 0.5, 0.0)?;
     let (product, pair) = only(&half)?;
     let (Work::Binary(operation), &[left, right]) = (&pair.work, &pair.inputs[..]) else {
         return None;
@@ -56,15 +58,15 @@ fn chain(
     [(left, right), (right, left)]
         .iter()
         .find_map(|(input, gate)| {
-            let (sum, draft) = only(gate)?;
-            let (erf, draft) = only(&times(draft, 1.0, 1.0)?)?;
+            let (sum, step) = only(gate)?;
+            let (erf, step) = only(&times(step, 1.0, 1.0)?)?;
             let (Work::Function(Function::Onnx(Activation::Erf)), [scaled]) =
-                (&draft.work, &draft.inputs[..])
+                (&step.work, &step.inputs[..])
             else {
                 return None;
             };
-            let (scale, draft) = only(scaled)?;
-            let from = times(draft, std::f64::consts::FRAC_1_SQRT_2, 0.0)?;
+            let (scale, step) = only(scaled)?;
+            let from = times(step, std::f64::consts::FRAC_1_SQRT_2, 0.0)?;
             (from == *input).then_some(Chain {
                 input: *input,
                 inner: [product, sum, erf, scale],
@@ -72,13 +74,13 @@ fn chain(
         })
 }
 
-/// The input of a draft that computes `factor x + offset` with just these numbers.
-fn times(draft: &Draft, factor: f64, offset: f64) -> Option<ValueId> {
+/// The input of a step that computes `factor x + offset` with just these numbers.
+fn times(step: &Step, factor: f64, offset: f64) -> Option<ValueId> {
     let near = |value: f64, number: f64| (value - number).abs() < 1e-6;
-    let [input] = draft.inputs[..] else {
+    let [input] = step.inputs[..] else {
         return None;
     };
-    let fits = match &draft.work {
+    let fits = match &step.work {
         Work::Scale(scale) => {
             scale.after.is_none()
                 && scale.factor.iter().all(|v| near(*v, factor))
