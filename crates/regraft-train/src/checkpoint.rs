@@ -1,26 +1,35 @@
 //! Everything that a run needs to go on as if it had never stopped, in one safetensors file.
+//!
+//! The file has named sections (progress, weights, optimizer, average), each with a checksum of its own. The last two
+//! checkpoints are kept: where the newer one is damaged, its broken section is named and the older one is used.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use regraft_spec::files::{self, FileError};
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::files;
+use crate::session::{SavedSession, Values};
+use crate::state_dict::StateDict;
 
+/// The folder of a run that holds its last two checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
 const WEIGHT: &str = "weight/";
 const OPTIMIZER: &str = "optimizer";
-const STATE: &str = "regraft";
-/// Longest header to read, in bytes: far more than the names of any network's parameters take.
-const MOST_HEADER: u64 = 100_000_000;
+const AVERAGE: &str = "average/";
+/// Keys of the file's metadata.
+const PROGRESS: &str = "progress";
+const CHECKSUMS: &str = "checksums";
 
 /// Progress of a run, besides its weights. Every number in it is finite: JSON has no others.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct Progress {
     /// Epochs done.
     pub epochs_done: usize,
     /// What was done of the next epoch before somebody asked to stop.
@@ -34,6 +43,9 @@ pub(crate) struct State {
     pub metrics: [u64; 2],
     /// Whether early stopping has ended the run.
     pub finished: bool,
+    /// Steps that the running mean of weights has taken in, where there is one.
+    #[serde(default)]
+    pub averaged_steps: Option<usize>,
 }
 
 /// The epoch that `model.onnx` holds.
@@ -62,11 +74,8 @@ pub(crate) struct Begun {
 
 /// A saved moment of a run.
 pub(crate) struct Checkpoint {
-    pub state: State,
-    /// Changed values by canonical name.
-    pub weights: HashMap<String, Vec<f32>>,
-    /// The optimiser's record, as Burn writes it.
-    pub optimizer: Vec<u8>,
+    pub progress: Progress,
+    pub session: SavedSession,
 }
 
 /// A tensor of a checkpoint, which becomes bytes when its turn to be written comes.
@@ -126,7 +135,7 @@ impl View for Saved<'_> {
     }
 }
 
-/// How far a run has come, by its newest checkpoint.
+/// How far a run has come, by the newest checkpoint that can be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Epochs done.
@@ -141,16 +150,16 @@ impl Standing {
     /// Reads it; all zeros where there is no checkpoint yet.
     ///
     /// # Errors
-    /// When the checkpoint cannot be read.
+    /// When there are checkpoints and none can be read.
     pub fn of(run: &Path) -> Result<Self, Error> {
-        let Some((_, path)) = list(run).pop() else {
+        let Some((checkpoint, _)) = Checkpoint::newest(run)? else {
             return Ok(Self::default());
         };
-        let state = header(&path)?;
+        let progress = checkpoint.progress;
         Ok(Self {
-            epochs: state.epochs_done,
-            steps: state.begun.steps,
-            without_improvement: state.without_improvement,
+            epochs: progress.epochs_done,
+            steps: progress.begun.steps,
+            without_improvement: progress.without_improvement,
         })
     }
 
@@ -177,7 +186,7 @@ fn path(run: &Path, (epochs, steps): Moment) -> PathBuf {
         0 => format!("epoch-{epochs:04}.safetensors"),
         steps => format!("epoch-{epochs:04}-step-{steps:06}.safetensors"),
     };
-    run.join("checkpoints").join(name)
+    run.join(CHECKPOINTS).join(name)
 }
 
 /// The moment that a checkpoint's name says.
@@ -190,125 +199,185 @@ fn moment(path: &Path) -> Option<Moment> {
     }
 }
 
+/// The sections of a checkpoint, in the order of their checksums.
+const SECTIONS: [&str; 4] = ["progress", "weights", "optimizer", "average"];
+
+/// The section that a tensor belongs to.
+fn section(tensor: &str) -> &'static str {
+    match tensor {
+        OPTIMIZER => "optimizer",
+        name if name.starts_with(AVERAGE) => "average",
+        _ => "weights",
+    }
+}
+
+/// A CRC-32 of each section: of names, lengths and bytes of its tensors in the order of their names.
+struct Checksums(BTreeMap<&'static str, crc32fast::Hasher>);
+
+impl Checksums {
+    fn new(progress: &str) -> Self {
+        let mut sums = BTreeMap::from(SECTIONS.map(|name| (name, crc32fast::Hasher::new())));
+        if let Some(sum) = sums.get_mut("progress") {
+            sum.update(progress.as_bytes());
+        }
+        Self(sums)
+    }
+
+    fn add(&mut self, tensor: &str, bytes: &[u8]) {
+        if let Some(sum) = self.0.get_mut(section(tensor)) {
+            sum.update(tensor.as_bytes());
+            sum.update(&(bytes.len() as u64).to_le_bytes());
+            sum.update(bytes);
+        }
+    }
+
+    fn finish(self) -> BTreeMap<String, String> {
+        let hex = |sum: crc32fast::Hasher| format!("{:08x}", sum.finalize());
+        let sums = self.0.into_iter();
+        sums.map(|(name, sum)| (name.to_owned(), hex(sum)))
+            .collect()
+    }
+}
+
+/// A checkpoint that cannot be used, and why; told to the user where an older one takes its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damage {
+    path: PathBuf,
+    reason: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, reason } = self;
+        write!(f, "checkpoint `{}`: {reason}", path.display())
+    }
+}
+
 impl Checkpoint {
-    /// Writes a checkpoint and then removes older ones.
+    /// Writes a checkpoint and then removes all but it and the one before.
     pub(crate) fn save(
         run: &Path,
-        state: &State,
-        weights: &HashMap<String, Vec<f32>>,
+        progress: &Progress,
+        values: &Values,
         optimizer: &[u8],
     ) -> Result<(), Error> {
-        let now = (state.epochs_done, state.begun.steps);
+        let now = (progress.epochs_done, progress.begun.steps);
         let target = path(run, now);
         let fault = |reason: String| Error::Checkpoint {
             path: target.clone(),
             reason,
         };
-        let tensors = weights
-            .iter()
-            .map(|(name, values)| (format!("{WEIGHT}{name}"), Saved::values(values)));
-        let optimizer = (OPTIMIZER.to_owned(), Saved::bytes(optimizer));
-        let state = serde_json::to_string(state).map_err(|e| fault(e.to_string()))?;
-        let metadata = HashMap::from([(STATE.to_owned(), state)]);
-        let folder = run.join("checkpoints");
-        std::fs::create_dir_all(&folder).map_err(|source| Error::Io {
-            action: "writing",
-            path: folder.clone(),
-            source,
-        })?;
+        let mut tensors: BTreeMap<String, Saved<'_>> = BTreeMap::new();
+        for (name, values) in values.state.values() {
+            tensors.insert(format!("{WEIGHT}{name}"), Saved::values(values));
+        }
+        let average = values.average.as_ref();
+        for (name, values) in average.into_iter().flat_map(|(_, mean)| mean.values()) {
+            tensors.insert(format!("{AVERAGE}{name}"), Saved::values(values));
+        }
+        tensors.insert(OPTIMIZER.to_owned(), Saved::bytes(optimizer));
+        let mut progress = progress.clone();
+        progress.averaged_steps = average.map(|(steps, _)| *steps);
+        let progress = serde_json::to_string(&progress).map_err(|e| fault(e.to_string()))?;
+        let mut sums = Checksums::new(&progress);
+        for (name, tensor) in &tensors {
+            sums.add(name, &tensor.data());
+        }
+        let sums = serde_json::to_string(&sums.finish()).map_err(|e| fault(e.to_string()))?;
+        let metadata = HashMap::from([
+            (PROGRESS.to_owned(), progress),
+            (CHECKSUMS.to_owned(), sums),
+        ]);
+        let folder = run.join(CHECKPOINTS);
+        std::fs::create_dir_all(&folder).map_err(FileError::writing(&folder))?;
         files::write_whole_by(&target, |partial| {
-            let tensors = tensors.chain([optimizer]);
             safetensors::serialize_to_file(tensors, Some(metadata), partial)
                 .map_err(io::Error::other)
         })?;
-        for (moment, older) in list(run) {
-            if moment < now {
-                let _ = std::fs::remove_file(older);
-            }
+        let mut older: Vec<_> = list(run)
+            .into_iter()
+            .filter(|(moment, _)| *moment < now)
+            .collect();
+        older.pop();
+        for (_, path) in older {
+            let _ = std::fs::remove_file(path);
         }
         Ok(())
     }
 
-    /// The newest checkpoint of a run, where it has one.
-    pub(crate) fn newest(run: &Path) -> Result<Option<Self>, Error> {
-        list(run)
-            .pop()
-            .map(|(_, path)| Self::load(&path))
-            .transpose()
-    }
-
-    fn load(path: &Path) -> Result<Self, Error> {
-        let fault = |reason: String| Error::Checkpoint {
-            path: path.to_owned(),
-            reason,
-        };
-        let bytes = files::read(path)?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| fault(e.to_string()))?;
-        let metadata = header.metadata().as_ref();
-        let text = metadata.and_then(|metadata| metadata.get(STATE));
-        let state = state(text.map(String::as_str)).map_err(fault)?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| fault(e.to_string()))?;
-        let mut weights = HashMap::new();
-        let mut optimizer = Vec::new();
-        for (name, view) in tensors.tensors() {
-            match name.strip_prefix(WEIGHT) {
-                Some(name) => {
-                    let values = view
-                        .data()
-                        .as_chunks::<4>()
-                        .0
-                        .iter()
-                        .map(|b| f32::from_le_bytes(*b))
-                        .collect();
-                    weights.insert(name.to_owned(), values);
-                }
-                None if name == OPTIMIZER => optimizer = view.data().to_vec(),
-                None => {}
+    /// The newest checkpoint of a run that can be read, where it has any, and what is wrong with newer ones.
+    ///
+    /// # Errors
+    /// When there are checkpoints and none can be read.
+    pub(crate) fn newest(run: &Path) -> Result<Option<(Self, Vec<Damage>)>, Error> {
+        let mut damaged = Vec::new();
+        for (_, path) in list(run).into_iter().rev() {
+            match Self::load(&path) {
+                Ok(checkpoint) => return Ok(Some((checkpoint, damaged))),
+                Err(reason) => damaged.push(Damage { path, reason }),
             }
         }
-        Ok(Self {
-            state,
-            weights,
-            optimizer,
-        })
+        match damaged.into_iter().next() {
+            None => Ok(None),
+            Some(Damage { path, reason }) => Err(Error::Checkpoint { path, reason }),
+        }
+    }
+
+    fn load(path: &Path) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+        let unreadable = |error: safetensors::SafeTensorError| {
+            format!("it is damaged: its header does not fit its contents ({error})")
+        };
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(unreadable)?;
+        let metadata = header.metadata().as_ref();
+        let text = |key| metadata.and_then(|metadata| metadata.get(key));
+        let (Some(progress), Some(sums)) = (text(PROGRESS), text(CHECKSUMS)) else {
+            return Err("it holds no training state of this version".to_owned());
+        };
+        let tensors = SafeTensors::deserialize(&bytes).map_err(unreadable)?;
+        let mut tensors = tensors.tensors();
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut found = Checksums::new(progress);
+        for (name, view) in &tensors {
+            found.add(name, view.data());
+        }
+        let expected: BTreeMap<String, String> =
+            serde_json::from_str(sums).map_err(|error| error.to_string())?;
+        let found = found.finish();
+        if let Some(name) = SECTIONS
+            .iter()
+            .find(|name| found.get(**name) != expected.get(**name))
+        {
+            return Err(format!(
+                "it is damaged: the checksum of its section `{name}` does not fit"
+            ));
+        }
+        let progress: Progress =
+            serde_json::from_str(progress).map_err(|error| error.to_string())?;
+        let mut session = SavedSession::default();
+        let mut mean = StateDict::new();
+        for (name, view) in tensors {
+            if name == OPTIMIZER {
+                session.optimizer = view.data().to_vec();
+            } else if let Some(name) = name.strip_prefix(WEIGHT) {
+                session.values.state.insert(name, floats(view.data()));
+            } else if let Some(name) = name.strip_prefix(AVERAGE) {
+                mean.insert(name, floats(view.data()));
+            }
+        }
+        session.values.average = progress.averaged_steps.map(|steps| (steps, mean));
+        Ok(Self { progress, session })
     }
 }
 
-/// The state that a checkpoint's header holds; its tensors are not read.
-fn header(path: &Path) -> Result<State, Error> {
-    let fault = |reason: String| Error::Checkpoint {
-        path: path.to_owned(),
-        reason,
-    };
-    // A length of eight bytes, then so many bytes of JSON (the format's specification).
-    let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        let mut length = [0; 8];
-        file.read_exact(&mut length)?;
-        let mut json = Vec::new();
-        let length = u64::from_le_bytes(length).min(MOST_HEADER);
-        file.take(length).read_to_end(&mut json)?;
-        Ok(json)
-    };
-    let json = read().map_err(|source| Error::Io {
-        action: "reading",
-        path: path.to_owned(),
-        source,
-    })?;
-    let header: serde_json::Value =
-        serde_json::from_slice(&json).map_err(|error| fault(error.to_string()))?;
-    state(header["__metadata__"][STATE].as_str()).map_err(fault)
-}
-
-/// The state that a header holds as text.
-fn state(text: Option<&str>) -> Result<State, String> {
-    let text = text.ok_or("it holds no training state")?;
-    serde_json::from_str(text).map_err(|error| error.to_string())
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    let chunks = bytes.as_chunks::<4>().0.iter();
+    chunks.map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
 /// Complete checkpoints, oldest first: by the numbers in their names, of any number of digits.
 fn list(run: &Path) -> Vec<(Moment, PathBuf)> {
-    let mut found: Vec<(Moment, PathBuf)> = std::fs::read_dir(run.join("checkpoints"))
+    let mut found: Vec<(Moment, PathBuf)> = std::fs::read_dir(run.join(CHECKPOINTS))
         .map(|entries| {
             entries
                 .filter_map(|entry| entry.ok().map(|entry| entry.path()))
@@ -325,8 +394,20 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn values() -> Values {
+        let mut state = StateDict::new();
+        state.insert("head.weight", vec![1.0, 2.0, 3.0]);
+        state.insert("head.bias", vec![4.0]);
+        let mut mean = StateDict::new();
+        mean.insert("head.weight", vec![0.5; 3]);
+        Values {
+            state,
+            average: Some((7, mean)),
+        }
+    }
+
     fn saved(run: &Path, epochs_done: usize, steps: usize) {
-        let state = State {
+        let progress = Progress {
             epochs_done,
             begun: Begun {
                 steps,
@@ -336,9 +417,9 @@ mod tests {
                 epoch: 1,
                 score: None,
             }),
-            ..State::default()
+            ..Progress::default()
         };
-        Checkpoint::save(run, &state, &HashMap::new(), b"").unwrap();
+        Checkpoint::save(run, &progress, &values(), b"momentum").unwrap();
     }
 
     #[test]
@@ -346,17 +427,66 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         for (epochs, steps) in [(9_999, 0), (10_000, 0), (10_000, 7), (10_000, 1_000_000)] {
             saved(run.path(), epochs, steps);
-            let newest = Checkpoint::newest(run.path()).unwrap().unwrap();
-            assert_eq!(newest.state.epochs_done, epochs);
-            assert_eq!(newest.state.begun.steps, steps);
-            assert_eq!(newest.state.best.unwrap().score, None);
-            assert_eq!(list(run.path()).len(), 1, "older ones are gone");
+            let (newest, damaged) = Checkpoint::newest(run.path()).unwrap().unwrap();
+            assert_eq!(newest.progress.epochs_done, epochs);
+            assert_eq!(newest.progress.begun.steps, steps);
+            assert_eq!(newest.progress.best.unwrap().score, None);
+            assert_eq!(newest.session.values, values());
+            assert_eq!(newest.session.optimizer, b"momentum");
+            assert!(damaged.is_empty());
+            assert!(list(run.path()).len() <= 2, "older ones are gone");
         }
         // A file that is none of ours is neither read nor removed.
         let other = run.path().join("checkpoints/notes.safetensors");
         std::fs::write(&other, b"mine").unwrap();
         saved(run.path(), 10_001, 0);
         assert!(other.exists());
-        assert_eq!(list(run.path()).len(), 1);
+        assert_eq!(list(run.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_named_with_its_section_and_the_one_before_is_used() {
+        let run = tempfile::tempdir().unwrap();
+        saved(run.path(), 1, 0);
+        saved(run.path(), 2, 0);
+        let newest = path(run.path(), (2, 0));
+        let whole = std::fs::read(&newest).unwrap();
+        let place = |bytes: &[u8]| whole.windows(bytes.len()).position(|w| w == bytes).unwrap();
+        let sections = [
+            (place(b"momentum"), "optimizer"),
+            (place(&4.0f32.to_le_bytes()), "weights"),
+            (place(&[0.5f32.to_le_bytes(); 2].concat()), "average"),
+            (place(b"epochs_done"), "progress"),
+        ];
+        for (position, section) in sections {
+            let mut broken = whole.clone();
+            broken[position] ^= 1;
+            std::fs::write(&newest, &broken).unwrap();
+            let (used, damaged) = Checkpoint::newest(run.path()).unwrap().unwrap();
+            assert_eq!(used.progress.epochs_done, 1);
+            let message = damaged[0].to_string();
+            assert!(message.contains(&format!("`{section}`")), "{message}");
+            assert!(message.contains("epoch-0002"), "{message}");
+        }
+        // Every single byte counts, and a file that was cut off is damaged too.
+        for position in 0..whole.len() {
+            let mut broken = whole.clone();
+            broken[position] ^= 0x40;
+            std::fs::write(&newest, &broken).unwrap();
+            let (used, damaged) = Checkpoint::newest(run.path()).unwrap().unwrap();
+            let same = used.progress.epochs_done == 2;
+            assert!(
+                damaged.len() == 1 && !same,
+                "byte {position} of {}",
+                whole.len()
+            );
+        }
+        for length in [0, 7, 60, whole.len() - 1] {
+            std::fs::write(&newest, &whole[..length]).unwrap();
+            let (used, _) = Checkpoint::newest(run.path()).unwrap().unwrap();
+            assert_eq!(used.progress.epochs_done, 1);
+        }
+        std::fs::write(path(run.path(), (1, 0)), b"gone").unwrap();
+        assert!(Checkpoint::newest(run.path()).is_err());
     }
 }

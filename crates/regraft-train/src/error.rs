@@ -12,19 +12,29 @@ pub enum Error {
     /// The network could not run.
     #[error(transparent)]
     Network(#[from] regraft_nn::Error),
-    /// The model could not be written.
-    #[error(transparent)]
-    Model(#[from] regraft_onnx::Error),
     /// A file of the run folder could not be read or written.
-    #[error("{action} `{path}`")]
-    Io {
-        /// `reading` or `writing`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
+    #[error(transparent)]
+    File(#[from] regraft_spec::files::FileError),
+    /// The trained network could not be written.
+    #[error(transparent)]
+    Write(Box<dyn std::error::Error + Send + Sync>),
+    /// A setting that is out of its range.
+    #[error("the training setting `{setting}` is out of range; expected {expected}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// What would do.
+        expected: &'static str,
     },
+    /// An optimiser's state that cannot be written or read.
+    #[error("the optimizer's state: {reason}")]
+    OptimizerState {
+        /// Why.
+        reason: String,
+    },
+    /// An optimiser's state with a number that is not finite.
+    #[error("the optimizer's running mean of a gradient is no longer finite")]
+    OptimizerNotFinite,
     /// A checkpoint that cannot be used.
     #[error("checkpoint `{path}`: {reason}")]
     Checkpoint {
@@ -58,6 +68,9 @@ pub enum Error {
         /// The run folder.
         run: PathBuf,
     },
+    /// A plan without a phase.
+    #[error("the plan has no phase, so that nothing would train")]
+    NoPhase,
     /// No image was left to train on.
     #[error("none of the training images could be decoded")]
     NoImages,

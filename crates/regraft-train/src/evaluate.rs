@@ -4,11 +4,11 @@ use regraft_data::{ImageSet, Loader};
 use regraft_nn::{Activation, Network};
 use serde::{Deserialize, Serialize};
 
-use crate::cache::Source;
 use crate::error::Error;
-use crate::event::Event;
-use crate::loss;
-use crate::trainer::Stop;
+use crate::feature_store::Source;
+use crate::objective;
+use crate::observer::{Event, Observer};
+use crate::stop::Stop;
 
 /// What a network said of one image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,13 @@ pub struct Prediction {
     pub label: usize,
     /// A probability for each class.
     pub probabilities: Vec<f32>,
+}
+
+impl Prediction {
+    /// The most probable class; the first of equals.
+    pub fn predicted(&self) -> usize {
+        objective::argmax(&self.probabilities)
+    }
 }
 
 /// A network's results on a split.
@@ -55,7 +62,7 @@ impl Evaluation {
     pub fn confusion(&self, classes: usize) -> Vec<Vec<usize>> {
         let mut matrix = vec![vec![0; classes]; classes];
         for prediction in &self.predictions {
-            matrix[prediction.label][loss::argmax(&prediction.probabilities)] += 1;
+            matrix[prediction.label][prediction.predicted()] += 1;
         }
         matrix
     }
@@ -68,19 +75,10 @@ impl Evaluation {
 pub fn evaluate(
     network: &Network,
     loader: &Loader,
-    tell: &mut dyn FnMut(usize, usize),
+    observer: &mut dyn Observer,
 ) -> Result<Evaluation, Error> {
     check_labels(loader.set(), network.graph().classes())?;
-    on_source(
-        network,
-        &Source::Images(loader.clone()),
-        None,
-        &mut |event| {
-            if let Event::Features { done, total } = event {
-                tell(done, total);
-            }
-        },
-    )
+    on_source(network, &Source::images(loader.clone()), None, observer)
 }
 
 /// Refuses a set with a label that a network of so many classes has no output for.
@@ -98,8 +96,8 @@ pub(crate) fn check_labels(set: &ImageSet, classes: usize) -> Result<(), Error> 
 pub(crate) fn on_source(
     network: &Network,
     source: &Source,
-    stop: Option<&Stop<'_>>,
-    tell: &mut dyn FnMut(Event<'_>),
+    stop: Option<&Stop>,
+    observer: &mut dyn Observer,
 ) -> Result<Evaluation, Error> {
     let mut evaluation = Evaluation::default();
     let (mut loss_sum, mut right, mut done) = (0.0, 0usize, 0usize);
@@ -110,7 +108,7 @@ pub(crate) fn on_source(
         let drawn = drawn?;
         done += drawn.labels().len() + drawn.skipped().len();
         for skipped in drawn.skipped() {
-            tell(Event::Skipped(skipped));
+            observer.observe(&Event::Skipped(skipped));
         }
         let (labels, indices) = (drawn.labels().to_vec(), drawn.indices().to_vec());
         if labels.is_empty() {
@@ -120,16 +118,16 @@ pub(crate) fn on_source(
         let classes = logits.dims()[1];
         let values = Activation::R2(logits).into_values()?;
         for ((row, &label), index) in values.chunks_exact(classes).zip(&labels).zip(indices) {
-            let (loss, probabilities) = loss::row(row, label);
+            let (loss, probabilities) = objective::row(row, label);
             loss_sum += loss;
-            right += usize::from(loss::argmax(row) == label);
+            right += usize::from(objective::argmax(row) == label);
             evaluation.predictions.push(Prediction {
                 index,
                 label,
                 probabilities,
             });
         }
-        tell(Event::Features {
+        observer.observe(&Event::Evaluating {
             done,
             total: source.loader().set().samples.len(),
         });

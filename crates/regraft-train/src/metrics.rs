@@ -4,10 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use regraft_spec::files::FileError;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::event::{EpochReport, StepReport};
+use crate::observer::{EpochReport, StepReport};
+
+/// The file with a line an epoch.
+pub const METRICS_CSV: &str = "metrics.csv";
+/// The file with a line a step and an epoch.
+pub const METRICS_JSONL: &str = "metrics.jsonl";
 
 const HEADER: &str = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,lr,seconds,images_per_second,best\n";
 
@@ -28,13 +34,13 @@ impl Metrics {
     /// Opens both in the run folder; lines past the given lengths belong to an epoch that will be trained again.
     pub(crate) fn open(run: &Path, lengths: Option<[u64; 2]>) -> Result<Self, Error> {
         let [csv_length, jsonl_length] = lengths.unwrap_or([0, 0]);
-        let mut csv = open(run.join("metrics.csv"), csv_length)?;
+        let mut csv = open(run.join(METRICS_CSV), csv_length)?;
         if csv_length == 0 {
             append(&mut csv, HEADER.as_bytes())?;
         }
         Ok(Self {
             csv,
-            jsonl: open(run.join("metrics.jsonl"), jsonl_length)?,
+            jsonl: open(run.join(METRICS_JSONL), jsonl_length)?,
         })
     }
 
@@ -65,11 +71,7 @@ impl Metrics {
         let length = |(path, file): &(PathBuf, File)| {
             file.metadata()
                 .map(|meta| meta.len())
-                .map_err(|source| Error::Io {
-                    action: "reading",
-                    path: path.clone(),
-                    source,
-                })
+                .map_err(|error| Error::from(FileError::reading(path)(error)))
         };
         Ok([length(&self.csv)?, length(&self.jsonl)?])
     }
@@ -86,20 +88,13 @@ fn open(path: PathBuf, length: u64) -> Result<(PathBuf, File), Error> {
         });
     match opened {
         Ok(file) => Ok((path, file)),
-        Err(source) => Err(Error::Io {
-            action: "writing",
-            path,
-            source,
-        }),
+        Err(error) => Err(FileError::writing(&path)(error).into()),
     }
 }
 
 fn append((path, file): &mut (PathBuf, File), bytes: &[u8]) -> Result<(), Error> {
-    file.write_all(bytes).map_err(|source| Error::Io {
-        action: "writing",
-        path: path.clone(),
-        source,
-    })
+    file.write_all(bytes)
+        .map_err(|error| FileError::writing(path)(error).into())
 }
 
 fn json(line: &Line<'_>) -> Vec<u8> {

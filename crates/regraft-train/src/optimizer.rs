@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use regraft_freeze::Phase;
 use regraft_nn::{Weights, parameter_id};
 use regraft_ops::{AdaptiveStep, adaptive_step, weighted_squares, weighted_sum};
-use regraft_recipe::Optimizer as Choice;
+use regraft_spec::Optimizer as Choice;
 
 /// Stochastic gradient descent with momentum, as PyTorch defines it: the velocity is not damped, and the rate not part of it.
 #[derive(Clone)]
@@ -246,6 +246,52 @@ pub(crate) fn build(choice: &Choice, phase: &Phase) -> (ModuleOptimizer, Finite)
         }),
     };
     (optimizer, finite)
+}
+
+/// The optimiser without any state of parameters that do not train in `phase`.
+pub(crate) fn forget_resting(
+    optimizer: ModuleOptimizer,
+    choice: &Choice,
+    phase: &Phase,
+) -> ModuleOptimizer {
+    let resting: Vec<ParamId> = phase
+        .parameters
+        .iter()
+        .filter(|parameter| !parameter.trained)
+        .map(|parameter| parameter_id(&parameter.name))
+        .collect();
+    // A group that is added forgets the state of its parameters; these get no gradients.
+    let group = ParamGroup::from_ids(resting);
+    match *choice {
+        Choice::Sgd {
+            momentum,
+            weight_decay: decay,
+            nesterov,
+        } => {
+            let rule = Sgd {
+                factor: 1.0,
+                momentum,
+                nesterov,
+                decay,
+                finite: Finite::default(),
+            };
+            optimizer.with_group(group, rule, None)
+        }
+        Choice::Adamw {
+            betas,
+            epsilon,
+            weight_decay: decay,
+        } => {
+            let rule = AdamW {
+                factor: 1.0,
+                betas,
+                epsilon,
+                decay,
+                finite: Finite::default(),
+            };
+            optimizer.with_group(group, rule, None)
+        }
+    }
 }
 
 /// One optimiser a group, `of` its multiplier and whether it decays.

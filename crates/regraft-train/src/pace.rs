@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use burn::optim::GradientsParams;
+use regraft_data::Loader;
+use regraft_freeze::Phase;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::Source;
 use crate::error::Error;
-use crate::loss;
-use crate::optimizer;
+use crate::feature_store::Source;
+use crate::objective::Target;
+use crate::phases::Span;
+use crate::session::Session;
 use crate::trainer::Trainer;
 
 /// Images in the measured step: enough to fill the cores, few enough not to keep anybody waiting.
@@ -35,38 +37,81 @@ pub struct Pace {
     pub seconds: f64,
 }
 
+/// What an image costs in one phase.
+struct Step {
+    trunk: f64,
+    rest: f64,
+    cached: bool,
+    /// Seconds to build the network.
+    build: f64,
+}
+
 impl Trainer<'_> {
-    /// Takes two steps on grey images with a network of its own, and times the second; trains and writes nothing. `test`:
-    /// images to evaluate on after training, besides those of the validation.
+    /// Takes two steps of every phase on grey images with a network of its own, and times the second; trains and writes
+    /// nothing. `test`: images to evaluate on after training, besides those of the validation.
     ///
     /// # Errors
     /// When the network cannot be built or run.
     pub fn pace(&self, test: usize) -> Result<Pace, Error> {
+        if self.phases.is_empty() {
+            return Err(Error::NoPhase);
+        }
+        let images = |loader: &Loader| loader.set().samples.len() as f64;
+        let train = images(&self.train);
+        let validation = self.validation.as_ref().map_or(0.0, images);
+        let spans = Span::of(self.phases, self.settings.epochs);
+        let mut seconds = 0.0;
+        let mut last = None;
+        for span in &spans {
+            let step = self.step_of(&self.phases[span.phase])?;
+            let epochs = span.epochs as f64;
+            let trunk_passes = if step.cached { 1.0 } else { epochs };
+            seconds += trunk_passes * step.trunk * (train + validation)
+                + epochs * step.rest * (train + FORWARD_SHARE * validation)
+                + step.build;
+            last = Some(step);
+        }
+        let step = last.ok_or(Error::NoPhase)?;
+        // After training the written model is evaluated, from pixels.
+        let forward = step.trunk + FORWARD_SHARE * step.rest;
+        seconds += forward * (validation + test as f64);
+        // A checkpoint holds each trained value and two of the optimizer's.
+        let [whole, trained] = self.model_bytes();
+        let epochs = self.settings.epochs as f64;
+        let written = epochs * (whole + 3.0 * trained) + 2.0 * whole;
+        let fixed_seconds = 2.0 * step.build + written / DISK;
+        Ok(Pace {
+            trunk_seconds: step.trunk,
+            rest_seconds: step.rest,
+            fixed_seconds,
+            cached: step.cached,
+            // The last phase's network is among what is fixed.
+            seconds: seconds - step.build + fixed_seconds,
+        })
+    }
+
+    fn step_of(&self, phase: &Phase) -> Result<Step, Error> {
         let start = Instant::now();
-        let mut network = self.network(self.config.trunk_precision)?;
+        let mut session = Session::new(self.session_options(), phase)?;
         let build = start.elapsed().as_secs_f64();
-        let (mut optimizer, _) = optimizer::build(&self.config.optimizer, self.phase);
-        let rate = self.config.learning_rate();
-        let cached = Source::caches(&network, &self.train, self.config.feature_cache);
-        let count = IMAGES.min(self.config.batch_size);
+        let mode = self.settings.feature_cache;
+        let cached = Source::caches(session.network(), &self.train, mode);
+        let count = IMAGES.min(self.train.options().batch_size);
         let [channels, height, width] = self.graph.image_shape();
         let pixels = vec![0.5; count * channels * height * width];
+        let targets = vec![Target::Class(0); count];
         let (mut trunk, mut rest) = (0.0, 0.0);
         for _ in 0..2 {
             let start = Instant::now();
+            let network = session.network();
             let features = network.features(pixels.clone(), [count, channels, height, width])?;
             // Devices may compute later than asked; reading back waits for them.
             let features = features.into_values()?;
             trunk = start.elapsed().as_secs_f64() / count as f64;
             let start = Instant::now();
             let features = network.cached_features(features, count)?;
-            let logits = network.train_logits(features, 0)?;
-            let loss = loss::cross_entropy(logits, &vec![0; count], 0.0, &self.device);
-            let grads = loss.backward();
-            let weights = network.weights();
-            let grads = GradientsParams::from_grads(grads, weights);
-            let grads = optimizer::clip(grads, weights, self.config.grad_clip);
-            network.update(|weights| optimizer.step(rate, weights, grads));
+            let gradients = session.learner().gradients(features, &targets, count, 0)?;
+            session.learner_mut().apply(gradients, self.settings.lr);
             self.device
                 .sync()
                 .map_err(|error| regraft_nn::Error::Device {
@@ -74,50 +119,32 @@ impl Trainer<'_> {
                 })?;
             rest = start.elapsed().as_secs_f64() / count as f64;
         }
-        if !network.has_trunk() {
+        if !session.network().has_trunk() {
             trunk = 0.0;
         }
-        let train = self.train.set().samples.len() as f64;
-        let validation = self
-            .validation
-            .as_ref()
-            .map_or(0.0, |loader| loader.set().samples.len() as f64);
-        let epochs = self.config.epochs as f64;
-        let trunk_passes = if cached { 1.0 } else { epochs };
-        // After training the written model is evaluated, from pixels.
-        let forward = trunk + FORWARD_SHARE * rest;
-        let evaluated = validation + test as f64;
-        // A checkpoint holds each trained value and two of the optimizer's.
-        let [whole, trained] = self.model_bytes();
-        let written = epochs * (whole + 3.0 * trained) + 2.0 * whole;
-        let fixed_seconds = 2.0 * build + written / DISK;
-        Ok(Pace {
-            trunk_seconds: trunk,
-            rest_seconds: rest,
-            fixed_seconds,
+        Ok(Step {
+            trunk,
+            rest,
             cached,
-            seconds: trunk_passes * trunk * (train + validation)
-                + epochs * rest * (train + FORWARD_SHARE * validation)
-                + forward * evaluated
-                + fixed_seconds,
+            build,
         })
     }
 
-    /// Bytes of all parameters, and of those that train.
+    /// Bytes of all parameters, and of those that train in any phase.
     fn model_bytes(&self) -> [f64; 2] {
         let trained: HashSet<&str> = self
-            .phase
-            .parameters
+            .phases
             .iter()
+            .flat_map(|phase| &phase.parameters)
             .filter(|parameter| parameter.trained)
             .map(|parameter| parameter.name.as_str())
             .collect();
         let mut bytes = [0.0; 2];
         for parameter in &self.graph.parameters {
-            let own = (size_of::<f32>() * parameter.data.len()) as f64;
-            bytes[0] += own;
+            let size = (size_of::<f32>() * parameter.data.len()) as f64;
+            bytes[0] += size;
             if trained.contains(parameter.name.as_str()) {
-                bytes[1] += own;
+                bytes[1] += size;
             }
         }
         bytes

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use regraft_recipe::{Schedule, ScheduleKind};
+use regraft_spec::{Schedule, ScheduleKind};
 
 /// One-cycle starts at this share of the peak (Smith and Topin 2017, with PyTorch's `div_factor`).
 const ONE_CYCLE_START: f64 = 1.0 / 25.0;

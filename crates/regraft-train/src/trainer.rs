@@ -1,79 +1,71 @@
-//! The training loop: phases of epochs, epochs of steps, a checkpoint after every epoch.
+//! The training loop: phases of epochs, epochs of steps, checkpoints between them.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, Device};
+use burn::tensor::Device;
 use regraft_data::Loader;
 use regraft_freeze::Phase;
-use regraft_nn::{Activation, Dropout, Network, Precision};
-use regraft_onnx::{Graph, Model, write};
-use regraft_recipe::{EarlyStopping, FeatureCache, StopMetric, TrainSection, TrunkPrecision};
+use regraft_nn::{Dropout, Network};
+use regraft_onnx::Graph;
+use regraft_spec::{EarlyStopping, FeatureCache, Precision, StopMetric};
 
-use crate::cache::{Drawn, Source};
-use crate::checkpoint::{Begun, Best, Checkpoint, State};
+use crate::checkpoint::{Begun, Best, Checkpoint, Progress};
 use crate::error::Error;
 use crate::evaluate::{self, Evaluation};
-use crate::event::{EpochReport, Event, StepReport};
-use crate::files;
-use crate::loss;
+use crate::feature_store::{Drawn, Source};
 use crate::metrics::Metrics;
-use crate::optimizer::{self, Finite};
+use crate::observer::{EpochReport, Event, Observer, Silent, StepReport};
+use crate::phases::Span;
 use crate::schedule::learning_rate;
+use crate::session::{SavedSession, Session, SessionOptions, Values};
+use crate::settings::Settings;
+use crate::state_dict::StateDict;
+use crate::stop::Stop;
+
+/// Which of a run's networks is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The best epoch by validation so far; without validation the last.
+    Best,
+    /// The last epoch.
+    Last,
+}
+
+/// Writes a trained network: whoever trains says where to, and in which format.
+pub type Keep<'a> =
+    dyn Fn(Kept, &StateDict) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
 
 /// Everything a run is made of.
 pub struct Trainer<'a> {
-    /// The grafted model, as it will be written.
-    pub model: &'a Model,
-    /// Its graph.
+    /// The network with its pretrained values and its new head.
     pub graph: Arc<Graph>,
-    /// What trains.
-    pub phase: &'a Phase,
+    /// What trains when; at least one phase.
+    pub phases: &'a [Phase],
     /// Dropout in training.
     pub dropout: &'a [Dropout],
     /// Training images.
     pub train: Loader,
     /// Validation images, not shuffled and not augmented.
     pub validation: Option<Loader>,
-    /// The recipe's `[train]` section.
-    pub config: &'a TrainSection,
+    /// How to train.
+    pub settings: Settings,
     /// What computes.
     pub device: Device,
     /// The run folder, which exists.
     pub run: PathBuf,
-    /// Set by whoever wants the run to stop after the step in hand.
-    pub stop: Arc<AtomicBool>,
-}
-
-/// Somebody's wish to stop, and the run that it is about.
-pub(crate) struct Stop<'a> {
-    flag: &'a AtomicBool,
-    run: &'a Path,
-}
-
-impl Stop<'_> {
-    /// Ends the run, resumable, where somebody asked for it.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.flag.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted {
-                run: self.run.to_owned(),
-            });
-        }
-        Ok(())
-    }
+    /// Writes the best network and the last.
+    pub keep: &'a Keep<'a>,
+    /// Ends the run after the step in hand.
+    pub stop: Stop,
 }
 
 /// What a finished run came to.
 pub struct Outcome {
     /// Epochs trained.
     pub epochs: usize,
-    /// The epoch that `model.onnx` holds, counted from 1.
+    /// The epoch that was kept as the best, counted from 1.
     pub best_epoch: usize,
     /// The network after the last epoch.
     pub network: Network,
@@ -82,16 +74,15 @@ pub struct Outcome {
 }
 
 /// A run under way.
-struct Progress {
-    network: Network,
-    optimizer: ModuleOptimizer,
-    /// Whether the optimiser's state was finite when it was last written out.
-    finite: Finite,
-    state: State,
+struct Run {
+    session: Session,
+    progress: Progress,
     metrics: Metrics,
     /// Epochs and steps of the next one in the newest checkpoint.
     saved: Option<(usize, usize)>,
     told_of_no_validation: bool,
+    train: Source,
+    validation: Option<Source>,
 }
 
 /// One epoch's training, summed up.
@@ -105,136 +96,184 @@ struct Trained {
 impl Trainer<'_> {
     /// Trains from the newest checkpoint in the run folder, or from the start where there is none.
     ///
-    /// Writes `metrics.csv`, `metrics.jsonl`, `checkpoints/`, `model.onnx` (the best epoch by validation, the last without)
-    /// and `last.onnx`. Whoever sets `stop` gets a checkpoint of the step in hand.
+    /// Writes `metrics.csv`, `metrics.jsonl` and `checkpoints/`, and has the best network and the last written. Whoever sets
+    /// `stop` gets a checkpoint of the step in hand.
     ///
     /// # Errors
     /// When images cannot be read, a label is none of the network's, a number of training is no longer finite, files cannot
     /// be written, or somebody asked to stop.
-    pub fn run(&self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, Error> {
+    pub fn run(&self, observer: &mut dyn Observer) -> Result<Outcome, Error> {
         self.check()?;
-        let mut network = self.network(self.config.trunk_precision)?;
-        let (mut optimizer, finite) = optimizer::build(&self.config.optimizer, self.phase);
-        let mut state = State::default();
-        let checkpoint = Checkpoint::newest(&self.run)?;
-        let mut saved = None;
-        if let Some(checkpoint) = checkpoint {
-            network.restore(&checkpoint.weights)?;
-            if !checkpoint.optimizer.is_empty() {
-                optimizer = optimizer
-                    .from_bytes(Bytes::from_bytes_vec(checkpoint.optimizer))
-                    .map_err(|error| Error::Checkpoint {
-                        path: self.run.join("checkpoints"),
-                        reason: format!("optimizer state: {error}"),
-                    })?;
+        let spans = Span::of(self.phases, self.settings.epochs);
+        let newest = Checkpoint::newest(&self.run)?;
+        let saved = newest.as_ref().map(|(checkpoint, _)| {
+            let progress = &checkpoint.progress;
+            (progress.epochs_done, progress.begun.steps)
+        });
+        let (mut progress, session) = match newest {
+            None => (Progress::default(), SavedSession::default()),
+            Some((checkpoint, damaged)) => {
+                for damage in &damaged {
+                    observer.observe(&Event::Note(&format!("{damage}; the one before is used")));
+                }
+                (checkpoint.progress, checkpoint.session)
             }
-            state = checkpoint.state;
-            // More patience than the run had may be what it goes on with.
-            let patience = self.config.early_stopping.map(|stopping| stopping.patience);
-            state.finished = patience.is_some_and(|most| state.without_improvement >= most);
-            saved = Some((state.epochs_done, state.begun.steps));
-        }
-        let metrics = Metrics::open(&self.run, saved.map(|_| state.metrics))?;
-        let train = Source::new(
-            &network,
-            self.train.clone(),
-            self.config.feature_cache,
-            &self.stop(),
-            tell,
-        )?;
-        let validation = match &self.validation {
-            Some(loader) => Some(Source::new(
-                &network,
+        };
+        // More patience than the run had may be what it goes on with.
+        let patience = self.settings.early_stopping.map(|early| early.patience);
+        progress.finished = patience.is_some_and(|most| progress.without_improvement >= most);
+        let span = Span::at(&spans, progress.epochs_done);
+        let metrics = Metrics::open(&self.run, saved.map(|_| progress.metrics))?;
+        let session = Session::resume(self.session_options(), &self.phases[span.phase], session)?;
+        let mode = self.settings.feature_cache;
+        let source = |loader: &Loader, observer: &mut dyn Observer| {
+            Source::new(
+                session.network(),
                 loader.clone(),
-                self.config.feature_cache,
-                &self.stop(),
-                tell,
-            )?),
+                mode,
+                &self.stop,
+                observer,
+            )
+        };
+        let train = source(&self.train, observer)?;
+        let validation = match &self.validation {
+            Some(loader) => Some(source(loader, observer)?),
             None => None,
         };
-        let mut silent = |_: Event<'_>| {};
         let before = match (&validation, saved) {
             (Some(source), None) => {
-                let stop = self.stop();
-                let before = evaluate::on_source(&network, source, Some(&stop), &mut silent)?;
+                let network = session.network();
+                let before = evaluate::on_source(network, source, Some(&self.stop), &mut Silent)?;
                 (!before.predictions.is_empty()).then_some(before)
             }
             _ => None,
         };
-        let mut progress = Progress {
-            network,
-            optimizer,
-            finite,
-            state,
+        let mut run = Run {
+            session,
+            progress,
             metrics,
             saved,
             told_of_no_validation: false,
+            train,
+            validation,
         };
-        while progress.state.epochs_done < self.config.epochs && !progress.state.finished {
-            self.stop_here(&mut progress, tell)?;
-            self.epoch(&mut progress, &train, validation.as_ref(), tell)?;
+        let mut phase = span.phase;
+        while run.progress.epochs_done < self.settings.epochs && !run.progress.finished {
+            self.stop_here(&mut run, observer)?;
+            let span = Span::at(&spans, run.progress.epochs_done);
+            if span.phase != phase {
+                phase = span.phase;
+                run = self.enter(run, span, observer)?;
+            }
+            if self.phases.len() > 1 && run.progress.epochs_done == span.first {
+                observer.observe(&Event::Phase {
+                    phase: phase + 1,
+                    phases: self.phases.len(),
+                    name: &self.phases[phase].name,
+                    epoch: span.first + 1,
+                });
+            }
+            self.epoch(&mut run, span, observer)?;
         }
-        let Progress { network, state, .. } = progress;
-        if self.config.trunk_precision == TrunkPrecision::Bf16 && network.has_trunk() {
-            self.tell_of_rounding(&network, validation.as_ref(), tell)?;
+        let rounded = self.settings.trunk_precision == Precision::Bf16;
+        if rounded && run.session.network().has_trunk() {
+            self.tell_of_rounding(&mut run, &self.phases[phase], observer)?;
         }
-        self.export(&network.changed()?, "last.onnx")?;
-        let best_epoch = state.best.map_or(state.epochs_done, |best| best.epoch);
+        let values = run.session.values()?;
+        self.keep(Kept::Last, &values.written())?;
+        let Run {
+            session, progress, ..
+        } = run;
+        let best_epoch = progress
+            .best
+            .map_or(progress.epochs_done, |best| best.epoch);
         Ok(Outcome {
-            epochs: state.epochs_done,
+            epochs: progress.epochs_done,
             best_epoch,
-            network,
+            network: session.into_network(),
             before,
         })
     }
 
+    /// Goes on to the phase of `span`.
+    fn enter(&self, run: Run, span: Span, observer: &mut dyn Observer) -> Result<Run, Error> {
+        let not_finite = self.optimizer_diverged(&run);
+        let session = match run.session.enter(&self.phases[span.phase]) {
+            Err(Error::OptimizerNotFinite) => return Err(not_finite),
+            session => session?,
+        };
+        let mut run = Run { session, ..run };
+        let mode = self.settings.feature_cache;
+        let network = run.session.network();
+        for source in [Some(&mut run.train), run.validation.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            source.enter(network, mode, &self.stop, observer)?;
+        }
+        // The last phase is judged by itself.
+        run.progress.without_improvement = 0;
+        Ok(run)
+    }
+
+    pub(crate) fn session_options(&self) -> SessionOptions {
+        SessionOptions {
+            graph: self.graph.clone(),
+            dropout: self.dropout.to_vec(),
+            settings: self.settings.clone(),
+            device: self.device.clone(),
+        }
+    }
+
+    fn keep(&self, kept: Kept, state: &StateDict) -> Result<(), Error> {
+        (self.keep)(kept, state).map_err(Error::Write)
+    }
+
     /// Refuses what would go wrong on the way: labels that the network has no output for, stopping by nothing.
     fn check(&self) -> Result<(), Error> {
+        self.settings.validate()?;
+        if self.phases.is_empty() {
+            return Err(Error::NoPhase);
+        }
         let classes = self.graph.classes();
         evaluate::check_labels(self.train.set(), classes)?;
         match &self.validation {
             Some(validation) => evaluate::check_labels(validation.set(), classes),
-            None if self.config.early_stopping.is_some() => Err(Error::NothingToStopBy),
+            None if self.settings.early_stopping.is_some() => Err(Error::NothingToStopBy),
             None => Ok(()),
         }
     }
 
-    fn epoch(
-        &self,
-        progress: &mut Progress,
-        train: &Source,
-        validation: Option<&Source>,
-        tell: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(), Error> {
+    fn epoch(&self, run: &mut Run, span: Span, observer: &mut dyn Observer) -> Result<(), Error> {
         let start = Instant::now();
-        let epoch = progress.state.epochs_done + 1;
-        let steps = train.loader().batches_per_epoch();
-        tell(Event::EpochStarted {
+        let epoch = run.progress.epochs_done + 1;
+        observer.observe(&Event::EpochStarted {
             epoch,
-            epochs: self.config.epochs,
-            steps,
+            epochs: self.settings.epochs,
+            steps: run.train.loader().batches_per_epoch(),
         });
-        let trained = self.train_epoch(progress, epoch, train, tell)?;
-        let evaluation = match validation {
-            Some(source) => self.validate(progress, source, epoch, tell)?,
+        let trained = self.train_epoch(run, epoch, span, observer)?;
+        let evaluation = match &run.validation {
+            Some(_) => self.validate(run, epoch, observer)?,
             None => None,
         };
-        let changed = progress.network.changed()?;
-        if let Some((what, value)) = not_finite(&changed) {
-            return Err(self.diverged(progress, what, value, epoch));
+        let values = run.session.values()?;
+        if let Some((name, value)) = values.state.not_finite() {
+            let what = format!("a value of `{name}`");
+            return Err(self.diverged(run, what, value.into(), epoch));
         }
-        let state = &mut progress.state;
+        let progress = &mut run.progress;
         let score = evaluation.as_ref().map(|evaluation| self.score(evaluation));
-        let better = match (score, state.best.and_then(|best| best.score)) {
+        let better = match (score, progress.best.and_then(|best| best.score)) {
             (Some(score), Some(best)) => score > best,
             _ => true,
         };
         if better {
-            self.export(&changed, "model.onnx")?;
-            state.best = Some(Best { epoch, score });
-            state.without_improvement = 0;
+            self.keep(Kept::Best, &values.written())?;
+            progress.best = Some(Best { epoch, score });
+            progress.without_improvement = 0;
         } else {
-            state.without_improvement += 1;
+            progress.without_improvement += 1;
         }
         let report = EpochReport {
             epoch,
@@ -247,20 +286,21 @@ impl Trainer<'_> {
             images_per_second: trained.images_per_second,
             best: better,
         };
-        progress.metrics.epoch(&report)?;
-        tell(Event::Epoch(&report));
-        state.epochs_done = epoch;
-        state.begun = Begun::default();
-        state.metrics = progress.metrics.lengths()?;
-        if let Some(EarlyStopping { patience, .. }) = self.config.early_stopping
-            && state.without_improvement >= patience
+        run.metrics.epoch(&report)?;
+        observer.observe(&Event::Epoch(&report));
+        progress.epochs_done = epoch;
+        progress.begun = Begun::default();
+        progress.metrics = run.metrics.lengths()?;
+        if let Some(EarlyStopping { patience, .. }) = self.settings.early_stopping
+            && progress.without_improvement >= patience
+            && span.is_last
         {
-            state.finished = true;
-            tell(Event::StoppedEarly { epoch });
+            progress.finished = true;
+            observer.observe(&Event::StoppedEarly { epoch });
         }
-        let last = state.finished || epoch == self.config.epochs;
-        if last || epoch.is_multiple_of(self.config.checkpoint_every.max(1)) {
-            self.checkpoint(progress, &changed)?;
+        let last = progress.finished || epoch == self.settings.epochs;
+        if last || epoch.is_multiple_of(self.settings.checkpoint_every.max(1)) {
+            self.checkpoint(run, &values)?;
         }
         Ok(())
     }
@@ -268,73 +308,88 @@ impl Trainer<'_> {
     /// The epoch's validation; `None` where not one of its images could be decoded.
     fn validate(
         &self,
-        progress: &mut Progress,
-        source: &Source,
+        run: &mut Run,
         epoch: usize,
-        tell: &mut dyn FnMut(Event<'_>),
+        observer: &mut dyn Observer,
     ) -> Result<Option<Evaluation>, Error> {
-        let stop = self.stop();
-        let evaluation = match evaluate::on_source(&progress.network, source, Some(&stop), tell) {
+        let Run {
+            session,
+            validation: Some(source),
+            ..
+        } = run
+        else {
+            return Ok(None);
+        };
+        let stop = Some(&self.stop);
+        let evaluated = session
+            .learner_mut()
+            .as_written(|network| evaluate::on_source(network, source, stop, observer));
+        let evaluation = match evaluated {
             // The epoch's training is done, and a checkpoint says so: what is left of it is this.
             Err(Error::Interrupted { .. }) => {
-                self.stop_here(progress, tell)?;
+                self.stop_here(run, observer)?;
                 return Ok(None);
             }
             evaluation => evaluation?,
         };
         if evaluation.predictions.is_empty() {
-            if self.config.early_stopping.is_some() {
+            if self.settings.early_stopping.is_some() {
                 return Err(Error::NothingToStopBy);
             }
-            if !progress.told_of_no_validation {
-                tell(Event::NoValidation);
-                progress.told_of_no_validation = true;
+            if !run.told_of_no_validation {
+                observer.observe(&Event::NoValidation);
+                run.told_of_no_validation = true;
             }
             return Ok(None);
         }
         if !evaluation.loss.is_finite() {
             let what = "the validation loss".to_owned();
-            return Err(self.diverged(progress, what, evaluation.loss, epoch));
+            return Err(self.diverged(run, what, evaluation.loss, epoch));
         }
         Ok(Some(evaluation))
     }
 
-    fn diverged(&self, progress: &Progress, what: String, value: f64, epoch: usize) -> Error {
+    fn diverged(&self, run: &Run, what: String, value: f64, epoch: usize) -> Error {
         Error::Diverged {
             what,
             value,
             epoch,
-            step: progress.state.begun.steps,
-            lr: progress.state.begun.lr,
-            checkpoint: progress.saved.map(|(epochs, _)| epochs),
+            step: run.progress.begun.steps,
+            lr: run.progress.begun.lr,
+            checkpoint: run.saved.map(|(epochs, _)| epochs),
         }
     }
 
+    /// An optimiser's state that is not finite is divergence.
+    fn optimizer_diverged(&self, run: &Run) -> Error {
+        let what = "the optimizer's running mean of a gradient".to_owned();
+        let progress = &run.progress;
+        let epoch = progress.epochs_done + usize::from(progress.begun.steps > 0);
+        self.diverged(run, what, f64::NAN, epoch)
+    }
+
     /// Where somebody asked to stop, writes a checkpoint of this very step and ends the run.
-    fn stop_here(
-        &self,
-        progress: &mut Progress,
-        tell: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(), Error> {
-        let Err(interrupted) = self.stop().check() else {
+    fn stop_here(&self, run: &mut Run, observer: &mut dyn Observer) -> Result<(), Error> {
+        let Err(interrupted) = self.stop.check() else {
             return Ok(());
         };
-        let (epoch, step) = (progress.state.epochs_done, progress.state.begun.steps);
-        if progress.saved != Some((epoch, step)) && (epoch, step) != (0, 0) {
-            let changed = progress.network.changed()?;
-            if let Some((what, value)) = not_finite(&changed) {
-                return Err(self.diverged(progress, what, value, epoch + 1));
+        let (epoch, step) = (run.progress.epochs_done, run.progress.begun.steps);
+        if run.saved != Some((epoch, step)) && (epoch, step) != (0, 0) {
+            let values = run.session.values()?;
+            if let Some((name, value)) = values.state.not_finite() {
+                let what = format!("a value of `{name}`");
+                return Err(self.diverged(run, what, value.into(), epoch + 1));
             }
-            progress.state.metrics = progress.metrics.lengths()?;
-            self.checkpoint(progress, &changed)?;
-            tell(Event::Saved { epoch, step });
+            run.progress.metrics = run.metrics.lengths()?;
+            self.checkpoint(run, &values)?;
+            observer.observe(&Event::Saved { epoch, step });
         }
         Err(interrupted)
     }
 
     /// What the best epoch is chosen by; larger is better. Equal accuracies are told apart by their loss.
     fn score(&self, evaluation: &Evaluation) -> f64 {
-        match self.config.early_stopping.map(|stopping| stopping.metric) {
+        match self.settings.early_stopping.map(|early| early.metric) {
             Some(StopMetric::Loss) => -evaluation.loss,
             _ => evaluation.accuracy - 1e-9 * evaluation.loss,
         }
@@ -342,41 +397,42 @@ impl Trainer<'_> {
 
     fn train_epoch(
         &self,
-        progress: &mut Progress,
+        run: &mut Run,
         epoch: usize,
-        source: &Source,
-        tell: &mut dyn FnMut(Event<'_>),
+        span: Span,
+        observer: &mut dyn Observer,
     ) -> Result<Trained, Error> {
         let start = Instant::now();
+        let source = run.train.clone();
         let per_epoch = source.loader().batches_per_epoch();
-        let first = progress.state.begun.steps;
-        let seen_before = progress.state.begun.seen;
+        let first = run.progress.begun.steps;
+        let seen_before = run.progress.begun.seen;
         for (index, drawn) in source.epoch(epoch - 1, first).enumerate() {
-            self.stop_here(progress, tell)?;
+            self.stop_here(run, observer)?;
             let drawn = drawn?;
             for skipped in drawn.skipped() {
-                tell(Event::Skipped(skipped));
+                observer.observe(&Event::Skipped(skipped));
             }
             let index = first + index;
-            progress.state.begun.steps = index + 1;
+            run.progress.begun.steps = index + 1;
             if drawn.labels().is_empty() {
                 continue;
             }
-            let global = (epoch - 1) * per_epoch + index;
+            let step = (epoch - 1) * per_epoch + index;
             let lr = learning_rate(
-                &self.config.schedule,
-                self.config.learning_rate(),
-                global,
-                per_epoch * self.config.epochs,
+                &self.settings.schedule,
+                self.settings.lr,
+                step - span.first * per_epoch,
+                per_epoch * span.epochs,
                 per_epoch,
             );
             let count = drawn.labels().len();
             let step_start = Instant::now();
-            let (loss, hits) = self.step(progress, drawn, lr, global)?;
+            let (loss, right) = self.step(run, drawn, lr, step)?;
             let seconds = step_start.elapsed().as_secs_f64();
-            progress.state.begun.lr = lr;
+            run.progress.begun.lr = lr;
             if !loss.is_finite() {
-                return Err(self.diverged(progress, "the loss".to_owned(), loss, epoch));
+                return Err(self.diverged(run, "the loss".to_owned(), loss, epoch));
             }
             let report = StepReport {
                 epoch,
@@ -386,14 +442,14 @@ impl Trainer<'_> {
                 step_seconds: seconds,
                 images_per_second: count as f64 / seconds.max(1e-9),
             };
-            progress.metrics.step(&report)?;
-            tell(Event::Step(&report));
-            let begun = &mut progress.state.begun;
+            run.metrics.step(&report)?;
+            observer.observe(&Event::Step(&report));
+            let begun = &mut run.progress.begun;
             begun.loss_sum += loss * count as f64;
-            begun.right += hits;
+            begun.right += right;
             begun.seen += count;
         }
-        let begun = progress.state.begun;
+        let begun = run.progress.begun;
         if begun.seen == 0 {
             return Err(Error::NoImages);
         }
@@ -406,75 +462,33 @@ impl Trainer<'_> {
         })
     }
 
-    /// One optimisation step: the batch's mean loss, and how many images were right before it.
+    /// One optimisation step, counted from 0 over the whole run: the batch's mean loss, and how many images were right
+    /// before it. Where the loss is not finite, nothing changes.
     fn step(
         &self,
-        progress: &mut Progress,
+        run: &mut Run,
         drawn: Drawn,
         lr: f64,
-        global: usize,
+        step: usize,
     ) -> Result<(f64, usize), Error> {
-        let Progress {
-            network, optimizer, ..
-        } = progress;
-        let labels = drawn.labels().to_vec();
-        let features = drawn.features(network)?;
         let noise =
-            self.config.seed.rotate_left(17) ^ (global as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let logits = network.train_logits(features, noise)?;
-        let classes = logits.dims()[1];
-        let loss = loss::cross_entropy(
-            logits.clone(),
-            &labels,
-            self.config.label_smoothing,
-            &self.device,
-        );
-        let values = Activation::R2(logits.without_autodiff()).into_values()?;
-        let hits = values
-            .chunks_exact(classes)
-            .zip(&labels)
-            .filter(|(row, label)| loss::argmax(row) == **label)
-            .count();
-        let value = Activation::R1(loss.clone().without_autodiff()).into_values()?;
-        let value = f64::from(value.first().copied().unwrap_or(f32::NAN));
-        if !value.is_finite() {
-            return Ok((value, hits));
+            self.settings.seed.rotate_left(17) ^ (step as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let gradients = run.session.gradients(drawn, noise)?;
+        let (loss, right) = (gradients.loss, gradients.right);
+        if loss.is_finite() {
+            run.session.learner_mut().apply(gradients, lr);
         }
-        let grads = loss.backward();
-        let weights = network.weights();
-        let grads = optimizer::clip(
-            GradientsParams::from_grads(grads, weights),
-            weights,
-            self.config.grad_clip,
-        );
-        network.update(|weights| optimizer.step(lr, weights, grads));
-        Ok((value, hits))
-    }
-
-    pub(crate) fn network(&self, precision: TrunkPrecision) -> Result<Network, Error> {
-        let precision = match precision {
-            TrunkPrecision::F32 => Precision::F32,
-            TrunkPrecision::Bf16 => Precision::Bf16,
-        };
-        let graph = self.graph.clone();
-        Ok(Network::in_precision(
-            graph,
-            self.phase,
-            self.dropout,
-            &self.device,
-            precision,
-        )?)
+        Ok((loss, right))
     }
 
     /// What rounding in the trunk changed, against the trunk as the written file has it.
     fn tell_of_rounding(
         &self,
-        network: &Network,
-        validation: Option<&Source>,
-        tell: &mut dyn FnMut(Event<'_>),
+        run: &mut Run,
+        phase: &Phase,
+        observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let mut exact = self.network(TrunkPrecision::F32)?;
-        exact.restore(&network.changed()?)?;
+        let exact = run.session.exact(phase)?;
         let Some(batch) = self.train.in_order().next() else {
             return Ok(());
         };
@@ -483,80 +497,40 @@ impl Trainer<'_> {
             let features = network.features(batch.pixels.clone(), batch.shape)?;
             features.into_values()
         };
+        let network = run.session.network();
         let (rounded, full) = (features(network)?, features(&exact)?);
         let squares = |values: &mut dyn Iterator<Item = f32>| -> f64 {
             values.map(|v| f64::from(v) * f64::from(v)).sum()
         };
         let off = squares(&mut rounded.iter().zip(&full).map(|(a, b)| a - b));
         let difference = (off / squares(&mut full.iter().copied()).max(1e-30)).sqrt();
-        let mut silent = |_: Event<'_>| {};
-        let accuracy = match (validation, &self.validation) {
+        let accuracy = match (&run.validation, &self.validation) {
             (Some(source), Some(loader)) => {
                 let loader = loader.clone();
                 let images =
-                    Source::new(&exact, loader, FeatureCache::Off, &self.stop(), &mut silent)?;
+                    Source::new(&exact, loader, FeatureCache::Off, &self.stop, &mut Silent)?;
                 Some([
-                    evaluate::on_source(network, source, None, &mut silent)?.accuracy,
-                    evaluate::on_source(&exact, &images, None, &mut silent)?.accuracy,
+                    evaluate::on_source(network, source, None, &mut Silent)?.accuracy,
+                    evaluate::on_source(&exact, &images, None, &mut Silent)?.accuracy,
                 ])
             }
             _ => None,
         };
-        tell(Event::Rounded {
+        observer.observe(&Event::Rounded {
             difference,
             accuracy,
         });
         Ok(())
     }
 
-    fn stop(&self) -> Stop<'_> {
-        Stop {
-            flag: &self.stop,
-            run: &self.run,
-        }
-    }
-
-    /// Writes the network with these values as a file of the run.
-    fn export(&self, changed: &HashMap<String, Vec<f32>>, name: &str) -> Result<(), Error> {
-        let model = write::with_weights(self.model, &self.graph, changed)?;
-        files::write_whole_by(&self.run.join(name), |partial| {
-            model
-                .write_to(&mut File::create(partial)?)
-                .map_err(io::Error::other)
-        })
-    }
-
     /// Writes a checkpoint of finite numbers.
-    fn checkpoint(
-        &self,
-        progress: &mut Progress,
-        changed: &HashMap<String, Vec<f32>>,
-    ) -> Result<(), Error> {
-        let record = progress
-            .optimizer
-            .into_bytes()
-            .map_err(|error| Error::Checkpoint {
-                path: self.run.join("checkpoints"),
-                reason: format!("optimizer state: {error}"),
-            })?;
-        let state = &progress.state;
-        if !progress.finite.take() {
-            let what = "the optimizer's running mean of a gradient".to_owned();
-            let epoch = state.epochs_done + usize::from(state.begun.steps > 0);
-            return Err(self.diverged(progress, what, f64::NAN, epoch));
-        }
-        Checkpoint::save(&self.run, state, changed, &record)?;
-        progress.saved = Some((state.epochs_done, state.begun.steps));
+    fn checkpoint(&self, run: &mut Run, values: &Values) -> Result<(), Error> {
+        let record = match run.session.optimizer_record() {
+            Err(Error::OptimizerNotFinite) => return Err(self.optimizer_diverged(run)),
+            record => record?,
+        };
+        Checkpoint::save(&self.run, &run.progress, values, &record)?;
+        run.saved = Some((run.progress.epochs_done, run.progress.begun.steps));
         Ok(())
     }
-}
-
-/// The first parameter, by name, with a value that is not finite.
-fn not_finite(changed: &HashMap<String, Vec<f32>>) -> Option<(String, f64)> {
-    let bad = |values: &Vec<f32>| values.iter().copied().find(|value| !value.is_finite());
-    changed
-        .iter()
-        .filter_map(|(name, values)| bad(values).map(|value| (name, value)))
-        .min_by_key(|(name, _)| *name)
-        .map(|(name, value)| (format!("a value of `{name}`"), f64::from(value)))
 }

@@ -1,14 +1,37 @@
-//! What a trainer tells while it works.
+//! What a training says while it works, and who listens.
 
 use serde::{Deserialize, Serialize};
 
 /// The warning that goes with [`Event::NoValidation`].
 pub const NO_VALIDATION: &str = "none of the validation images could be decoded: there is no validation, and the last epoch is kept";
 
+/// Whoever wants to hear of what happens: a progress bar, a file of metrics, a chart.
+///
+/// A closure `|event: &Event<'_>| ...` is one; [`Silent`] listens to nothing.
+pub trait Observer {
+    /// Called for every event, in the order in which they happen, on the thread that trains.
+    fn observe(&mut self, event: &Event<'_>);
+}
+
+impl<F: FnMut(&Event<'_>)> Observer for F {
+    fn observe(&mut self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// Listens to nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn observe(&mut self, _: &Event<'_>) {}
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Event<'a> {
-    /// Images are read to record which they are.
+    /// Images are read before training: to record which they are, or to choose how much of the network trains.
     Reading {
         /// Images done.
         done: usize,
@@ -19,6 +42,24 @@ pub enum Event<'a> {
     Note(&'a str),
     /// The trunk is computing features that will be reused in every epoch.
     Features {
+        /// Images done.
+        done: usize,
+        /// Images in all.
+        total: usize,
+    },
+    /// A phase of the plan begins.
+    Phase {
+        /// Counted from 1.
+        phase: usize,
+        /// Phases in all.
+        phases: usize,
+        /// What it is about, as the plan says.
+        name: &'a str,
+        /// Its first epoch, counted from 1.
+        epoch: usize,
+    },
+    /// Images are being evaluated.
+    Evaluating {
         /// Images done.
         done: usize,
         /// Images in all.

@@ -1,0 +1,173 @@
+//! What a network is to say of an image, and what it costs that it says something else.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// What is true of an image.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Target {
+    /// One class, by its label.
+    Class(usize),
+    /// Every class whose label is listed; any number of them.
+    Classes(Vec<usize>),
+    /// A probability for each class, as mixed images have.
+    Distribution(Vec<f32>),
+}
+
+impl Target {
+    /// Probabilities or truth values, one for each of `classes`.
+    fn row(&self, classes: usize) -> Vec<f32> {
+        let mut row = vec![0.0; classes];
+        match self {
+            Target::Class(label) => row[*label] = 1.0,
+            Target::Classes(labels) => labels.iter().for_each(|label| row[*label] = 1.0),
+            Target::Distribution(shares) => row.copy_from_slice(shares),
+        }
+        row
+    }
+}
+
+/// How a loss is taken on logits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Objective {
+    /// Cross-entropy of the softmax, in nats: classes exclude each other.
+    CrossEntropy {
+        /// Share of each target that is spread evenly over all classes (Szegedy 2016, section 7), 0 to below 1.
+        smoothing: f64,
+    },
+    /// Binary cross-entropy of a sigmoid a class, in nats, averaged over classes: any number of classes is true.
+    BinaryCrossEntropy,
+}
+
+impl Objective {
+    /// The loss of logits `[N, C]` against one target an image: the sum over the images, divided by `images`.
+    ///
+    /// `images` is N for a whole batch; for a part of one it is the number of images of the whole, so that the parts'
+    /// losses and gradients add up to the batch's.
+    pub fn loss(
+        &self,
+        logits: Tensor<2>,
+        targets: &[Target],
+        images: usize,
+        device: &Device,
+    ) -> Tensor<1> {
+        let [count, classes] = logits.dims();
+        let mut rows = Vec::with_capacity(count * classes);
+        for target in targets {
+            rows.extend(self.smoothed(target, classes));
+        }
+        let targets = Tensor::<2>::from_data(TensorData::new(rows, [count, classes]), device);
+        let targets = targets.autodiff();
+        match self {
+            Self::CrossEntropy { .. } => (log_softmax(logits, 1) * targets)
+                .sum()
+                .mul_scalar(-1.0 / images.max(1) as f64),
+            // max(x, 0) - x t + ln(1 + exp(-|x|)): no exponential can overflow.
+            Self::BinaryCrossEntropy => {
+                let soft = logits.clone().abs().neg().exp().add_scalar(1.0).log();
+                let loss = logits.clone().clamp_min(0.0) - logits * targets + soft;
+                loss.sum()
+                    .mul_scalar(1.0 / (images.max(1) * classes.max(1)) as f64)
+            }
+        }
+    }
+
+    fn smoothed(&self, target: &Target, classes: usize) -> Vec<f32> {
+        let smoothing = match self {
+            Self::CrossEntropy { smoothing } => *smoothing,
+            Self::BinaryCrossEntropy => 0.0,
+        };
+        let spread = (smoothing / classes as f64) as f32;
+        let kept = 1.0 - smoothing as f32;
+        let row = target.row(classes).into_iter();
+        row.map(|value| spread + kept * value).collect()
+    }
+
+    /// Whether a row of logits says what the target says: the likeliest class, or for several classes every one of them.
+    pub fn is_right(&self, logits: &[f32], target: &Target) -> bool {
+        match (self, target) {
+            (Self::BinaryCrossEntropy, target) => target
+                .row(logits.len())
+                .iter()
+                .zip(logits)
+                .all(|(truth, logit)| (*truth >= 0.5) == (*logit > 0.0)),
+            (_, Target::Class(label)) => argmax(logits) == *label,
+            (_, Target::Classes(labels)) => labels.contains(&argmax(logits)),
+            (_, Target::Distribution(shares)) => argmax(logits) == argmax(shares),
+        }
+    }
+}
+
+/// Cross-entropy in nats of one row of logits against a label among them, and the probabilities, in f64.
+pub(crate) fn row(logits: &[f32], label: usize) -> (f64, Vec<f32>) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f64> = logits
+        .iter()
+        .map(|&v| f64::from(v - largest).exp())
+        .collect();
+    let sum: f64 = exponentials.iter().sum();
+    let loss = sum.ln() - f64::from(logits[label] - largest);
+    (
+        loss,
+        exponentials.iter().map(|e| (e / sum) as f32).collect(),
+    )
+}
+
+/// Position of the largest value; the first of equals.
+pub(crate) fn argmax(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Loss of the logits of two images.
+    fn loss(objective: Objective, targets: &[Target]) -> f64 {
+        let device = regraft_backend::built().find_map(|name| regraft_backend::open(name).ok());
+        let device = device.unwrap();
+        let logits = Tensor::<2>::from_data([[1.0f32, -2.0, 0.5], [0.0, 3.0, -1.0]], &device);
+        let loss = objective.loss(logits.autodiff(), targets, 2, &device);
+        f64::from(loss.without_autodiff().into_scalar::<f32>())
+    }
+
+    /// The values are those of the formulas, worked out in f64 by a few lines of Python.
+    #[test]
+    fn losses_equal_their_formulas() {
+        let close = |objective, targets: &[Target], expected: f64| {
+            let found = loss(objective, targets);
+            assert!((found - expected).abs() < 1e-6, "{found}, {expected}");
+        };
+        let plain = Objective::CrossEntropy { smoothing: 0.0 };
+        let labels = [Target::Class(2), Target::Class(1)];
+        close(plain, &labels, 0.535_240_403);
+        // (1 - s) nll(label) + s mean(nll) with s = 0.1.
+        let smoothed = Objective::CrossEntropy { smoothing: 0.1 };
+        close(smoothed, &labels, 0.685_240_403);
+        let soft = [
+            Target::Distribution(vec![0.25, 0.0, 0.75]),
+            Target::Distribution(vec![0.0, 1.0, 0.0]),
+        ];
+        close(plain, &soft, 0.472_740_403);
+        let several = [Target::Classes(vec![0, 2]), Target::Classes(vec![])];
+        close(Objective::BinaryCrossEntropy, &several, 0.828_210_484);
+    }
+
+    #[test]
+    fn several_classes_are_right_when_every_one_is() {
+        let objective = Objective::BinaryCrossEntropy;
+        assert!(objective.is_right(&[2.0, -1.0, 0.3], &Target::Classes(vec![0, 2])));
+        assert!(!objective.is_right(&[2.0, -1.0, 0.3], &Target::Classes(vec![0])));
+        let exclusive = Objective::CrossEntropy { smoothing: 0.0 };
+        assert!(exclusive.is_right(&[2.0, -1.0], &Target::Distribution(vec![0.6, 0.4])));
+    }
+}

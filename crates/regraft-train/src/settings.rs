@@ -1,0 +1,89 @@
+//! What a training is asked to do: plain data that a recipe fills in, and that anybody else may.
+
+use regraft_spec::{EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind};
+
+use crate::error::Error;
+
+/// The settings of a training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Passes over the training images, all phases together; at least 1.
+    pub epochs: usize,
+    /// The rule that turns gradients into steps.
+    pub optimizer: Optimizer,
+    /// Peak learning rate, above 0.
+    pub lr: f64,
+    /// The learning rate over time; every phase runs through it once.
+    pub schedule: Schedule,
+    /// Share of the target spread over all classes, 0 to below 1.
+    pub label_smoothing: f64,
+    /// Largest norm of all gradients together, at least 0. 0: no limit.
+    pub grad_clip: f64,
+    /// Parts that a batch is cut into, at least 1: their gradients are summed before a step is taken, so that memory is
+    /// that of one part. Batch norm that updates its statistics normalises each part by itself.
+    pub micro_batches: usize,
+    /// Share of the running mean of weights (EMA, Polyak and Juditsky 1992) that stays in each step, 0 to below 1. 0: none.
+    /// Where there is one, it is what is evaluated and written.
+    pub ema: f64,
+    /// When to stop before the last epoch. Only the last phase can end early.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Start of every random number.
+    pub seed: u64,
+    /// Where the features under a frozen trunk are kept between epochs.
+    pub feature_cache: FeatureCache,
+    /// In what the frozen trunk multiplies.
+    pub trunk_precision: Precision,
+    /// Epochs between checkpoints, at least 1.
+    pub checkpoint_every: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let optimizer = Optimizer::adamw();
+        Self {
+            epochs: 10,
+            lr: optimizer.default_lr(),
+            optimizer,
+            schedule: Schedule::new(ScheduleKind::OneCycle),
+            label_smoothing: 0.0,
+            grad_clip: 0.0,
+            micro_batches: 1,
+            ema: 0.0,
+            early_stopping: None,
+            seed: 42,
+            feature_cache: FeatureCache::default(),
+            trunk_precision: Precision::default(),
+            checkpoint_every: 1,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks that every value is in the range its field states.
+    ///
+    /// # Errors
+    /// With the field that is not.
+    pub fn validate(&self) -> Result<(), Error> {
+        let below_one = |value: f64| (0.0..1.0).contains(&value);
+        let wrong = |setting, expected| Err(Error::Setting { setting, expected });
+        if self.epochs == 0 {
+            return wrong("epochs", "at least 1");
+        }
+        if !(self.lr.is_finite() && self.lr > 0.0) {
+            return wrong("lr", "a number above 0");
+        }
+        if !below_one(self.label_smoothing) {
+            return wrong("label_smoothing", "a number from 0 to below 1");
+        }
+        if !below_one(self.ema) {
+            return wrong("ema", "a number from 0 to below 1");
+        }
+        if !(self.grad_clip.is_finite() && self.grad_clip >= 0.0) {
+            return wrong("grad_clip", "a number of at least 0");
+        }
+        if self.micro_batches == 0 {
+            return wrong("micro_batches", "at least 1");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! A step in two halves: gradients, and what is made of them.
+
+use regraft_freeze::Policy;
+use regraft_train::{Session, Settings};
+
+use crate::{batch, features, options, phases, sgd};
+
+fn session(settings: Settings, policy: Policy) -> Session {
+    Session::new(options(settings), &phases(&[(policy, None)])[0]).unwrap()
+}
+
+#[test]
+fn gradients_of_parts_add_up_to_those_summed_by_hand_bit_for_bit() {
+    let session = session(sgd(), Policy::LastBlocks(1));
+    let (_, _, targets) = batch(8);
+    let learner = session.learner();
+    let part = |rows: std::ops::Range<usize>| {
+        let targets = &targets[rows.clone()];
+        learner
+            .gradients(features(&session, rows), targets, 8, 0)
+            .unwrap()
+    };
+    let cuts = [0..3, 3..6, 6..8];
+    let by_hand = cuts
+        .clone()
+        .map(part)
+        .map(|gradients| learner.values(&gradients).unwrap());
+    let sum = learner.sum(cuts.map(part).into()).unwrap();
+    assert_eq!(sum.images, 8);
+    let values = learner.values(&sum).unwrap();
+    assert!(values.len() > 4);
+    for (name, sum) in &values {
+        let [a, b, c] = by_hand.each_ref().map(|part| &part[name]);
+        for (index, sum) in sum.iter().enumerate() {
+            let expected = (a[index] + b[index]) + c[index];
+            assert_eq!(sum.to_bits(), expected.to_bits(), "{name}[{index}]");
+        }
+    }
+}
+
+/// Where batch norm keeps its statistics, the parts of a batch say together what the batch says.
+#[test]
+fn gradients_of_parts_are_those_of_the_whole_batch() {
+    let session = session(sgd(), Policy::FeatureExtractor);
+    let (_, _, targets) = batch(8);
+    let learner = session.learner();
+    let part = |rows: std::ops::Range<usize>| {
+        let targets = &targets[rows.clone()];
+        learner
+            .gradients(features(&session, rows), targets, 8, 0)
+            .unwrap()
+    };
+    let whole = part(0..8);
+    let sum = learner.sum(vec![part(0..4), part(4..8)]).unwrap();
+    assert!((whole.loss - sum.loss).abs() < 1e-6);
+    assert_eq!(whole.right, sum.right);
+    let (whole, sum) = (
+        learner.values(&whole).unwrap(),
+        learner.values(&sum).unwrap(),
+    );
+    for (name, whole) in &whole {
+        let largest = whole.iter().fold(0f32, |most, v| most.max(v.abs()));
+        for (a, b) in whole.iter().zip(&sum[name]) {
+            assert!((a - b).abs() <= 1e-5 * largest, "{name}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn clipping_is_by_the_norm_of_all_gradients_together() {
+    let limit = 0.05;
+    let lr = 0.5;
+    let settings = Settings {
+        optimizer: regraft_spec::Optimizer::Sgd {
+            momentum: 0.0,
+            weight_decay: 0.0,
+            nesterov: false,
+        },
+        grad_clip: limit,
+        ..sgd()
+    };
+    let mut session = session(settings, Policy::LastBlocks(1));
+    let (_, _, targets) = batch(8);
+    let features = features(&session, 0..8);
+    let gradients = session
+        .learner()
+        .gradients(features, &targets, 8, 0)
+        .unwrap();
+    let values = session.learner().values(&gradients).unwrap();
+    let square = |v: f32| f64::from(v) * f64::from(v);
+    let norm = values
+        .values()
+        .flatten()
+        .map(|v| square(*v))
+        .sum::<f64>()
+        .sqrt();
+    assert!(norm > 2.0 * limit, "{norm} is too small to be clipped");
+    let before = session.values().unwrap().state;
+    session.learner_mut().apply(gradients, lr);
+    let after = session.values().unwrap().state;
+    for (name, gradient) in &values {
+        let (before, after) = (before.get(name).unwrap(), after.get(name).unwrap());
+        for ((g, old), new) in gradient.iter().zip(before).zip(after) {
+            let expected = f64::from(*old) - lr * f64::from(*g) * limit / norm;
+            let off = (f64::from(*new) - expected).abs();
+            assert!(off < 1e-6, "{name}: {new} and {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_running_mean_of_weights_is_its_formula_and_is_what_is_written() {
+    let settings = Settings { ema: 0.3, ..sgd() };
+    let mut session = session(settings, Policy::FeatureExtractor);
+    let name = "head.fc.weight";
+    let weight = |session: &mut Session| {
+        let state = session.values().unwrap().state;
+        state.get(name).unwrap().to_vec()
+    };
+    let mut mean = weight(&mut session);
+    let (_, _, targets) = batch(8);
+    for step in 1..=4 {
+        let features = features(&session, 0..8);
+        let gradients = session
+            .learner()
+            .gradients(features, &targets, 8, 0)
+            .unwrap();
+        session.learner_mut().apply(gradients, 0.1);
+        let kept = 0.3f64.min((1.0 + f64::from(step)) / (10.0 + f64::from(step)));
+        for (mean, now) in mean.iter_mut().zip(weight(&mut session)) {
+            *mean = (kept * f64::from(*mean) + (1.0 - kept) * f64::from(now)) as f32;
+        }
+    }
+    let values = session.values().unwrap();
+    let written = values.written().get(name).unwrap().to_vec();
+    assert_ne!(written, values.state.get(name).unwrap());
+    for (found, expected) in written.iter().zip(&mean) {
+        assert!((found - expected).abs() < 1e-6, "{found} and {expected}");
+    }
+}
