@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use regraft::arch::{Architecture, Classes, Spec, Stem, build};
-use regraft::training::files::write_whole;
+use regraft::spec::files::write_whole;
 
 use crate::arguments::Verb;
 use crate::print;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use regraft::{Event, training};
+use regraft::{Event, Observer, training};
 
 use crate::say;
 use crate::verbs::Talk;
@@ -17,6 +17,12 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     epochs: usize,
     features: bool,
+}
+
+impl Observer for Progress {
+    fn observe(&mut self, event: &Event<'_>) {
+        self.show(event);
+    }
 }
 
 impl Progress {
@@ -42,7 +48,7 @@ impl Progress {
         self.bar = Some(bar);
     }
 
-    pub fn images(&mut self, done: usize, total: usize) {
+    fn images(&mut self, done: usize, total: usize) {
         if self.bar.is_none() {
             self.start(
                 total,
@@ -55,9 +61,9 @@ impl Progress {
         }
     }
 
-    pub fn tell(&mut self, event: &Event<'_>) {
+    fn show(&mut self, event: &Event<'_>) {
         match event {
-            // Validation tells of its images too; only the pass before training is worth a bar.
+            // Only the pass before training is worth a bar.
             Event::Features { done, total } if self.epochs == 0 => {
                 if !self.features {
                     self.start(
@@ -72,6 +78,15 @@ impl Progress {
                 }
             }
             Event::Features { .. } => {}
+            // The bar of an epoch stays while its validation runs.
+            Event::Evaluating { done, total } if self.epochs == 0 => self.images(*done, *total),
+            Event::Evaluating { .. } => {}
+            Event::Phase {
+                phase,
+                phases,
+                name,
+                ..
+            } => self.line(&format!("phase {phase} of {phases}: {name}")),
             Event::Reading { done, total } => {
                 self.images(*done, *total);
                 if done == total {
@@ -168,6 +183,7 @@ impl Progress {
             Event::StoppedEarly { epoch } => {
                 self.line(&format!("no improvement: stopped after epoch {epoch}"))
             }
+            _ => {}
         }
     }
 

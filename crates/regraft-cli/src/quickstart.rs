@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use include_dir::{Dir, include_dir};
 use regraft::data::OnBadImage;
-use regraft::training::files::write_whole;
+use regraft::spec::files::write_whole;
 use regraft::{Classifier, Report};
 
 use crate::arguments::Output;
@@ -53,7 +53,7 @@ pub fn run(output: &Output, device: &str, talk: Talk) -> Result<()> {
             count(&images.join("train"))
         ));
     }
-    let untrained = regraft::prepare(&recipe)?;
+    let untrained = regraft::prepare(&recipe, &mut regraft::Silent)?;
     let before = scores(
         &Classifier::from_model(&untrained.model, model, device)?,
         &images,
@@ -95,8 +95,14 @@ pub fn run(output: &Output, device: &str, talk: Talk) -> Result<()> {
 }
 
 fn scores(classifier: &Classifier, images: &Path) -> Result<Scores> {
-    let score =
-        |name: &str| classifier.evaluate(&images.join(name), 32, OnBadImage::Error, &mut |_, _| {});
+    let score = |name: &str| {
+        classifier.evaluate(
+            &images.join(name),
+            32,
+            OnBadImage::Error,
+            &mut regraft::Silent,
+        )
+    };
     Ok(Scores {
         test: score("test")?,
         shifted: score("shifted")?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use regraft::data::{OnBadImage, usable_threads};
-use regraft::{Classifier, Prepared, Recipe, ResumeOptions, RunOptions, Summary, Until};
+use regraft::{Classifier, Planned, Recipe, ResumeOptions, RunOptions, Summary, Until};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::{register, register_conditional_shutdown};
 
@@ -76,10 +76,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
             let classifier = Classifier::open(&model, &device)?;
             let mut progress = Progress::new(talk);
             let batch_size = batch_size as usize;
-            let mut tell = |done, total| progress.images(done, total);
             let report = match &data {
-                Some(data) => classifier.evaluate(data, batch_size, on_bad_image, &mut tell),
-                None => classifier.evaluate_held_out(batch_size, on_bad_image, &mut tell),
+                Some(data) => classifier.evaluate(data, batch_size, on_bad_image, &mut progress),
+                None => classifier.evaluate_held_out(batch_size, on_bad_image, &mut progress),
             };
             progress.finish();
             let report = report?;
@@ -101,9 +100,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             models::obtain(&model, talk)?;
             let classifier = Classifier::open(&model, &device)?;
             let mut progress = Progress::new(talk);
-            let predictions = classifier.predict(&paths, top as usize, &mut |done, total| {
-                progress.images(done, total);
-            });
+            let predictions = classifier.predict(&paths, top as usize, &mut progress);
             progress.finish();
             let predictions = predictions?;
             if json {
@@ -163,29 +160,28 @@ fn read_recipe(arguments: &RecipeArguments, talk: Talk) -> Result<Recipe> {
 fn plan(arguments: &RecipeArguments, json: bool, talk: Talk) -> Result<()> {
     let recipe = read_recipe(arguments, talk)?;
     use_threads(recipe.device.threads);
-    let prepared = prepare(&recipe, talk)?;
-    let pace = regraft::pace(&prepared)?;
+    let planned = prepare(&recipe, talk)?;
+    let pace = regraft::pace(&planned)?;
     if json {
         return print::json(&serde_json::json!({
-            "plan": prepared.plan,
-            "outline": prepared.outline,
-            "estimates": prepared.estimates(),
+            "plan": planned.plan,
+            "outline": planned.outline,
+            "estimates": planned.estimates(),
             "time": pace,
-            "warnings": prepared.warnings,
+            "warnings": planned.warnings,
         }));
     }
-    warn(&prepared.warnings);
-    print::text(format_args!("{}", prepared.table()))?;
+    warn(&planned.warnings);
+    print::text(format_args!("{}", planned.table()))?;
     print::pace(&pace)
 }
 
 /// Prepares a recipe, with a bar where its policy looks at images.
-fn prepare(recipe: &Recipe, talk: Talk) -> Result<Prepared> {
+fn prepare(recipe: &Recipe, talk: Talk) -> Result<Planned> {
     let mut progress = Progress::new(talk);
-    let prepared =
-        regraft::prepare_telling(recipe, &mut |done, total| progress.images(done, total));
+    let planned = regraft::prepare(recipe, &mut progress);
     progress.finish();
-    Ok(prepared?)
+    Ok(planned?)
 }
 
 fn train(arguments: &RecipeArguments, output: &Output, talk: Talk) -> Result<()> {
@@ -202,10 +198,10 @@ fn train(arguments: &RecipeArguments, output: &Output, talk: Talk) -> Result<()>
 /// Trains a recipe with progress on the terminal.
 pub fn train_recipe(recipe: &Recipe, output: &Output, talk: Talk) -> Result<Summary> {
     use_threads(recipe.device.threads);
-    let prepared = prepare(recipe, talk)?;
-    warn(&prepared.warnings);
+    let planned = prepare(recipe, talk)?;
+    warn(&planned.warnings);
     if talk > Talk::Quiet {
-        say::line(prepared.table());
+        say::line(planned.table());
     }
     let options = RunOptions {
         out: output.out.clone(),
@@ -213,7 +209,7 @@ pub fn train_recipe(recipe: &Recipe, output: &Output, talk: Talk) -> Result<Summ
         stop: stop_on_signal(),
     };
     let mut progress = Progress::new(talk);
-    let summary = regraft::train(&prepared, &options, &mut |event| progress.tell(&event));
+    let summary = regraft::train(&planned, &options, &mut progress);
     progress.finish();
     Ok(summary?)
 }
@@ -237,7 +233,7 @@ fn resume(
         stop: stop_on_signal(),
     };
     let mut progress = Progress::new(talk);
-    let resumed = regraft::resume(run, &options, &mut |event| progress.tell(&event));
+    let resumed = regraft::resume(run, &options, &mut progress);
     progress.finish();
     let resumed = resumed?;
     if json {

@@ -7,6 +7,7 @@ use regraft_freeze::DepthScore;
 use regraft_nn::Cuts;
 use regraft_onnx::Graph;
 use regraft_score::{ProbeOptions, linear_probe};
+use regraft_train::{Event, Observer};
 
 use crate::error::Error;
 
@@ -15,14 +16,14 @@ const MOST_IMAGES: usize = 2000;
 /// Widest features to probe.
 const MOST_FEATURES: usize = 4096;
 
-/// Scores the features after each block below the head on training images; `tell` hears of images done and images in all.
+/// Scores the features after each block below the head on training images, which the observer hears of.
 pub(crate) fn scores(
     graph: &Arc<Graph>,
     device: &str,
     images: &ImageSet,
     preprocess: &Preprocess,
     seed: u64,
-    tell: &mut dyn FnMut(usize, usize),
+    observer: &mut dyn Observer,
 ) -> Result<Vec<DepthScore>, Error> {
     let device = regraft_backend::open(device)?;
     let cuts = Cuts::new(graph, &device)?;
@@ -56,7 +57,10 @@ pub(crate) fn scores(
         for (block, values) in cuts.features(batch.pixels, batch.shape)? {
             features[block].extend(values);
         }
-        tell(labels.len().min(total), total);
+        observer.observe(&Event::Reading {
+            done: labels.len().min(total),
+            total,
+        });
     }
     let probe = ProbeOptions {
         seed,

@@ -10,12 +10,12 @@ use regraft_data::{
 };
 use regraft_nn::{Activation, Network};
 use regraft_onnx::{Graph, ImportOptions, Model, metadata};
-use regraft_train::{Evaluation, evaluate};
+use regraft_train::{Evaluation, Event, Observer, evaluate};
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::prepare::{Recorded, assumed_preprocess, model_preprocess, open_data};
-use crate::record::{self, RunRecord};
+use crate::run_files::{RunFile, RunFiles};
 use crate::run_folder::is_run;
 use crate::source::{Located, locate};
 
@@ -122,7 +122,9 @@ impl Classifier {
         )
         .map_err(fault)?;
         let preprocess = preprocess.unwrap_or_else(|| assumed_preprocess(&graph));
-        preprocess.validate()?;
+        preprocess
+            .validate()
+            .map_err(|error| Error::Data(error.into()))?;
         let classes = graph.classes();
         let own = metadata::labels(model).map_err(fault)?;
         let (labels, named) = match own.or_else(|| located.labels()) {
@@ -146,7 +148,7 @@ impl Classifier {
         &self.network
     }
 
-    /// The `k` most probable classes of each image, a batch at a time; `tell` hears of images done and images in all.
+    /// The `k` most probable classes of each image, a batch at a time.
     ///
     /// # Errors
     /// When an image cannot be decoded, or the network's outputs for it are no finite numbers.
@@ -154,7 +156,7 @@ impl Classifier {
         &self,
         images: &[PathBuf],
         k: usize,
-        tell: &mut dyn FnMut(usize, usize),
+        observer: &mut dyn Observer,
     ) -> Result<Vec<Vec<Top>>, Error> {
         const BATCH: usize = 16;
         let mut all = Vec::with_capacity(images.len());
@@ -178,7 +180,10 @@ impl Classifier {
                     .chunks_exact(self.labels.len())
                     .map(|row| self.top(row, k)),
             );
-            tell(all.len(), images.len());
+            observer.observe(&Event::Evaluating {
+                done: all.len(),
+                total: images.len(),
+            });
         }
         Ok(all)
     }
@@ -221,7 +226,7 @@ impl Classifier {
         data: &Path,
         batch_size: usize,
         on_bad_image: OnBadImage,
-        tell: &mut dyn FnMut(usize, usize),
+        observer: &mut dyn Observer,
     ) -> Result<Report, Error> {
         self.check_named()?;
         let folder = ["test", "val", "valid", "validation"]
@@ -232,7 +237,7 @@ impl Classifier {
         let set = regraft_data::open_split(&folder, Some(&self.labels))?;
         let warnings = self.trained_on(&set)?.into_iter().collect();
         let what = folder.display().to_string();
-        self.report_on(set, what, warnings, batch_size, on_bad_image, tell)
+        self.report_on(set, what, warnings, batch_size, on_bad_image, observer)
     }
 
     /// Evaluates on the images that the model's run held out of training: its test split where it has one, else its
@@ -245,7 +250,7 @@ impl Classifier {
         &self,
         batch_size: usize,
         on_bad_image: OnBadImage,
-        tell: &mut dyn FnMut(usize, usize),
+        observer: &mut dyn Observer,
     ) -> Result<Report, Error> {
         self.check_named()?;
         let Some(run) = &self.run else {
@@ -256,8 +261,9 @@ impl Classifier {
                 ),
             });
         };
-        let recipe = RunRecord::load(run)?.resolved()?;
-        let images = regraft_data::read_records(&run.join(record::SPLIT))?;
+        let files = RunFiles::at(run);
+        let recipe = files.record()?.resolved()?;
+        let images = files.split()?;
         let root = PathBuf::from(&recipe.data.source);
         let data = open_data(&recipe, Some(Recorded { images: &images }))?;
         let (set, name) = match (data.test, data.validation) {
@@ -271,16 +277,12 @@ impl Classifier {
             }
         };
         let mut set = set;
-        for sample in &mut set.samples {
-            let class = &set.classes[sample.label];
-            let place = self.labels.iter().position(|label| label == class);
-            sample.label = place.ok_or_else(|| regraft_data::Error::UnknownClass {
-                class: class.clone(),
+        set.relabel(&self.labels)
+            .map_err(|strangers| regraft_data::Error::UnknownClass {
+                class: strangers.into_iter().next().unwrap_or_default(),
                 path: root.clone(),
                 known: self.labels.clone(),
             })?;
-        }
-        set.classes.clone_from(&self.labels);
         let samples: Vec<&Sample> = set.samples.iter().collect();
         let hashes = regraft_data::hashes(&samples, &mut |_, _| {});
         let known: HashMap<&str, &str> = images
@@ -296,7 +298,7 @@ impl Classifier {
         });
         let what = format!("held-out images: the {name} split of {}", root.display());
         let warnings = warnings.into_iter().collect();
-        self.report_on(set, what, warnings, batch_size, on_bad_image, tell)
+        self.report_on(set, what, warnings, batch_size, on_bad_image, observer)
     }
 
     fn check_named(&self) -> Result<(), Error> {
@@ -313,14 +315,15 @@ impl Classifier {
 
     /// A warning where images are some that the model's run was trained on, by their bytes.
     fn trained_on(&self, set: &ImageSet) -> Result<Option<String>, Error> {
-        let split = match &self.run {
-            Some(run) => run.join(record::SPLIT),
-            None => return Ok(None),
+        let Some(run) = &self.run else {
+            return Ok(None);
         };
-        if !split.is_file() {
+        let files = RunFiles::at(run);
+        if !files.has(RunFile::Split) {
             return Ok(None);
         }
-        let trained: HashSet<String> = regraft_data::read_records(&split)?
+        let trained: HashSet<String> = files
+            .split()?
             .into_iter()
             .filter(|image| image.split == SplitName::Train && !image.sha256.is_empty())
             .map(|image| image.sha256)
@@ -345,9 +348,9 @@ impl Classifier {
         warnings: Vec<String>,
         batch_size: usize,
         on_bad_image: OnBadImage,
-        tell: &mut dyn FnMut(usize, usize),
+        observer: &mut dyn Observer,
     ) -> Result<Report, Error> {
-        let evaluation = self.evaluate_set(set, batch_size, on_bad_image, tell)?;
+        let evaluation = self.evaluate_set(set, batch_size, on_bad_image, observer)?;
         if evaluation.predictions.is_empty() {
             return Err(Error::Unfit {
                 reason: format!("{data}: none of the images could be decoded"),
@@ -368,7 +371,7 @@ impl Classifier {
         set: ImageSet,
         batch_size: usize,
         on_bad_image: OnBadImage,
-        tell: &mut dyn FnMut(usize, usize),
+        observer: &mut dyn Observer,
     ) -> Result<Evaluation, Error> {
         let options = LoaderOptions {
             preprocess: self.preprocess.clone(),
@@ -377,7 +380,11 @@ impl Classifier {
             on_bad_image,
             ..LoaderOptions::default()
         };
-        Ok(evaluate(&self.network, &Loader::new(set, options)?, tell)?)
+        Ok(evaluate(
+            &self.network,
+            &Loader::new(set, options)?,
+            observer,
+        )?)
     }
 }
 

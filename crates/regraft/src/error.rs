@@ -1,6 +1,6 @@
 //! Why a verb failed, and whose fault it was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What went wrong, with what would work.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,9 @@ pub enum Error {
     /// The network.
     #[error(transparent)]
     Network(#[from] regraft_nn::Error),
+    /// A file that was to be read or written whole.
+    #[error(transparent)]
+    File(#[from] regraft_spec::files::FileError),
     /// A file or folder.
     #[error("{action} `{path}`")]
     Io {
@@ -104,6 +107,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is wrong with the model in the file `path`.
+    pub(crate) fn model(path: &Path, source: regraft_onnx::Error) -> Self {
+        Self::Model {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// Whether the words or files that a person gave are wrong, rather than something that happened on the way.
     pub fn is_usage(&self) -> bool {
         matches!(
@@ -119,7 +130,7 @@ impl Error {
                 | Error::Data(
                     regraft_data::Error::Missing { .. }
                         | regraft_data::Error::Selection { .. }
-                        | regraft_data::Error::Preprocess { .. }
+                        | regraft_data::Error::Preprocess(_)
                 )
                 | Error::Model {
                     source: regraft_onnx::Error::NoSuchName { .. },

@@ -1,6 +1,8 @@
-//! From a recipe to everything that training needs, without training anything.
+//! From a recipe to everything that training needs, in four stages that can be entered and left: [`Opened`], [`Sized`],
+//! [`Grafted`], [`Planned`].
 
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,26 +14,60 @@ use regraft_freeze::{
     needs_scores, resolve, resolve_auto, table,
 };
 use regraft_nn::{Dropout, outline};
-use regraft_onnx::{Graph, HeadKind, HeadSpec, ImportOptions, Input, Model, Op, head, metadata};
+use regraft_onnx::{
+    Graph, HeadKind, HeadSpec, ImportOptions, Input, Model, Op, Parameter, head, metadata,
+};
 use regraft_recipe::{HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe};
+use regraft_train::{Observer, Settings};
 
 use crate::auto;
 use crate::error::Error;
 use crate::record::sha256;
-use crate::source::locate;
+use crate::source::{Located, locate};
 
-/// A grafted model, its data and its plan.
-pub struct Prepared {
-    /// The recipe as it was given, its paths made independent of the working directory.
+/// A recipe with its model and its images opened: the first stage.
+pub struct Opened {
+    /// The recipe, its paths made independent of the working directory.
     pub asked: Recipe,
-    /// The recipe with every choice made: given to [`prepare`] again, it gives the same run.
-    pub recipe: Recipe,
-    /// The pretrained model's file.
-    pub model_path: PathBuf,
-    /// Its SHA-256, in hexadecimal.
-    pub model_sha256: String,
-    /// Its size in bytes.
-    pub model_bytes: u64,
+    /// The pretrained model.
+    pub model: ModelFile,
+    /// Its graph, at its own image size.
+    pub graph: Graph,
+    /// The folder that the images were opened in, as it was given.
+    pub data_root: PathBuf,
+    /// The images.
+    pub data: Dataset,
+    /// What a person should know of.
+    pub warnings: Vec<String>,
+    located: Located,
+}
+
+/// A pretrained model and its file.
+pub struct ModelFile {
+    /// The model.
+    pub model: Model,
+    /// Its file.
+    pub path: PathBuf,
+    /// The file's SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// The file's size in bytes.
+    pub bytes: u64,
+}
+
+/// A recipe whose preprocessing, and with it the size of images, is decided: the second stage.
+pub struct Sized {
+    /// What it was made of.
+    pub opened: Opened,
+    /// How images become numbers.
+    pub preprocess: Preprocess,
+}
+
+/// A network with its new head: the third stage.
+pub struct Grafted {
+    /// The recipe, its paths made independent of the working directory.
+    pub asked: Recipe,
+    /// The pretrained model.
+    pub pretrained: ModelFile,
     /// The model with its new head.
     pub model: Model,
     /// Its graph.
@@ -42,19 +78,293 @@ pub struct Prepared {
     pub data: Dataset,
     /// How they become numbers.
     pub preprocess: Preprocess,
-    /// What the policy engine was told of the network.
+    /// What the policy engine is told of the network.
     pub outline: Outline,
-    /// What it was told of the data.
+    /// What it is told of the data.
     pub facts: DataFacts,
-    /// What trains.
-    pub plan: FreezePlan,
     /// Dropout in training.
     pub dropout: Vec<Dropout>,
     /// What a person should know of.
     pub warnings: Vec<String>,
 }
 
-impl Prepared {
+/// A grafted network with its plan: the last stage, ready to train.
+pub struct Planned {
+    /// The network, its data, and the recipe as it was given.
+    pub grafted: Grafted,
+    /// The recipe with every choice made: given to [`prepare`] again, it gives the same run.
+    pub recipe: Recipe,
+    /// What trains when.
+    pub plan: FreezePlan,
+}
+
+impl Deref for Planned {
+    type Target = Grafted;
+
+    fn deref(&self) -> &Grafted {
+        &self.grafted
+    }
+}
+
+/// Which image goes where: as the recipe draws it, or as a run's record says.
+pub(crate) struct Recorded<'a> {
+    pub images: &'a [ImageRecord],
+}
+
+/// Reads a recipe's model and data, grafts the head and makes the plan: [`Opened::new`], [`Opened::size`],
+/// [`Sized::graft`] and [`Grafted::plan`] in one. The observer hears of images that the policy `auto` looks at.
+///
+/// # Errors
+/// When anything in the recipe, the model or the data is not as it should be.
+pub fn prepare(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Planned, Error> {
+    Opened::new(recipe)?.size()?.graft()?.plan(observer)
+}
+
+/// As [`prepare`], with the images of a run that goes on in the splits that it began with.
+pub(crate) fn prepare_recorded(
+    recipe: &Recipe,
+    recorded: Option<Recorded<'_>>,
+    observer: &mut dyn Observer,
+) -> Result<Planned, Error> {
+    Opened::with(recipe, recorded)?
+        .size()?
+        .graft()?
+        .plan(observer)
+}
+
+impl ModelFile {
+    fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            model: Model::open(path).map_err(|source| Error::model(path, source))?,
+            path: path.to_owned(),
+            sha256: sha256(path)?,
+            bytes: std::fs::metadata(path).map_or(0, |file| file.len()),
+        })
+    }
+}
+
+impl Opened {
+    /// Opens a recipe's model and its images.
+    ///
+    /// # Errors
+    /// When there is no such device, model or folder, the model cannot be imported, or the recipe asks for what the images
+    /// do not have.
+    pub fn new(recipe: &Recipe) -> Result<Self, Error> {
+        Self::with(recipe, None)
+    }
+
+    fn with(recipe: &Recipe, recorded: Option<Recorded<'_>>) -> Result<Self, Error> {
+        // What cannot compute is told before anything takes time.
+        regraft_backend::open(&recipe.device.name)?;
+        let located = locate(&recipe.model.source)?;
+        let model = ModelFile::open(&located.path)?;
+        let data = open_data(recipe, recorded)?;
+        if recipe.train.early_stopping.is_some() && data.validation.is_none() {
+            return Err(regraft_train::Error::NothingToStopBy.into());
+        }
+        let mut warnings = data.warnings.clone();
+        warnings.extend(located.warning());
+        let graph = Graph::import(&model.model, &ImportOptions::default())
+            .map_err(|source| Error::model(&model.path, source))?;
+        let mut asked = recipe.clone();
+        asked.model.source = absolute(&recipe.model.source);
+        asked.data.source = absolute(&recipe.data.source);
+        Ok(Self {
+            asked,
+            graph,
+            model,
+            data_root: PathBuf::from(&recipe.data.source),
+            data,
+            warnings,
+            located,
+        })
+    }
+
+    /// Decides how images become numbers: what the recipe says, over what the model or the zoo says, over what is usual.
+    ///
+    /// # Errors
+    /// When that makes no sense, or does not fit the network.
+    pub fn size(mut self) -> Result<Sized, Error> {
+        let stated = match model_preprocess(&self.model.model, &self.model.path)? {
+            Some(preprocess) => Some(preprocess),
+            None => self.located.preprocess()?,
+        };
+        let asked = &self.asked.data.preprocess;
+        let base = match stated {
+            Some(preprocess) => preprocess,
+            None => {
+                if *asked == PreprocessSpec::Auto {
+                    self.warnings.push(
+                        "the model does not say how its images are preprocessed; ImageNet's usual numbers are assumed. Set `data.preprocess` if you know better"
+                            .to_owned(),
+                    );
+                }
+                assumed_preprocess(&self.graph)
+            }
+        };
+        let preprocess = asked.resolve(&base);
+        preprocess
+            .validate()
+            .map_err(|error| Error::Data(error.into()))?;
+        let [channels, ..] = self.graph.image_shape();
+        if preprocess.channel_count() != channels {
+            return Err(Error::Setting {
+                key: "data.preprocess.channels",
+                reason: format!(
+                    "it gives {} channels, the network takes images of {channels}",
+                    preprocess.channel_count()
+                ),
+            });
+        }
+        Ok(Sized {
+            opened: self,
+            preprocess,
+        })
+    }
+}
+
+impl Sized {
+    /// Puts the recipe's head on the network, at the decided image size.
+    ///
+    /// # Errors
+    /// When no head is found, the network cannot take that size, or the model's own head does not fit the classes.
+    pub fn graft(self) -> Result<Grafted, Error> {
+        let Self { opened, preprocess } = self;
+        let Opened {
+            asked,
+            model: pretrained,
+            graph: native,
+            data_root,
+            mut data,
+            mut warnings,
+            located,
+        } = opened;
+        let fault = |source| Error::model(&pretrained.path, source);
+        let size = [preprocess.size as usize; 2];
+        let options = ImportOptions {
+            image_size: Some(size),
+            ..ImportOptions::default()
+        };
+        let present = data.train.counts().iter().filter(|&&n| n > 0).count();
+        let (sized, mut model) = match asked.model.head.kind {
+            RecipeHead::Keep => {
+                let sized = pretrained.model.for_image_size(size).map_err(fault)?;
+                let graph = Graph::import(&sized, &options).map_err(fault)?;
+                let own = metadata::labels(&pretrained.model).map_err(fault)?;
+                let own = own.or_else(|| located.labels());
+                match_labels(&mut data, own, graph.classes(), &mut warnings)?;
+                let kept = head::keep(&sized, &graph, &data.train.classes).map_err(fault)?;
+                (sized, kept)
+            }
+            // The old head may take as many features as there are at its own size only, so it goes first.
+            kind => {
+                let spec = HeadSpec {
+                    kind: match kind {
+                        RecipeHead::Mlp { hidden, .. } => HeadKind::Mlp { hidden },
+                        RecipeHead::Linear | RecipeHead::Keep => HeadKind::Linear,
+                    },
+                    at: None,
+                    labels: data.train.classes.clone(),
+                    seed: asked.train.seed,
+                };
+                let at = asked.model.head.at.as_deref();
+                let headless = head::cut(&pretrained.model, &native, at).map_err(fault)?;
+                let sized = headless.for_image_size(size).map_err(fault)?;
+                let graph = Graph::import(&sized, &options).map_err(fault)?;
+                let grafted = head::graft(&sized, &graph, &spec).map_err(fault)?;
+                (sized, grafted)
+            }
+        };
+        let json = serde_json::to_string(&preprocess).map_err(|error| Error::Unfit {
+            reason: error.to_string(),
+        })?;
+        metadata::set(&mut model, metadata::PREPROCESSING, &json);
+        metadata::remove(&mut model, metadata::UNTRAINED);
+        let graph = Arc::new(Graph::import(&model, &options).map_err(fault)?);
+        let is_new = |p: &&Parameter| {
+            p.initializer
+                .as_deref()
+                .is_some_and(|name| !sized.has_weight(name))
+        };
+        let fresh: HashSet<&str> = graph
+            .parameters
+            .iter()
+            .filter(is_new)
+            .map(|p| p.name.as_str())
+            .collect();
+        let mut outline = outline(&graph, |name| fresh.contains(name));
+        outline.untrained = metadata::is_untrained(&pretrained.model);
+        let facts = DataFacts {
+            train_images: data.train.samples.len(),
+            classes: present,
+            // No batch holds more images than there are.
+            batch_size: asked.train.batch_size.min(data.train.samples.len()),
+        };
+        let dropout = dropout(&asked, &graph);
+        Ok(Grafted {
+            asked,
+            pretrained,
+            model,
+            graph,
+            data_root,
+            data,
+            preprocess,
+            outline,
+            facts,
+            dropout,
+            warnings,
+        })
+    }
+}
+
+impl Grafted {
+    /// Decides what trains, as the recipe's policy says. For the policy `auto` features of training images are looked at,
+    /// which the observer hears of.
+    ///
+    /// # Errors
+    /// When the policy does not fit the network, or the features cannot be judged.
+    pub fn plan(mut self, observer: &mut dyn Observer) -> Result<Planned, Error> {
+        let asked = &self.asked;
+        let mut freeze = asked.freeze.clone();
+        let plan = if freeze.policy == Policy::Auto {
+            let scores = match needs_scores(&self.outline, &self.facts) {
+                true => auto::scores(
+                    &self.graph,
+                    &asked.device.name,
+                    &self.data.train,
+                    &self.preprocess,
+                    asked.train.seed,
+                    observer,
+                )?,
+                false => Vec::new(),
+            };
+            let choice = choose_auto(&self.outline, &self.facts, &scores)?;
+            let plan = resolve_auto(&self.outline, &self.facts, &asked.freeze, &choice)?;
+            freeze.policy = choice.policy;
+            plan
+        } else {
+            resolve(&self.outline, &self.facts, &asked.freeze)?
+        };
+        let freezes = plan.phases.iter().any(|phase| phase.frozen_blocks > 0);
+        if self.outline.untrained && freezes {
+            self.warnings.push(
+                "the network is untrained, and the policy freezes layers at their random weights: set `freeze.policy` to \"full\""
+                    .to_owned(),
+            );
+        }
+        let mut recipe = self.asked.clone();
+        recipe.freeze = freeze;
+        recipe.data.preprocess = PreprocessSpec::Partial(self.preprocess.clone().into());
+        recipe.resolve_training();
+        Ok(Planned {
+            grafted: self,
+            recipe,
+            plan,
+        })
+    }
+}
+
+impl Planned {
     /// The plan as people read it.
     pub fn table(&self) -> String {
         table(&self.outline, &self.plan, &self.facts, &self.footprint())
@@ -71,7 +381,7 @@ impl Prepared {
 
     fn footprint(&self) -> Footprint {
         Footprint {
-            model_bytes: self.model_bytes,
+            model_bytes: self.pretrained.bytes,
             image_values: self.graph.image_shape().iter().product::<usize>() as u64,
             optimizer_values: match self.recipe.train.optimizer {
                 Optimizer::Sgd { momentum: 0.0, .. } => 0,
@@ -80,197 +390,26 @@ impl Prepared {
             },
         }
     }
-}
 
-/// Reads a recipe's model and data, grafts the head and makes the plan.
-///
-/// # Errors
-/// When anything in the recipe, the model or the data is not as it should be.
-pub fn prepare(recipe: &Recipe) -> Result<Prepared, Error> {
-    prepare_telling(recipe, &mut |_, _| {})
-}
-
-/// As [`prepare`]; where the policy `auto` looks at images, `tell` hears of those done and those in all.
-///
-/// # Errors
-/// As [`prepare`].
-pub fn prepare_telling(
-    recipe: &Recipe,
-    tell: &mut dyn FnMut(usize, usize),
-) -> Result<Prepared, Error> {
-    prepare_recorded(recipe, None, tell)
-}
-
-/// Which image goes where: as the recipe draws it, or as a run's record says.
-pub(crate) struct Recorded<'a> {
-    pub images: &'a [ImageRecord],
-}
-
-/// As [`prepare_telling`], with the images of a run that goes on in the splits that it began with.
-pub(crate) fn prepare_recorded(
-    recipe: &Recipe,
-    recorded: Option<Recorded<'_>>,
-    tell: &mut dyn FnMut(usize, usize),
-) -> Result<Prepared, Error> {
-    // What cannot compute is told before anything takes time.
-    regraft_backend::open(&recipe.device.name)?;
-    let located = locate(&recipe.model.source)?;
-    let path = located.path.clone();
-    let fault = |source| Error::Model {
-        path: path.clone(),
-        source,
-    };
-    let pretrained = Model::open(&path).map_err(fault)?;
-    let model_sha256 = sha256(&path)?;
-    let mut data = open_data(recipe, recorded)?;
-    if recipe.train.early_stopping.is_some() && data.validation.is_none() {
-        return Err(regraft_train::Error::NothingToStopBy.into());
-    }
-    let mut warnings = data.warnings.clone();
-    warnings.extend(located.warning());
-
-    let native = Graph::import(&pretrained, &ImportOptions::default()).map_err(fault)?;
-    let stated = match model_preprocess(&pretrained, &path)? {
-        Some(preprocess) => Some(preprocess),
-        None => located.preprocess()?,
-    };
-    let base = match stated {
-        Some(preprocess) => preprocess,
-        None => {
-            if recipe.data.preprocess == PreprocessSpec::Auto {
-                warnings.push(
-                    "the model does not say how its images are preprocessed; ImageNet's usual numbers are assumed. Set `data.preprocess` if you know better"
-                        .to_owned(),
-                );
-            }
-            assumed_preprocess(&native)
+    /// How the trainer is to train.
+    pub fn settings(&self) -> Settings {
+        let train = &self.recipe.train;
+        Settings {
+            epochs: train.epochs,
+            optimizer: train.optimizer,
+            lr: train.learning_rate(),
+            schedule: train.schedule,
+            label_smoothing: train.label_smoothing,
+            grad_clip: train.grad_clip,
+            micro_batches: train.micro_batches,
+            ema: train.ema,
+            early_stopping: train.early_stopping,
+            seed: train.seed,
+            feature_cache: train.feature_cache,
+            trunk_precision: train.trunk_precision,
+            checkpoint_every: train.checkpoint_every,
         }
-    };
-    let preprocess = recipe.data.preprocess.resolve(&base);
-    preprocess.validate()?;
-    let [channels, ..] = native.image_shape();
-    if preprocess.channel_count() != channels {
-        return Err(Error::Setting {
-            key: "data.preprocess.channels",
-            reason: format!(
-                "it gives {} channels, the network takes images of {channels}",
-                preprocess.channel_count()
-            ),
-        });
     }
-
-    let size = [preprocess.size as usize; 2];
-    let options = ImportOptions {
-        image_size: Some(size),
-        ..ImportOptions::default()
-    };
-    let present = data.train.counts().iter().filter(|&&n| n > 0).count();
-    let (sized, mut model) = match recipe.model.head.kind {
-        RecipeHead::Keep => {
-            let sized = pretrained.for_image_size(size).map_err(fault)?;
-            let graph = Graph::import(&sized, &options).map_err(fault)?;
-            let own = metadata::labels(&pretrained).map_err(fault)?;
-            let own = own.or_else(|| located.labels());
-            match_labels(&mut data, own, graph.classes(), &mut warnings)?;
-            let kept = head::keep(&sized, &graph, &data.train.classes).map_err(fault)?;
-            (sized, kept)
-        }
-        // The old head may take as many features as there are at its own size only, so it goes first.
-        kind => {
-            let spec = HeadSpec {
-                kind: match kind {
-                    RecipeHead::Mlp { hidden, .. } => HeadKind::Mlp { hidden },
-                    RecipeHead::Linear | RecipeHead::Keep => HeadKind::Linear,
-                },
-                at: None,
-                labels: data.train.classes.clone(),
-                seed: recipe.train.seed,
-            };
-            let at = recipe.model.head.at.as_deref();
-            let headless = head::cut(&pretrained, &native, at).map_err(fault)?;
-            let sized = headless.for_image_size(size).map_err(fault)?;
-            let graph = Graph::import(&sized, &options).map_err(fault)?;
-            let grafted = head::graft(&sized, &graph, &spec).map_err(fault)?;
-            (sized, grafted)
-        }
-    };
-    let json = serde_json::to_string(&preprocess).map_err(|error| Error::Unfit {
-        reason: error.to_string(),
-    })?;
-    metadata::set(&mut model, metadata::PREPROCESSING, &json);
-    metadata::remove(&mut model, metadata::UNTRAINED);
-    let graph = Arc::new(Graph::import(&model, &options).map_err(fault)?);
-
-    let fresh: HashSet<&str> = graph
-        .parameters
-        .iter()
-        .filter(|p| {
-            p.initializer
-                .as_deref()
-                .is_some_and(|name| !sized.has_weight(name))
-        })
-        .map(|p| p.name.as_str())
-        .collect();
-    let mut outline = outline(&graph, |name| fresh.contains(name));
-    outline.untrained = metadata::is_untrained(&pretrained);
-    let facts = DataFacts {
-        train_images: data.train.samples.len(),
-        classes: present,
-        // No batch holds more images than there are.
-        batch_size: recipe.train.batch_size.min(data.train.samples.len()),
-    };
-    let mut freeze = recipe.freeze.clone();
-    let plan = if freeze.policy == Policy::Auto {
-        let scores = match needs_scores(&outline, &facts) {
-            true => auto::scores(
-                &graph,
-                &recipe.device.name,
-                &data.train,
-                &preprocess,
-                recipe.train.seed,
-                tell,
-            )?,
-            false => Vec::new(),
-        };
-        let choice = choose_auto(&outline, &facts, &scores)?;
-        let plan = resolve_auto(&outline, &facts, &recipe.freeze, &choice)?;
-        freeze.policy = choice.policy;
-        plan
-    } else {
-        resolve(&outline, &facts, &recipe.freeze)?
-    };
-    if outline.untrained && plan.phases.iter().any(|phase| phase.frozen_blocks > 0) {
-        warnings.push(
-            "the network is untrained, and the policy freezes layers at their random weights: set `freeze.policy` to \"full\""
-                .to_owned(),
-        );
-    }
-    let dropout = dropout(recipe, &graph);
-
-    let mut asked = recipe.clone();
-    asked.model.source = absolute(&recipe.model.source);
-    asked.data.source = absolute(&recipe.data.source);
-    let mut resolved = asked.clone();
-    resolved.freeze = freeze;
-    resolved.data.preprocess = PreprocessSpec::Partial(preprocess.clone().into());
-    resolved.resolve_training();
-    Ok(Prepared {
-        asked,
-        recipe: resolved,
-        model_path: path.clone(),
-        model_sha256,
-        model_bytes: std::fs::metadata(&path).map_or(0, |file| file.len()),
-        model,
-        graph,
-        data_root: PathBuf::from(&recipe.data.source),
-        data,
-        preprocess,
-        outline,
-        facts,
-        plan,
-        dropout,
-        warnings,
-    })
 }
 
 /// Opens a recipe's images, in the splits of a record where there is one.
@@ -332,24 +471,21 @@ fn match_labels(
         ));
         return Ok(());
     };
-    let places: Vec<Option<usize>> = classes
-        .iter()
-        .map(|class| own.iter().position(|name| name == class))
-        .collect();
-    let strangers: Vec<String> = classes
-        .iter()
-        .zip(&places)
-        .filter(|(_, place)| place.is_none())
-        .map(|(class, _)| class.clone())
-        .collect();
-    if !strangers.is_empty() {
-        return Err(refused(format!(
-            "\"keep\" keeps the model's own classes ({}), and the images have others ({} of {}: {}); rename the folders, choose with `data.classes`, or use \"linear\" for a new head",
-            some(&own),
-            strangers.len(),
-            classes.len(),
-            some(&strangers)
-        )));
+    let sets = [
+        Some(&mut data.train),
+        data.validation.as_mut(),
+        data.test.as_mut(),
+    ];
+    for set in sets.into_iter().flatten() {
+        set.relabel(&own).map_err(|strangers| {
+            refused(format!(
+                "\"keep\" keeps the model's own classes ({}), and the images have others ({} of {}: {}); rename the folders, choose with `data.classes`, or use \"linear\" for a new head",
+                some(&own),
+                strangers.len(),
+                classes.len(),
+                some(&strangers)
+            ))
+        })?;
     }
     if classes.len() < own.len() {
         warnings.push(format!(
@@ -357,19 +493,6 @@ fn match_labels(
             classes.len(),
             own.len()
         ));
-    }
-    let sets = [
-        Some(&mut data.train),
-        data.validation.as_mut(),
-        data.test.as_mut(),
-    ];
-    for set in sets.into_iter().flatten() {
-        for sample in &mut set.samples {
-            if let Some(Some(place)) = places.get(sample.label) {
-                sample.label = *place;
-            }
-        }
-        set.classes.clone_from(&own);
     }
     Ok(())
 }

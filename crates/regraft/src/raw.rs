@@ -125,7 +125,7 @@ impl RawRun {
     /// When the file cannot be written.
     pub fn write_npy(&self, path: &Path) -> Result<(), Error> {
         let bytes = npy::write(&self.shape, &self.values);
-        Ok(regraft_train::files::write_whole(path, &bytes)?)
+        Ok(regraft_spec::files::write_whole(path, &bytes)?)
     }
 }
 

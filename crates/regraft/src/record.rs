@@ -4,18 +4,13 @@ use std::path::Path;
 
 use regraft_data::{Changes, ImageRecord};
 use regraft_recipe::{Difference, Recipe, differences};
-use regraft_train::files::write_whole;
 use regraft_zoo::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::prepare::Prepared;
+use crate::prepare::Planned;
+use crate::run_files::RunFile;
 use crate::run_folder::io;
-
-/// The file of a run folder that holds a [`RunRecord`].
-const FILE: &str = "run.json";
-/// The file of a run folder that says which image went where.
-pub(crate) const SPLIT: &str = "split.csv";
 
 /// Keys of a recipe that may change while a run is under way: none of them changes what earlier steps did. Model and images
 /// may have moved; that they are the same ones is checked by their hashes.
@@ -33,7 +28,7 @@ const CHANGEABLE: [&str; 9] = [
 
 /// What a run began with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RunRecord {
+pub struct RunRecord {
     /// Version of regraft that began it.
     pub version: String,
     /// SHA-256 of the model's file.
@@ -45,40 +40,29 @@ pub(crate) struct RunRecord {
 }
 
 impl RunRecord {
-    pub fn new(prepared: &Prepared) -> Self {
+    pub(crate) fn new(planned: &Planned) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            model_sha256: prepared.model_sha256.clone(),
-            asked: prepared.asked.to_toml(),
-            resolved: prepared.recipe.to_toml(),
+            model_sha256: planned.pretrained.sha256.clone(),
+            asked: planned.asked.to_toml(),
+            resolved: planned.recipe.to_toml(),
         }
     }
 
-    pub fn load(run: &Path) -> Result<Self, Error> {
-        let path = run.join(FILE);
-        let bytes = std::fs::read(&path).map_err(|source| io("reading", &path, source))?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::Run {
-            path: run.to_owned(),
-            reason: format!("its {FILE} cannot be used: {error}; train it again"),
-        })
-    }
-
-    pub fn save(&self, run: &Path) -> Result<(), Error> {
-        let json = serde_json::to_string_pretty(self).map_err(|error| Error::Unfit {
-            reason: error.to_string(),
-        })?;
-        Ok(write_whole(
-            &run.join(FILE),
-            format!("{json}\n").as_bytes(),
-        )?)
-    }
-
+    /// The recipe as asked for.
+    ///
+    /// # Errors
+    /// When another version wrote it.
     pub fn asked(&self) -> Result<Recipe, Error> {
-        Ok(Recipe::parse(&self.asked, FILE)?)
+        Ok(Recipe::parse(&self.asked, RunFile::Record.name())?)
     }
 
+    /// The recipe with every choice made.
+    ///
+    /// # Errors
+    /// When another version wrote it.
     pub fn resolved(&self) -> Result<Recipe, Error> {
-        Ok(Recipe::parse(&self.resolved, FILE)?)
+        Ok(Recipe::parse(&self.resolved, RunFile::Record.name())?)
     }
 }
 
@@ -109,7 +93,7 @@ pub(crate) fn settings(
     accept_changes: bool,
 ) -> Result<Settings, Error> {
     let began = record.asked()?;
-    let edited = Recipe::load(&run.join("recipe.toml"))?;
+    let edited = Recipe::load(&run.join(RunFile::Recipe.name()))?;
     let edits = differences(&began, &edited);
     let refused = |reason: String| Error::Changed {
         path: run.to_owned(),
@@ -133,7 +117,7 @@ pub(crate) fn settings(
             "{} cannot change in a run that has begun; {} can. Start another from it: `regraft train {} --model {} …`",
             list(&fixed),
             CHANGEABLE.map(|key| format!("`{key}`")).join(", "),
-            run.join("recipe.toml").display(),
+            run.join(RunFile::Recipe.name()).display(),
             run.display(),
         )));
     }

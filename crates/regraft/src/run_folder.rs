@@ -4,31 +4,14 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::run_files::{RunFile, RunFiles};
 
-/// What a run writes into its folder; everything else there is somebody else's.
-const OURS: [&str; 15] = [
-    "recipe.toml",
-    "run.json",
-    "split.csv",
-    "plan.txt",
-    "plan.json",
-    "metrics.csv",
-    "metrics.jsonl",
-    "checkpoints",
-    "model.onnx",
-    "last.onnx",
-    "labels.txt",
-    "summary.json",
-    "predictions.csv",
-    "report.html",
-    "train.log",
-];
 /// Where the earlier run lies until the one that replaces it has a model.
 const REPLACED: &str = "replaced";
 /// The same while its files are being moved there or back: whoever finds it moves them back.
 const MOVING: &str = "replaced.partial";
 /// The best model of a run.
-pub(crate) const MODEL: &str = "model.onnx";
+pub(crate) const MODEL: &str = RunFile::Best.name();
 
 /// A run folder that this process alone works in.
 #[derive(Debug)]
@@ -40,6 +23,11 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Its files.
+    pub fn files(&self) -> RunFiles {
+        RunFiles::at(&self.path)
+    }
+
     /// Makes the folder `out`, or the next free `runs/<name>-N`.
     ///
     /// With `overwrite`, a run in `out` is moved aside within it, until [`conclude`](Self::conclude).
@@ -192,7 +180,7 @@ impl RunFolder {
 /// Whether a folder holds a run: the files that every run begins by writing, here or on their way.
 pub(crate) fn is_run(path: &Path) -> bool {
     let holds = |folder: &Path| {
-        let written = ["recipe.toml", "plan.json"];
+        let written = [RunFile::Recipe, RunFile::Plan].map(RunFile::name);
         written.iter().all(|name| folder.join(name).is_file())
     };
     let mut moved = [MOVING, REPLACED].iter().map(|name| path.join(name));
@@ -215,7 +203,7 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
 }
 
 fn move_ours(from: &Path, to: &Path) -> Result<(), Error> {
-    for name in OURS {
+    for name in RunFile::ALL.map(RunFile::name) {
         let path = from.join(name);
         if path.exists() {
             std::fs::rename(&path, to.join(name)).map_err(|source| io("moving", &path, source))?;
@@ -225,7 +213,7 @@ fn move_ours(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 fn remove_ours(folder: &Path) -> Result<(), Error> {
-    for name in OURS {
+    for name in RunFile::ALL.map(RunFile::name) {
         let path = folder.join(name);
         let removed = match path.is_dir() {
             true => std::fs::remove_dir_all(&path),

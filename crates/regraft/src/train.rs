@@ -1,4 +1,4 @@
-//! Training a prepared recipe into a run folder, and going on with one.
+//! Training a planned recipe into a run folder, and going on with one.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, some};
-use regraft_freeze::Statistics;
-use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role};
+use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, SplitName, some};
+use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role, write};
 use regraft_recipe::Recipe;
+use regraft_spec::files::write_whole_by;
 use regraft_train::{
-    Evaluation, Event, NO_VALIDATION, Pace, Standing, Trainer, evaluate, files::write_whole,
+    Evaluation, Event, Keep, Kept, NO_VALIDATION, Observer, Pace, Silent, Standing, StateDict,
+    Stop, Trainer, evaluate,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::classifier::Classifier;
 use crate::error::Error;
-use crate::prepare::{Prepared, Recorded, prepare_recorded};
+use crate::prepare::{Planned, Recorded, prepare_recorded};
 use crate::record::{self, RunRecord};
+use crate::run_files::{PlanRecord, PredictionRecord, RunFile, RunFiles};
 use crate::run_folder::RunFolder;
 
 /// Where a run goes, and how it is stopped.
@@ -100,7 +102,7 @@ pub struct Resumption {
     pub trained: bool,
 }
 
-/// Trains a prepared recipe into a new run folder.
+/// Trains a planned recipe into a new run folder.
 ///
 /// With [`RunOptions::overwrite`], the run that is replaced is kept until the new one has a model, and put back where it ends
 /// without.
@@ -108,11 +110,11 @@ pub struct Resumption {
 /// # Errors
 /// When the folder cannot be had, or training fails or is stopped.
 pub fn train(
-    prepared: &Prepared,
+    planned: &Planned,
     options: &RunOptions,
-    tell: &mut dyn FnMut(Event<'_>),
+    observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
-    let name = Path::new(&prepared.recipe.data.source)
+    let name = Path::new(&planned.recipe.data.source)
         .file_name()
         .map_or_else(
             || "run".to_owned(),
@@ -122,10 +124,10 @@ pub fn train(
         options.out.as_deref(),
         &name,
         options.overwrite,
-        &prepared.model_path,
+        &planned.pretrained.path,
     )?;
-    let summary = begin(prepared, &folder)
-        .and_then(|()| work(prepared, &folder, &options.stop, Vec::new(), tell));
+    let summary = begin(planned, &folder)
+        .and_then(|()| work(planned, &folder, &options.stop, Vec::new(), observer));
     let resumable = summary
         .as_ref()
         .map_or_else(Error::is_interruption, |_| true);
@@ -134,28 +136,21 @@ pub fn train(
 }
 
 /// Writes what a run folder holds before anything is trained. `plan.json` comes last: it makes the folder a run.
-fn begin(prepared: &Prepared, folder: &RunFolder) -> Result<(), Error> {
-    let run = &folder.path;
-    RunRecord::new(prepared).save(run)?;
-    let labels: String = prepared
-        .data
-        .train
-        .classes
-        .iter()
-        .map(|class| format!("{class}\n"))
-        .collect();
-    write_whole(&run.join("labels.txt"), labels.as_bytes())?;
-    write_settings(prepared, run)
+fn begin(planned: &Planned, folder: &RunFolder) -> Result<(), Error> {
+    let files = folder.files();
+    files.save_record(&RunRecord::new(planned))?;
+    files.save_labels(&planned.data.train.classes)?;
+    save_settings(planned, &files)
 }
 
 /// Writes the recipe and the plan.
-fn write_settings(prepared: &Prepared, run: &Path) -> Result<(), Error> {
-    let recipe = regraft_recipe::annotated(&prepared.asked, &prepared.recipe);
-    write_whole(&run.join("recipe.toml"), recipe.as_bytes())?;
-    write_whole(&run.join("plan.txt"), prepared.table().as_bytes())?;
-    let json = serde_json::json!({ "plan": prepared.plan, "estimates": prepared.estimates() });
-    write_whole(&run.join("plan.json"), format!("{json:#}\n").as_bytes())?;
-    Ok(())
+fn save_settings(planned: &Planned, files: &RunFiles) -> Result<(), Error> {
+    files.save_recipe(&regraft_recipe::annotated(&planned.asked, &planned.recipe))?;
+    let plan = PlanRecord {
+        plan: planned.plan.clone(),
+        estimates: planned.estimates(),
+    };
+    files.save_plan(&planned.table(), &plan)
 }
 
 /// Goes on with a run from its last checkpoint; the result is what the uninterrupted run would have given.
@@ -166,46 +161,46 @@ fn write_settings(prepared: &Prepared, run: &Path) -> Result<(), Error> {
 pub fn resume(
     run: &Path,
     options: &ResumeOptions,
-    tell: &mut dyn FnMut(Event<'_>),
+    observer: &mut dyn Observer,
 ) -> Result<Resumption, Error> {
     let folder = RunFolder::open(run)?;
-    let record = RunRecord::load(run)?;
+    let files = folder.files();
+    let record = files.record()?;
     let settings = record::settings(run, &record, &options.overrides, options.accept_changes)?;
     let standing = Standing::of(run)?;
-    if let Some(summary) = finished(run, &standing, &settings.resolved) {
+    if let Some(summary) = finished(&files, run, &standing, &settings.resolved) {
         return Ok(Resumption {
             summary,
             trained: false,
         });
     }
-    let split = run.join(record::SPLIT);
     // A run that was cut off before it knew its images begins again.
-    let before = match split.is_file() {
-        true => Some(regraft_data::read_records(&split)?),
+    let before = match files.has(RunFile::Split) {
+        true => Some(files.split()?),
         false => None,
     };
     let recorded = before.as_deref().map(|images| Recorded { images });
-    let mut prepared = prepare_recorded(&settings.resolved, recorded, &mut |_, _| {})?;
-    prepared.asked = settings.asked;
-    let sources = (&prepared.recipe.model.source, &prepared.recipe.data.source);
-    prepared.asked.model.source.clone_from(sources.0);
-    prepared.asked.data.source.clone_from(sources.1);
+    let mut planned = prepare_recorded(&settings.resolved, recorded, &mut Silent)?;
+    planned.grafted.asked = settings.asked;
+    let asked = &mut planned.grafted.asked;
+    asked.model.source.clone_from(&planned.recipe.model.source);
+    asked.data.source.clone_from(&planned.recipe.data.source);
     let changed = |reason: String| Error::Changed {
         path: run.to_owned(),
         reason,
     };
-    if prepared.model_sha256 != record.model_sha256 {
+    if planned.pretrained.sha256 != record.model_sha256 {
         return Err(changed(format!(
             "the model `{}` is another than the one it began with; put that back, or start a new run",
-            prepared.model_path.display()
+            planned.pretrained.path.display()
         )));
     }
-    let classes = std::fs::read_to_string(run.join("labels.txt")).unwrap_or_default();
-    let now = &prepared.data.train.classes;
-    if before.is_some() && !classes.lines().eq(now.iter().map(String::as_str)) {
+    let classes = files.labels().unwrap_or_default();
+    let now = &planned.data.train.classes;
+    if before.is_some() && classes != *now {
         return Err(changed(format!(
             "its classes were {}, and are {} now; its head knows the old ones only: put the folders back, or start a new run",
-            some(&classes.lines().map(str::to_owned).collect::<Vec<_>>()),
+            some(&classes),
             some(now)
         )));
     }
@@ -216,31 +211,31 @@ pub fn resume(
         .collect();
     if let Some(before) = &before {
         let images =
-            regraft_data::records(&prepared.data, &prepared.data_root, &mut |done, total| {
-                tell(Event::Reading { done, total });
+            regraft_data::records(&planned.data, &planned.data_root, &mut |done, total| {
+                observer.observe(&Event::Reading { done, total });
             });
         if let Some(changes) = record::check_images(run, before, &images, options.accept_changes)? {
             notes.push(format!("images: {changes}"));
-            write_whole(&split, &regraft_data::write_records(&images)?)?;
+            files.save_split(&images)?;
         }
     }
     if !settings.changes.is_empty() {
         let record = RunRecord {
-            asked: prepared.asked.to_toml(),
-            resolved: prepared.recipe.to_toml(),
+            asked: planned.asked.to_toml(),
+            resolved: planned.recipe.to_toml(),
             ..record
         };
-        record.save(run)?;
-        write_settings(&prepared, run)?;
+        files.save_record(&record)?;
+        save_settings(&planned, &files)?;
     }
     notes.push(format!(
         "going on {}",
-        standing.in_words(prepared.recipe.train.epochs)
+        standing.in_words(planned.recipe.train.epochs)
     ));
     for note in &notes {
-        tell(Event::Note(note));
+        observer.observe(&Event::Note(note));
     }
-    let summary = work(&prepared, &folder, &options.stop, notes, tell);
+    let summary = work(&planned, &folder, &options.stop, notes, observer);
     let resumable = summary
         .as_ref()
         .map_or_else(Error::is_interruption, |_| true);
@@ -252,61 +247,67 @@ pub fn resume(
 }
 
 /// The summary of a run that has nothing left to do.
-fn finished(run: &Path, standing: &Standing, recipe: &Recipe) -> Option<Summary> {
+fn finished(files: &RunFiles, run: &Path, standing: &Standing, recipe: &Recipe) -> Option<Summary> {
     let patience = recipe
         .train
         .early_stopping
         .map(|stopping| stopping.patience);
-    if !standing.finished(recipe.train.epochs, patience) || !run.join("last.onnx").is_file() {
+    if !standing.finished(recipe.train.epochs, patience) || !files.has(RunFile::Last) {
         return None;
     }
-    let text = std::fs::read_to_string(run.join("summary.json")).ok()?;
-    let mut summary: Summary = serde_json::from_str(&text).ok()?;
+    let mut summary = files.summary().ok()?;
     summary.run = run.to_owned();
     Some(summary)
 }
 
 fn work(
-    prepared: &Prepared,
+    planned: &Planned,
     folder: &RunFolder,
     stop: &Arc<AtomicBool>,
     notes: Vec<String>,
-    tell: &mut dyn FnMut(Event<'_>),
+    observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     let start = Instant::now();
-    let recipe = &prepared.recipe;
-    let split = folder.path.join(record::SPLIT);
-    if !split.is_file() {
+    let recipe = &planned.recipe;
+    let files = folder.files();
+    if !files.has(RunFile::Split) {
         let images =
-            regraft_data::records(&prepared.data, &prepared.data_root, &mut |done, total| {
-                tell(Event::Reading { done, total });
+            regraft_data::records(&planned.data, &planned.data_root, &mut |done, total| {
+                observer.observe(&Event::Reading { done, total });
             });
-        write_whole(&split, &regraft_data::write_records(&images)?)?;
+        files.save_split(&images)?;
     }
-    let trainer = trainer(prepared, &folder.path, stop)?;
+    let keep = keeper(planned, &folder.path);
+    let trainer = trainer(planned, &folder.path, &keep, stop)?;
     let mut without_validation = false;
-    let outcome = trainer.run(&mut |event| {
-        without_validation |= event == Event::NoValidation;
-        tell(event);
+    let outcome = trainer.run(&mut |event: &Event<'_>| {
+        without_validation |= *event == Event::NoValidation;
+        observer.observe(event);
     })?;
     // What is evaluated is read from the written file: two networks at once would be the most memory of the run.
     drop(outcome.network);
-    let frozen_unchanged = prove_frozen(prepared, &folder.path)?;
-    let scored = prepared.data.validation.is_some() || prepared.data.test.is_some();
+    let frozen_unchanged = prove_frozen(planned, &folder.path)?;
+    let scored = planned.data.validation.is_some() || planned.data.test.is_some();
     let best = scored
         .then(|| Classifier::open(&folder.path.to_string_lossy(), &recipe.device.name))
         .transpose()?;
-    let score = |set: &Option<ImageSet>| -> Result<Option<Score>, Error> {
-        match set.as_ref().zip(best.as_ref()) {
-            Some((set, best)) => {
-                let loader = loader(prepared, set.clone(), false)?;
-                let evaluation = evaluate(best.network(), &loader, &mut |_, _| {})?;
-                Ok((!evaluation.predictions.is_empty()).then(|| Score::from(&evaluation)))
-            }
-            None => Ok(None),
-        }
+    let mut predictions = Vec::new();
+    let mut score = |set: &Option<ImageSet>, split: SplitName| -> Result<Option<Score>, Error> {
+        let Some((set, best)) = set.as_ref().zip(best.as_ref()) else {
+            return Ok(None);
+        };
+        let loader = loader(planned, set.clone(), false)?;
+        let evaluation = evaluate(best.network(), &loader, &mut Silent)?;
+        let root = &planned.data_root;
+        predictions.extend(PredictionRecord::of(&evaluation, set, split, root));
+        Ok((!evaluation.predictions.is_empty()).then(|| Score::from(&evaluation)))
     };
-    let mut warnings = prepared.warnings.clone();
+    let validation = score(&planned.data.validation, SplitName::Validation)?;
+    let test = score(&planned.data.test, SplitName::Test)?;
+    if scored {
+        files.save_predictions(&predictions)?;
+    }
+    let mut warnings = planned.warnings.clone();
     warnings.extend(notes);
     if without_validation {
         warnings.push(NO_VALIDATION.to_owned());
@@ -316,46 +317,56 @@ fn work(
         epochs: outcome.epochs,
         best_epoch: outcome.best_epoch,
         validation_before: outcome.before.as_ref().map(Score::from),
-        validation: score(&prepared.data.validation)?,
-        test: score(&prepared.data.test)?,
+        validation,
+        test,
         frozen_unchanged,
-        trained: prepared.plan.phases[0]
-            .parameters
-            .iter()
-            .filter(|p| p.trained)
-            .count(),
+        trained: planned.plan.trained().len(),
         seconds: start.elapsed().as_secs_f64(),
         warnings,
     };
-    let json = serde_json::to_string_pretty(&summary).map_err(|e| Error::Unfit {
-        reason: e.to_string(),
-    })?;
-    write_whole(
-        &folder.path.join("summary.json"),
-        format!("{json}\n").as_bytes(),
-    )?;
+    files.save_summary(&summary)?;
     Ok(summary)
 }
 
+/// Writes the networks of a run into its folder, as ONNX.
+fn keeper<'a>(
+    planned: &'a Planned,
+    run: &'a Path,
+) -> impl Fn(Kept, &StateDict) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a {
+    move |kept, state| {
+        let name = match kept {
+            Kept::Best => RunFile::Best.name(),
+            Kept::Last => RunFile::Last.name(),
+        };
+        let model = write::with_weights(&planned.model, &planned.graph, state.values())?;
+        write_whole_by(&run.join(name), |partial| {
+            let mut file = std::fs::File::create(partial)?;
+            model.write_to(&mut file).map_err(std::io::Error::other)
+        })?;
+        Ok(())
+    }
+}
+
 fn trainer<'a>(
-    prepared: &'a Prepared,
+    planned: &'a Planned,
     run: &Path,
+    keep: &'a Keep<'a>,
     stop: &Arc<AtomicBool>,
 ) -> Result<Trainer<'a>, Error> {
     Ok(Trainer {
-        model: &prepared.model,
-        graph: prepared.graph.clone(),
-        phase: &prepared.plan.phases[0],
-        dropout: &prepared.dropout,
-        train: loader(prepared, prepared.data.train.clone(), true)?,
-        validation: match &prepared.data.validation {
-            Some(set) => Some(loader(prepared, set.clone(), false)?),
+        graph: planned.graph.clone(),
+        phases: &planned.plan.phases,
+        dropout: &planned.dropout,
+        train: loader(planned, planned.data.train.clone(), true)?,
+        validation: match &planned.data.validation {
+            Some(set) => Some(loader(planned, set.clone(), false)?),
             None => None,
         },
-        config: &prepared.recipe.train,
-        device: regraft_backend::open(&prepared.recipe.device.name)?,
+        settings: planned.settings(),
+        device: regraft_backend::open(&planned.recipe.device.name)?,
         run: run.to_owned(),
-        stop: stop.clone(),
+        keep,
+        stop: Stop::new(stop.clone(), run),
     })
 }
 
@@ -363,19 +374,19 @@ fn trainer<'a>(
 ///
 /// # Errors
 /// When there is no such device, or the network cannot be run.
-pub fn pace(prepared: &Prepared) -> Result<Pace, Error> {
-    let test = prepared.data.test.as_ref();
+pub fn pace(planned: &Planned) -> Result<Pace, Error> {
+    let test = planned.data.test.as_ref();
     let test = test.map_or(0, |set| set.samples.len());
-    let trainer = trainer(prepared, Path::new(""), &Arc::default())?;
+    let trainer = trainer(planned, Path::new(""), &|_, _| Ok(()), &Arc::default())?;
     Ok(trainer.pace(test)?)
 }
 
-fn loader(prepared: &Prepared, set: ImageSet, training: bool) -> Result<Loader, Error> {
-    let recipe = &prepared.recipe;
+fn loader(planned: &Planned, set: ImageSet, training: bool) -> Result<Loader, Error> {
+    let recipe = &planned.recipe;
     Ok(Loader::new(
         set,
         LoaderOptions {
-            preprocess: prepared.preprocess.clone(),
+            preprocess: planned.preprocess.clone(),
             augment: if training {
                 recipe.data.augment
             } else {
@@ -392,21 +403,16 @@ fn loader(prepared: &Prepared, set: ImageSet, training: bool) -> Result<Loader, 
 }
 
 /// Compares every parameter that was to stay with the grafted model's bytes, in both written files.
-fn prove_frozen(prepared: &Prepared, run: &Path) -> Result<usize, Error> {
-    let phase = &prepared.plan.phases[0];
-    let trained: HashSet<&str> = phase
-        .parameters
-        .iter()
-        .filter(|p| p.trained)
-        .map(|p| p.name.as_str())
-        .collect();
-    let graph = &prepared.graph;
+fn prove_frozen(planned: &Planned, run: &Path) -> Result<usize, Error> {
+    let trained = planned.plan.trained();
+    let graph = &planned.graph;
+    let updates = planned.plan.updates();
     let updated: HashSet<&str> = graph
         .nodes
         .iter()
         .filter(|node| matches!(node.op, Op::BatchNorm(_)))
-        .zip(&phase.norms)
-        .filter(|(_, norm)| norm.statistics == Statistics::Updated)
+        .zip(updates)
+        .filter(|(_, updates)| *updates)
         .flat_map(|(node, _)| &node.inputs)
         .filter_map(|input| match input {
             Input::Parameter(id) => Some(graph.parameter(*id).name.as_str()),
@@ -415,7 +421,7 @@ fn prove_frozen(prepared: &Prepared, run: &Path) -> Result<usize, Error> {
         .collect();
     let [_, height, width] = graph.image_shape();
     let mut compared = 0;
-    for file in ["model.onnx", "last.onnx"] {
+    for file in [RunFile::Best, RunFile::Last].map(RunFile::name) {
         let path = run.join(file);
         let fault = |source| Error::Model {
             path: path.clone(),

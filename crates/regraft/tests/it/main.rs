@@ -8,7 +8,7 @@ mod run_folder;
 
 use std::path::{Path, PathBuf};
 
-use regraft::{Prepared, Recipe, RunOptions, Summary, prepare, train};
+use regraft::{Planned, Recipe, RunOptions, Silent, Summary, prepare, train};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -58,12 +58,12 @@ fn recipe(model: &Path, data: &Path, overrides: &[&str]) -> Recipe {
     regraft::recipe::read(None, &all).unwrap()
 }
 
-fn run(recipe: &Recipe, out: &Path) -> (Prepared, Summary) {
-    let prepared = prepare(recipe).unwrap();
+fn run(recipe: &Recipe, out: &Path) -> (Planned, Summary) {
+    let prepared = prepare(recipe, &mut Silent).unwrap();
     let options = RunOptions {
         out: Some(out.to_owned()),
         ..RunOptions::default()
     };
-    let summary = train(&prepared, &options, &mut |_| {}).unwrap();
+    let summary = train(&prepared, &options, &mut Silent).unwrap();
     (prepared, summary)
 }

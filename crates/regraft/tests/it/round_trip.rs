@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use regraft::nn::{Activation, Network};
-use regraft::onnx::{Graph, ImportOptions, Model, metadata};
-use regraft::{Classifier, prepare};
+use regraft::onnx::{Graph, ImportOptions, Model, metadata, write};
+use regraft::{Classifier, Silent, prepare};
 
 use crate::{images, recipe, resnet, run, squeezenet};
 
@@ -23,12 +23,11 @@ fn the_exported_file_gives_the_trained_networks_logits() {
             &format!("freeze.batch_norm={batch_norm}"),
         ];
         let recipe = recipe(&model, &data, &words);
-        let prepared = prepare(&recipe).unwrap();
+        let prepared = prepare(&recipe, &mut Silent).unwrap();
         let device = regraft::backend::open("auto").unwrap();
         let trainer = regraft::training::Trainer {
-            model: &prepared.model,
             graph: prepared.graph.clone(),
-            phase: &prepared.plan.phases[0],
+            phases: &prepared.plan.phases,
             dropout: &[],
             train: regraft::data::Loader::new(
                 prepared.data.train.clone(),
@@ -39,12 +38,17 @@ fn the_exported_file_gives_the_trained_networks_logits() {
             )
             .unwrap(),
             validation: None,
-            config: &prepared.recipe.train,
+            settings: prepared.settings(),
             device: device.clone(),
             run: folder.path().to_owned(),
-            stop: Arc::default(),
+            keep: &|_, state| {
+                let model = write::with_weights(&prepared.model, &prepared.graph, state.values())?;
+                let mut file = std::fs::File::create(folder.path().join("last.onnx"))?;
+                Ok(model.write_to(&mut file)?)
+            },
+            stop: Default::default(),
         };
-        let trained = trainer.run(&mut |_| {}).unwrap().network;
+        let trained = trainer.run(&mut Silent).unwrap().network;
 
         let exported = Model::open(&folder.path().join("last.onnx")).unwrap();
         let graph = Graph::import(&exported, &ImportOptions::default()).unwrap();
