@@ -5,8 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use regraft::{Event, Observer, training};
 
-use crate::say;
-use crate::verbs::Talk;
+use crate::say::{self, Talk};
 
 /// About as many epoch lines as a run prints.
 const LINES: usize = 20;

@@ -3,7 +3,22 @@
 use std::fmt::Display;
 use std::io::Write;
 
+/// How much to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Talk {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
 /// A line on standard error.
 pub fn line(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Warnings, which go to standard error whatever the result's form.
+pub fn warn(warnings: &[String]) {
+    for warning in warnings {
+        line(format_args!("warning: {warning}"));
+    }
 }

@@ -19,7 +19,7 @@ mod weights;
 pub use activation::Activation;
 pub use cuts::Cuts;
 pub use error::Error;
-pub use network::{Dropout, Network, RunningStatistics, cut_of};
+pub use network::{Dropout, Network, RunningStatistics, cut_of, kept_values};
 pub use outline::outline;
 pub use regraft_trunk::Precision;
 pub use trunk::Trunk;

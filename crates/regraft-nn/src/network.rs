@@ -215,8 +215,7 @@ impl Network {
             })
             .collect::<Result<Vec<(ValueId, f64)>, Error>>()?;
         let mut kept: Vec<ValueId> = dropout.iter().map(|(value, _)| *value).collect();
-        kept.extend([graph.output, graph.logits]);
-        kept.extend(graph.blocks.iter().map(|block| block.output));
+        kept.extend(kept_values(&graph));
         let fused = TrainingProgram::new(&graph, start, &kept).fused;
         let trunk = Trunk::in_precision(&graph, start, &device, precision)?;
         Ok(Self {
@@ -615,6 +614,15 @@ impl Network {
             .map(|p| p.data.len())
             .sum()
     }
+}
+
+/// Values that no fusion gives up: what the network gives out, and what leaves a block.
+pub fn kept_values(graph: &Graph) -> Vec<ValueId> {
+    let blocks = graph.blocks.iter().map(|block| block.output);
+    [graph.output, graph.logits]
+        .into_iter()
+        .chain(blocks)
+        .collect()
 }
 
 /// The first node above the cut of a phase.

@@ -96,6 +96,25 @@ impl Trunk {
         })
     }
 
+    /// What the value `output` needs of the graph, run node by node on tensors wherever it could be compiled: what devices
+    /// without a compiled trunk do.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn node_by_node(
+        graph: &Arc<Graph>,
+        output: ValueId,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let device = device.clone().without_autodiff();
+        Ok(Self {
+            executor: Executor::Nodes(Nodes::new(graph, output, &device)?),
+            graph: graph.clone(),
+            device,
+            output,
+        })
+    }
+
     /// Whether a compiled plan runs it.
     pub fn is_compiled(&self) -> bool {
         matches!(self.executor, Executor::Plan { .. })

@@ -54,30 +54,32 @@ pub fn tap(graph: &Graph, values: &[ValueId]) -> Option<Tapped> {
         };
         columns.push(Some(width..width + features));
         width += features;
-        pooled.push(match axes.is_empty() {
-            true => Input::Value(value),
-            false => {
-                let name = format!("{} (pooled)", graph.value(value).name);
-                let op = Op::ReduceMean {
-                    axes,
-                    keep_dims: false,
-                };
-                Input::Value(add(
-                    &mut tapped,
-                    name,
-                    op,
-                    vec![Input::Value(value)],
-                    features,
-                ))
-            }
-        });
+        if axes.is_empty() {
+            pooled.push(Input::Value(value));
+            continue;
+        }
+        let name = format!("{} (pooled)", graph.value(value).name);
+        let op = Op::ReduceMean {
+            axes,
+            keep_dims: false,
+        };
+        let mean = node(&mut tapped, name, op, vec![Input::Value(value)], features);
+        pooled.push(Input::Value(mean.output));
+        // Right behind what makes the value, so that it need not be kept for long.
+        let maker = tapped.nodes.iter().position(|node| node.output == value);
+        tapped
+            .nodes
+            .insert(maker.map_or(0, |maker| maker + 1), mean);
     }
     let output = match pooled[..] {
         [] => return None,
         [Input::Value(only)] => only,
         _ => {
             let op = Op::Concat { axis: 1 };
-            add(&mut tapped, "taps".to_owned(), op, pooled, width)
+            let joined = node(&mut tapped, "taps".to_owned(), op, pooled, width);
+            let output = joined.output;
+            tapped.nodes.push(joined);
+            output
         }
     };
     Some(Tapped {
@@ -101,19 +103,18 @@ fn positions(value: &Value) -> Option<(Vec<usize>, usize)> {
     }
 }
 
-/// Adds a node that gives `[N, features]`.
-fn add(graph: &mut Graph, name: String, op: Op, inputs: Vec<Input>, features: usize) -> ValueId {
+/// A node that gives `[N, features]`, and its value in the graph.
+fn node(graph: &mut Graph, name: String, op: Op, inputs: Vec<Input>, features: usize) -> Node {
     let output = ValueId::at(graph.values.len());
     graph.values.push(Value {
         name: name.clone(),
         shape: vec![Dim::Batch(1), Dim::Fixed(features)],
     });
-    graph.nodes.push(Node {
+    Node {
         name,
         op,
         inputs,
         output,
         macs: 0,
-    });
-    output
+    }
 }

@@ -1,4 +1,4 @@
-//! Which values share memory, where it lies, and how many images go through a stretch of the network together.
+//! Which values share memory, where it lies, and how many images go through a segment of the network together.
 
 use std::ops::Range;
 
@@ -8,6 +8,8 @@ use crate::memory::{Place, Region};
 
 /// Most bytes that a group of images may need at once, so that what a step writes is still in the cache for the next.
 pub(crate) const WORKING_SET: usize = 32 << 20;
+/// Most values of pooled features, for one image.
+const POOLED: usize = 8192;
 /// Offsets are multiples of a cache line's values.
 const LINE: usize = 16;
 
@@ -53,7 +55,7 @@ struct Buffer {
     image_by_image: bool,
 }
 
-/// A stretch of steps and how many images go through it at once.
+/// A segment of steps and how many images go through it at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub steps: Range<usize>,
@@ -205,7 +207,7 @@ impl Layout {
     }
 }
 
-/// Cuts the steps where a single buffer goes on, and puts stretches that take as many images together.
+/// Cuts the steps where a single buffer goes on, and puts segments that take as many images together.
 fn segments(layout: &Layout, lives: &[Life], working_set: usize) -> Vec<Segment> {
     let inner = |buffer: &&Buffer| buffer.region == Region::Arena;
     let mut segments: Vec<Segment> = Vec::new();
@@ -221,7 +223,10 @@ fn segments(layout: &Layout, lives: &[Life], working_set: usize) -> Vec<Segment>
             .buffers
             .iter()
             .filter(|buffer| buffer.life.start <= step && buffer.life.end > step + 1);
-        let one = crossing.clone().filter(inner).count() <= 1;
+        // Pooled features that wait for the last step cost next to nothing to keep for all images.
+        let waits = |buffer: &&Buffer| buffer.len <= POOLED && buffer.life.end == lives.len();
+        let moves_on = |buffer: &&Buffer| inner(buffer) && !waits(buffer);
+        let one = crossing.clone().filter(moves_on).count() <= 1;
         let cut = one && crossing.all(|buffer| buffer.image_by_image);
         if !cut && step + 1 < lives.len() {
             continue;

@@ -1,10 +1,12 @@
 //! What a model file holds.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use regraft_freeze::ParameterKind;
-use regraft_nn::outline;
+use regraft_nn::{kept_values, outline};
 use regraft_onnx::{Graph, ImportOptions, Model, metadata};
+use regraft_program::{Note, Outcome, Program, TrainingProgram};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -149,5 +151,85 @@ pub fn inspect(name: &str) -> Result<Inspection, Error> {
             .collect(),
         blocks,
         path,
+    })
+}
+
+/// What the passes make of a model: for inference by running statistics, and for training all of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Passes {
+    /// Nodes of the graph.
+    pub nodes: usize,
+    /// Steps that they become for inference.
+    pub steps: usize,
+    /// Why there is no program for inference, so that the network is run node by node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inference_refused: Option<String>,
+    /// What each pass for inference did with a node, or why it left it alone.
+    pub inference: Vec<PassReport>,
+    /// The same of the passes for training.
+    pub training: Vec<PassReport>,
+}
+
+/// What a pass did with a node.
+#[derive(Debug, Clone, Serialize)]
+pub struct PassReport {
+    /// The pass.
+    pub pass: &'static str,
+    /// The node's name in the file.
+    pub node: String,
+    /// The node that it is computed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+    /// Why it stays by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<&'static str>,
+}
+
+impl From<&Note> for PassReport {
+    fn from(note: &Note) -> Self {
+        let (into, left) = match &note.outcome {
+            Outcome::Into(other) => (Some(other.clone()), None),
+            Outcome::Left(why) => (None, Some(*why)),
+        };
+        Self {
+            pass: note.pass.name(),
+            node: note.node.clone(),
+            into,
+            left,
+        }
+    }
+}
+
+impl fmt::Display for PassReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<20} `{}`", self.pass, self.node)?;
+        match (&self.into, self.left) {
+            (Some(other), _) => write!(f, " is computed with `{other}`"),
+            (None, Some(why)) => write!(f, " stays by itself: {why}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// What the passes make of a model file or a run folder's best model.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn passes(name: &str) -> Result<Passes, Error> {
+    let path = model_file(name)?;
+    let fault = |source| Error::model(&path, source);
+    let model = Model::open(&path).map_err(fault)?;
+    let graph = Graph::import(&model, &ImportOptions::default()).map_err(fault)?;
+    let list = |notes: &[Note]| notes.iter().map(PassReport::from).collect();
+    let training = TrainingProgram::new(&graph, 0, &kept_values(&graph));
+    let program = Program::inference(&graph, graph.logits);
+    Ok(Passes {
+        nodes: graph.nodes.len(),
+        steps: program.as_ref().map_or(0, |program| program.steps.len()),
+        inference_refused: program.as_ref().err().map(ToString::to_string),
+        inference: program
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |program| list(&program.notes)),
+        training: list(&training.notes),
     })
 }

@@ -33,7 +33,7 @@ mod train;
 
 pub use classifier::{ClassMetrics, Classifier, Report, Top, images};
 pub use error::Error;
-pub use inspect::{BlockReport, Inspection, ParameterReport, inspect};
+pub use inspect::{BlockReport, Inspection, ParameterReport, PassReport, Passes, inspect, passes};
 pub use prepare::{Grafted, ModelFile, Opened, Planned, Sized, prepare};
 pub use raw::{RawRun, Until, run_raw};
 pub use record::RunRecord;
@@ -48,6 +48,7 @@ pub use regraft_data as data;
 pub use regraft_freeze as freeze;
 pub use regraft_nn as nn;
 pub use regraft_onnx as onnx;
+pub use regraft_program as program;
 pub use regraft_recipe as recipe;
 pub use regraft_recipe::Recipe;
 pub use regraft_score as score;

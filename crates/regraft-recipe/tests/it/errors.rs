@@ -98,11 +98,7 @@ fn the_names_of_other_tools_lead_to_ours() {
 
 #[test]
 fn keys_that_promised_what_does_not_work_are_unknown() {
-    for key in [
-        "data.sampler",
-        "train.mixup",
-        "train.class_weights",
-    ] {
+    for key in ["data.sampler", "train.mixup", "train.class_weights"] {
         let error = parse(&format!("{key} = 0")).unwrap_err();
         assert!(matches!(error, Error::UnknownKey { .. }), "{error}");
     }

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clap::Args;
 use include_dir::{Dir, include_dir};
 use regraft::data::OnBadImage;
 use regraft::spec::files::write_whole;
 use regraft::{Classifier, Report};
 
 use crate::arguments::Output;
-use crate::verbs::{Talk, train_recipe};
-use crate::{embedded, print, say};
+use crate::obtain::MODEL;
+use crate::output;
+use crate::running::train_recipe;
+use crate::say::{self, Talk};
 
 static IMAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../models/emoji");
 
@@ -34,12 +37,29 @@ struct Scores {
     shifted: Report,
 }
 
-pub fn run(output: &Output, device: &str, talk: Talk) -> Result<()> {
+/// Examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  regraft quickstart
+  regraft predict runs/emoji-1 cat.png";
+
+/// Where the run goes, and what computes.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub output: Output,
+    /// What computes; `regraft devices` lists what there is.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+pub fn run(arguments: &Arguments, talk: Talk) -> Result<()> {
+    let device = arguments.device.as_str();
     let folder = Path::new("runs").join("quickstart");
     let images = folder.join("emoji");
     unpack(&images)?;
     let model = folder.join("squeezenet1.1-imagenet.onnx");
-    write_once(&model, embedded::MODEL)?;
+    write_once(&model, MODEL)?;
     let mut overrides = vec![
         format!("model.source={}", model.display()),
         format!("data.source={}", images.display()),
@@ -58,35 +78,35 @@ pub fn run(output: &Output, device: &str, talk: Talk) -> Result<()> {
         &Classifier::from_model(&untrained.model, model, device)?,
         &images,
     )?;
-    let summary = train_recipe(&recipe, output, talk)?;
+    let summary = train_recipe(&recipe, &arguments.output, talk)?;
     let after = scores(
         &Classifier::open(&summary.run.to_string_lossy(), device)?,
         &images,
     )?;
-    if output.json {
-        return print::json(&serde_json::json!({
+    if arguments.output.json {
+        return output::json(&serde_json::json!({
             "summary": summary,
             "test": { "before": before.test.accuracy, "after": after.test.accuracy, "images": after.test.images },
             "shifted": { "before": before.shifted.accuracy, "after": after.shifted.accuracy, "images": after.shifted.images },
         }));
     }
-    print::line(format_args!("accuracy            before  after"))?;
-    print::line(format_args!(
+    output::line(format_args!("accuracy            before  after"))?;
+    output::line(format_args!(
         "  test              {:>6.3} {:>6.3}   {} emoji that training never saw",
         before.test.accuracy, after.test.accuracy, after.test.images
     ))?;
-    print::line(format_args!(
+    output::line(format_args!(
         "  shifted           {:>6.3} {:>6.3}   the same ones, drawn in another style",
         before.shifted.accuracy, after.shifted.accuracy
     ))?;
-    print::line(format_args!("(before: the new head untrained)\n"))?;
-    print::line(format_args!("run folder  {}", summary.run.display()))?;
-    print::line(format_args!(
+    output::line(format_args!("(before: the new head untrained)\n"))?;
+    output::line(format_args!("run folder  {}", summary.run.display()))?;
+    output::line(format_args!(
         "model       {}",
         summary.run.join("model.onnx").display()
     ))?;
-    print::line(format_args!("time        {:.1} s\n", summary.seconds))?;
-    print::line(format_args!(
+    output::line(format_args!("time        {:.1} s\n", summary.seconds))?;
+    output::line(format_args!(
         "try it:     regraft predict {} {}",
         summary.run.display(),
         images.join("test/animal").display()

@@ -1,14 +1,14 @@
-//! From words on the command line to a recipe, and `regraft recipe`: every key, and a recipe to begin with.
+//! From words on the command line to a recipe.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use regraft::Recipe;
-use regraft::recipe::{Error, KEYS, template};
+use regraft::recipe::Error;
 
-use crate::arguments::{RecipeArguments, RecipeVerb, Settings};
-use crate::{embedded, print};
+use crate::arguments::{RecipeArguments, Settings};
+use crate::obtain::EMBEDDED;
+use crate::usage::Usage;
 
 /// A recipe read, and what to say about how.
 pub struct Read {
@@ -39,7 +39,7 @@ pub fn read(arguments: &RecipeArguments) -> Result<Read> {
         Err(Error::Missing {
             section: "model", ..
         }) => {
-            overrides.push(format!("model.source={}", embedded::NAME));
+            overrides.push(format!("model.source={}", EMBEDDED));
             notes.push(
                 "no model given: taking the embedded SqueezeNet 1.1, the smallest there is; `regraft models list` names stronger ones, for `--model`"
                     .to_owned(),
@@ -97,11 +97,6 @@ impl Words {
     }
 }
 
-/// Words that do not go together.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
-
 impl Settings {
     /// An error about a key that a flag gave, in the words that were typed.
     fn in_their_words(&self, error: Error) -> anyhow::Error {
@@ -152,53 +147,5 @@ fn policy(text: &str) -> String {
             }
         }
         _ => text.to_owned(),
-    }
-}
-
-/// `regraft recipe`.
-pub fn run(verb: RecipeVerb) -> Result<()> {
-    match verb {
-        RecipeVerb::Keys { json: true } => {
-            let keys: Vec<_> = KEYS
-                .iter()
-                .map(|key| {
-                    serde_json::json!({
-                        "key": key.key, "takes": key.takes, "default": key.default, "about": key.about,
-                    })
-                })
-                .collect();
-            print::json(&keys)
-        }
-        RecipeVerb::Keys { json: false } => {
-            for key in KEYS {
-                print::line(format_args!("{}", key.key))?;
-                print::line(format_args!("    {}", key.about))?;
-                print::line(format_args!("    {}; default: {}", key.takes, key.default))?;
-            }
-            Ok(())
-        }
-        RecipeVerb::Init { file } => init(&file),
-    }
-}
-
-/// Writes a commented recipe where there is no file yet.
-fn init(file: &Path) -> Result<()> {
-    let mut options = std::fs::File::options();
-    match options.write(true).create_new(true).open(file) {
-        Ok(mut opened) => {
-            std::io::Write::write_all(&mut opened, template().as_bytes())
-                .map_err(|error| anyhow::anyhow!("writing `{}`: {error}", file.display()))?;
-            print::line(format_args!(
-                "{}: set model.source and data.source, then `regraft plan {0}`",
-                file.display()
-            ))
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!(Usage(format!(
-                "`{}` is there already; give another name",
-                file.display()
-            )))
-        }
-        Err(error) => bail!("writing `{}`: {error}", file.display()),
     }
 }

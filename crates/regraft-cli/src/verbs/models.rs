@@ -1,13 +1,89 @@
 //! `regraft models`: the zoo on the command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
 use regraft_zoo::{Bars, Cache, Entry, Error, Manifest, Options, Source, Weights, fetch_all};
 
-use crate::arguments::{Fetching, Models};
-use crate::verbs::Talk;
-use crate::{embedded, print, say};
+use crate::obtain::unpack;
+use crate::say::Talk;
+use crate::{output, say};
+
+/// Examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  regraft models list vgg
+  regraft models get resnet18
+  regraft models path resnet18";
+
+/// The verbs of the zoo.
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// List the models that are known.
+    List {
+        /// Names, families or architectures; without them, all.
+        names: Vec<String>,
+        /// Only those that are on this machine.
+        #[arg(long)]
+        here: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch models into the cache folder.
+    Get {
+        /// Their names.
+        names: Vec<String>,
+        /// A whole family, e.g. `vgg`.
+        #[arg(long, value_name = "NAME")]
+        family: Vec<String>,
+        /// All that are known: tens of gigabytes.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        fetching: Fetching,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read fetched models again and check their SHA-256.
+    Verify {
+        /// Their names; without them, all that are on this machine.
+        names: Vec<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print where a fetched model's file is.
+    Path {
+        /// Its name.
+        name: String,
+    },
+    /// Make the models of a manifest of your own known; the file stays where it is.
+    Add {
+        /// The manifest, a TOML file.
+        manifest: PathBuf,
+        /// Take it off the list again.
+        #[arg(long)]
+        forget: bool,
+    },
+}
+
+/// How files are fetched.
+#[derive(Debug, Args)]
+pub struct Fetching {
+    /// An address or folder that may hold the files under their own names, tried before the manifest's sources; may be
+    /// given several times, in order.
+    #[arg(long, value_name = "URL|DIR")]
+    pub mirror: Vec<String>,
+    /// Use what is on this machine only.
+    #[arg(long)]
+    pub offline: bool,
+    /// Downloads at once.
+    #[arg(long, default_value_t = 3)]
+    pub parallel: usize,
+}
 
 pub fn run(verb: Models, talk: Talk) -> Result<()> {
     let cache = Cache::from_env().map_err(regraft::Error::from)?;
@@ -26,38 +102,21 @@ pub fn run(verb: Models, talk: Talk) -> Result<()> {
         } => {
             let entries = wanted(&manifest, &names, &family, all)?;
             for entry in &entries {
-                embedded::unpack(&cache, &manifest, &entry.name)?;
+                unpack(&cache, &manifest, &entry.name)?;
             }
             get(&entries, &options(cache, &fetching)?, talk, json)
         }
         Models::Verify { names, json } => verify(&cache, &manifest, &names, json),
         Models::Path { name } => {
             let entry = known(&manifest, &name)?;
-            embedded::unpack(&cache, &manifest, &entry.name)?;
+            unpack(&cache, &manifest, &entry.name)?;
             match cache.complete(entry) {
-                Some(path) => print::line(format_args!("{}", path.display())),
+                Some(path) => output::line(format_args!("{}", path.display())),
                 None => Err(regraft::Error::NotFetched { name }.into()),
             }
         }
         Models::Add { .. } => Ok(()),
     }
-}
-
-/// Fetches the model that a verb works on, where it is one of the zoo's and not here yet.
-pub fn obtain(name: &str, talk: Talk) -> Result<()> {
-    if Path::new(name).exists() {
-        return Ok(());
-    }
-    let options = Options::new(Cache::from_env().map_err(regraft::Error::from)?);
-    let manifest = options.cache.manifest().map_err(regraft::Error::from)?;
-    embedded::unpack(&options.cache, &manifest, name)?;
-    let bars = Bars::new();
-    regraft::fetch_model(name, &options, &mut |entry, progress| {
-        if talk > Talk::Quiet {
-            bars.tell(entry, progress);
-        }
-    })?;
-    Ok(())
 }
 
 fn options(cache: Cache, fetching: &Fetching) -> Result<Options> {
@@ -116,13 +175,13 @@ fn get(entries: &[&Entry], options: &Options, talk: Talk, json: bool) -> Result<
                 Err(error) => serde_json::json!({"name": entry.name, "error": error.to_string()}),
             })
             .collect();
-        print::json(&rows)?;
+        output::json(&rows)?;
     }
     let mut failures = Vec::new();
     for (entry, result) in entries.iter().zip(results) {
         match result {
             Ok(path) if !json => {
-                print::line(format_args!("{}", path.display()))?;
+                output::line(format_args!("{}", path.display()))?;
                 if entry.weights == Weights::Unverified && talk > Talk::Quiet {
                     say::line(format_args!(
                         "warning: nobody says how `{}` was trained; its weights may be random",
@@ -187,9 +246,9 @@ fn list(
                 })
             })
             .collect();
-        return print::json(&rows);
+        return output::json(&rows);
     }
-    print::line(format_args!(
+    output::line(format_args!(
         "{:36} {:18} {:>8} {:>6}  {:14} here",
         "name", "short name", "MB", "top-1", "licence"
     ))?;
@@ -216,10 +275,10 @@ fn list(
                 ""
             },
         );
-        print::line(format_args!("{}", row.trim_end()))?;
+        output::line(format_args!("{}", row.trim_end()))?;
     }
     if unverified {
-        print::line(format_args!(
+        output::line(format_args!(
             "\n? nobody says how these were trained; their weights may be random"
         ))?;
     }
@@ -253,11 +312,11 @@ fn verify(cache: &Cache, manifest: &Manifest, names: &[String], json: bool) -> R
                 serde_json::json!({"name": entry.name, "right": found.is_ok(), "verdict": verdict}),
             );
         } else {
-            print::line(format_args!("{:36} {verdict}", entry.name))?;
+            output::line(format_args!("{:36} {verdict}", entry.name))?;
         }
     }
     if json {
-        print::json(&rows)?;
+        output::json(&rows)?;
     }
     match wrong {
         0 => Ok(()),
@@ -276,7 +335,7 @@ fn add(cache: &Cache, path: &Path, forget: bool) -> Result<()> {
         };
     }
     for entry in cache.register(path).map_err(regraft::Error::from)? {
-        print::line(format_args!("{}", entry.name))?;
+        output::line(format_args!("{}", entry.name))?;
     }
     Ok(())
 }
