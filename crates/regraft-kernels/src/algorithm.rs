@@ -1,6 +1,7 @@
 //! The ways a convolution is computed, which one suits a shape, and each behind the same three functions.
 
 use crate::epilogue::Epilogue;
+use crate::fresh::Fresh;
 use crate::shape::Conv2dShape;
 use crate::simd::Simd;
 use crate::winograd::{self, F2, F4, Pass, Problem};
@@ -95,7 +96,7 @@ pub(crate) fn forward<S: Simd>(
     packed: &[f32],
     input: &[f32],
     epilogue: &Epilogue<'_>,
-    output: &mut [f32],
+    output: &mut Fresh,
 ) {
     let problem = Problem::new(shape, Pass::Forward);
     match algorithm {
@@ -116,7 +117,7 @@ pub(crate) fn backward_input<S: Simd>(
     shape: &Conv2dShape,
     packed: &[f32],
     output_gradient: &[f32],
-    input_gradient: &mut [f32],
+    input_gradient: &mut Fresh,
 ) {
     let problem = Problem::new(shape, Pass::BackwardInput);
     let none = Epilogue::default();

@@ -8,6 +8,7 @@ mod panels;
 use rayon::prelude::*;
 
 use crate::direct::forward_gather;
+use crate::fresh::{self, Fresh};
 use crate::gemm::{DotOut, Gather};
 use crate::scratch;
 use crate::shape::{Conv2dShape, Conv2dSpec};
@@ -30,15 +31,15 @@ pub(crate) fn backward_weight<S: Simd>(
     shape: &Conv2dShape,
     input: &[f32],
     output_gradient: &[f32],
-    weight_gradient: &mut [f32],
+    weight_gradient: &mut Fresh,
 ) {
     if let Some(turned) = turned::<S>(shape) {
         let (rows, columns) = (shape.in_channels, shape.out_channels);
         scratch::with(rows * columns, |transposed| {
-            panels::backward_weight::<S>(&turned, output_gradient, input, transposed);
+            panels::backward_weight::<S>(&turned, output_gradient, input, fresh::over(transposed));
             for (column, out) in weight_gradient.chunks_exact_mut(rows).enumerate() {
                 for (row, out) in out.iter_mut().enumerate() {
-                    *out = transposed[row * columns + column];
+                    out.write(transposed[row * columns + column]);
                 }
             }
         });
@@ -67,7 +68,7 @@ pub(crate) fn backward_weight<S: Simd>(
     let each = if copied[usize::from(by_rows)] { 1 } else { 2 };
     let wanted = (each * rayon::current_num_threads()).div_ceil(shape.groups);
     let parts = wanted.min(units);
-    let out = Shared::new(weight_gradient);
+    let out = Shared::of(weight_gradient);
     (0..shape.groups * parts)
         .into_par_iter()
         .with_max_len(1)

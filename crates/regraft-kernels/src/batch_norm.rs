@@ -4,11 +4,12 @@
 
 use rayon::prelude::*;
 
+use crate::fresh::{self, Fresh};
 use crate::function::{Function, with_function};
 use crate::isa::dispatch;
 use crate::simd::Simd;
 use crate::sum::{sum, sum_with, sums_with};
-use crate::{Activation, Isa, fresh};
+use crate::{Activation, Isa};
 
 /// Mean and biased variance of each channel over images and pixels.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,6 +174,10 @@ impl Normalisation<'_> {
     /// Where a slice has not the length of its tensor, or that is zero.
     pub fn forward(&self, isa: Isa, input: &[f32], output: &mut [f32]) {
         self.check(&[input, output]);
+        self.forward_into(isa, input, fresh::over(output));
+    }
+
+    fn forward_into(&self, isa: Isa, input: &[f32], output: &mut Fresh) {
         let pixels = self.shape.pixels;
         let planes = output
             .par_chunks_exact_mut(pixels)
@@ -183,7 +188,7 @@ impl Normalisation<'_> {
                 #[inline(always)]
                 || {
                     for (output, input) in output.iter_mut().zip(input) {
-                        *output = F::of(channel.normalised(*input));
+                        output.write(F::of(channel.normalised(*input)));
                     }
                 },
             )));
@@ -196,7 +201,8 @@ impl Normalisation<'_> {
     /// As there.
     #[must_use]
     pub fn output(&self, isa: Isa, input: &[f32]) -> Vec<f32> {
-        let write = |output: &mut [f32]| self.forward(isa, input, output);
+        self.check(&[input]);
+        let write = |output: &mut Fresh| self.forward_into(isa, input, output);
         // SAFETY: the planes cover the output, and each of their values is made of the input's.
         unsafe { fresh::written(input.len(), write) }
     }
@@ -209,7 +215,7 @@ impl Normalisation<'_> {
     pub fn output_plus(&self, isa: Isa, input: &[f32], other: &[f32], sum: Activation) -> Vec<f32> {
         self.check(&[input, other]);
         let pixels = self.shape.pixels;
-        let write = |output: &mut [f32]| {
+        let write = |output: &mut Fresh| {
             let operands = input
                 .par_chunks_exact(pixels)
                 .zip(other.par_chunks_exact(pixels));
@@ -220,7 +226,7 @@ impl Normalisation<'_> {
                     #[inline(always)]
                     || {
                         for (output, (input, other)) in output.iter_mut().zip(input.iter().zip(other)) {
-                            *output = G::of(F::of(channel.normalised(*input)) + other);
+                            output.write(G::of(F::of(channel.normalised(*input)) + other));
                         }
                     },
                 ))));
@@ -273,6 +279,23 @@ impl Normalisation<'_> {
         input_gradient: &mut [f32],
     ) {
         self.check(&[input, output_gradient, input_gradient]);
+        self.backward_into(
+            isa,
+            input,
+            output_gradient,
+            own,
+            fresh::over(input_gradient),
+        );
+    }
+
+    fn backward_into(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        output_gradient: &[f32],
+        own: Option<&NormSums>,
+        input_gradient: &mut Fresh,
+    ) {
         let (pixels, channels) = (self.shape.pixels, self.shape.channels);
         let count = (self.shape.batch * pixels) as f32;
         let planes = input_gradient
@@ -297,7 +320,7 @@ impl Normalisation<'_> {
                         for (out, (gradient, input)) in out.iter_mut().zip(operands) {
                             let passed = F::back(channel.normalised(*input), *gradient);
                             let through = middle + (input - channel.mean) * slope;
-                            *out = (passed - through) * channel.factor;
+                            out.write((passed - through) * channel.factor);
                         }
                     },
                 )));
@@ -316,7 +339,8 @@ impl Normalisation<'_> {
         output_gradient: &[f32],
         own: Option<&NormSums>,
     ) -> Vec<f32> {
-        let write = |out: &mut [f32]| self.backward_input(isa, input, output_gradient, own, out);
+        self.check(&[input, output_gradient]);
+        let write = |out: &mut Fresh| self.backward_into(isa, input, output_gradient, own, out);
         // SAFETY: as for the output.
         unsafe { fresh::written(input.len(), write) }
     }

@@ -2,10 +2,11 @@
 #![allow(unsafe_code)]
 
 use crate::batch_norm::{NormShape, channel_sums};
+use crate::fresh::{self, Fresh};
 use crate::isa::dispatch;
 use crate::winograd::Pass;
 use crate::{Algorithm, Conv2dShape, Conv2dSpec, Epilogue, Error, Isa, choose};
-use crate::{algorithm, backward_weight, depthwise, fresh, scratch, winograd};
+use crate::{algorithm, backward_weight, depthwise, scratch, winograd};
 
 /// A convolution of one shape. Weights are packed a call; see [`PreparedConv`](crate::PreparedConv) for frozen ones.
 #[derive(Debug, Clone)]
@@ -80,6 +81,17 @@ impl Conv2d {
         let shape = &self.shape;
         check(shape, input, weight, output);
         epilogue.check(shape.out_channels, output.len());
+        self.forward_into(input, weight, epilogue, fresh::over(output));
+    }
+
+    fn forward_into(
+        &self,
+        input: &[f32],
+        weight: &[f32],
+        epilogue: &Epilogue<'_>,
+        output: &mut Fresh,
+    ) {
+        let shape = &self.shape;
         dispatch!(self.isa, S => {
             scratch::with(algorithm::packed_len::<S>(self.algorithm, shape, Pass::Forward), |packed| {
                 algorithm::pack::<S>(self.algorithm, shape, Pass::Forward, weight, packed);
@@ -94,9 +106,12 @@ impl Conv2d {
     /// As there.
     #[must_use]
     pub fn output(&self, input: &[f32], weight: &[f32], epilogue: &Epilogue<'_>) -> Vec<f32> {
-        let write = |output: &mut [f32]| self.forward(input, weight, epilogue, output);
+        let len = self.shape.output_len();
+        check_lengths(&self.shape, [input.len(), weight.len(), len]);
+        epilogue.check(self.shape.out_channels, len);
+        let write = |output: &mut Fresh| self.forward_into(input, weight, epilogue, output);
         // SAFETY: every way to compute the output writes each of its values before an epilogue reads it.
-        unsafe { fresh::written(self.shape.output_len(), write) }
+        unsafe { fresh::written(len, write) }
     }
 
     /// The gradient of the input, written over what is there.
@@ -111,6 +126,16 @@ impl Conv2d {
     ) {
         let shape = &self.shape;
         check(shape, input_gradient, weight, output_gradient);
+        self.backward_input_into(output_gradient, weight, fresh::over(input_gradient));
+    }
+
+    fn backward_input_into(
+        &self,
+        output_gradient: &[f32],
+        weight: &[f32],
+        input_gradient: &mut Fresh,
+    ) {
+        let shape = &self.shape;
         dispatch!(self.isa, S => {
             scratch::with(algorithm::packed_len::<S>(self.algorithm, shape, Pass::BackwardInput), |packed| {
                 algorithm::pack::<S>(self.algorithm, shape, Pass::BackwardInput, weight, packed);
@@ -125,9 +150,11 @@ impl Conv2d {
     /// As there.
     #[must_use]
     pub fn input_gradient(&self, output_gradient: &[f32], weight: &[f32]) -> Vec<f32> {
-        let write = |out: &mut [f32]| self.backward_input(output_gradient, weight, out);
+        let len = self.shape.input_len();
+        check_lengths(&self.shape, [len, weight.len(), output_gradient.len()]);
+        let write = |out: &mut Fresh| self.backward_input_into(output_gradient, weight, out);
         // SAFETY: every way to compute it writes over what is there, sums only after a first term.
-        unsafe { fresh::written(self.shape.input_len(), write) }
+        unsafe { fresh::written(len, write) }
     }
 
     /// The gradient of the weight, written over what is there.
@@ -142,6 +169,16 @@ impl Conv2d {
     ) {
         let shape = &self.shape;
         check(shape, input, weight_gradient, output_gradient);
+        self.backward_weight_into(input, output_gradient, fresh::over(weight_gradient));
+    }
+
+    fn backward_weight_into(
+        &self,
+        input: &[f32],
+        output_gradient: &[f32],
+        weight_gradient: &mut Fresh,
+    ) {
+        let shape = &self.shape;
         dispatch!(self.isa, S => {
             match self.algorithm {
                 Algorithm::Winograd4 => {
@@ -161,9 +198,11 @@ impl Conv2d {
     /// As there.
     #[must_use]
     pub fn weight_gradient(&self, input: &[f32], output_gradient: &[f32]) -> Vec<f32> {
-        let write = |out: &mut [f32]| self.backward_weight(input, output_gradient, out);
+        let len = self.shape.weight_len();
+        check_lengths(&self.shape, [input.len(), len, output_gradient.len()]);
+        let write = |out: &mut Fresh| self.backward_weight_into(input, output_gradient, out);
         // SAFETY: as for the input's.
-        unsafe { fresh::written(self.shape.weight_len(), write) }
+        unsafe { fresh::written(len, write) }
     }
 
     /// The gradient of the bias, `[out_channels]`, written over what is there.
@@ -191,22 +230,26 @@ impl Conv2d {
 }
 
 fn check(shape: &Conv2dShape, input: &[f32], weight: &[f32], output: &[f32]) {
+    check_lengths(shape, [input.len(), weight.len(), output.len()]);
+}
+
+fn check_lengths(shape: &Conv2dShape, [input, weight, output]: [usize; 3]) {
     assert_eq!(
-        weight.len(),
+        weight,
         shape.weight_len(),
         "length of the weight of {shape:?}"
     );
-    check_images(shape, input, output);
+    check_image_lengths(shape, [input, output]);
 }
 
 pub(crate) fn check_images(shape: &Conv2dShape, input: &[f32], output: &[f32]) {
+    check_image_lengths(shape, [input.len(), output.len()]);
+}
+
+fn check_image_lengths(shape: &Conv2dShape, [input, output]: [usize; 2]) {
+    assert_eq!(input, shape.input_len(), "length of the input of {shape:?}");
     assert_eq!(
-        input.len(),
-        shape.input_len(),
-        "length of the input of {shape:?}"
-    );
-    assert_eq!(
-        output.len(),
+        output,
         shape.output_len(),
         "length of the output of {shape:?}"
     );

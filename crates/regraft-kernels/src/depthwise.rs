@@ -7,6 +7,7 @@
 use rayon::prelude::*;
 
 use crate::epilogue::Epilogue;
+use crate::fresh::{self, Fresh};
 use crate::scratch;
 use crate::shape::Conv2dShape;
 use crate::simd::{Simd, every_other};
@@ -131,8 +132,8 @@ impl Plane {
 
     /// Adds nothing, moves back: the plane out of the buffer, zeros where no tap reaches.
     #[inline(always)]
-    fn drain(&self, buffer: &[f32], plane: &mut [f32]) {
-        plane.fill(0.0);
+    fn drain(&self, buffer: &[f32], plane: &mut Fresh) {
+        let plane = fresh::filled(plane, 0.0);
         for row in 0..self.rows {
             let Some(y) = self.source_row(row) else {
                 continue;
@@ -167,13 +168,14 @@ impl Plane {
     /// # Safety
     /// `buffer` is of [`Self::len`], `out` of the row's values.
     #[inline(always)]
-    unsafe fn slide<S: Simd>(&self, buffer: &[f32], y: usize, weight: &[f32], out: &mut [f32]) {
+    unsafe fn slide<S: Simd>(&self, buffer: &[f32], y: usize, weight: &[f32], out: &mut Fresh) {
         debug_assert!(buffer.len() >= self.len::<S>() && out.len() == self.to[1]);
         let columns = out.len();
         let mut x = 0;
         // SAFETY: taps of existing outputs lie in the buffer, which has a vector more in each row.
         unsafe {
             let base = buffer.as_ptr().add(y * self.down());
+            let to: *mut f32 = out.as_mut_ptr().cast();
             while x + 4 * S::LANES <= columns {
                 let mut sums = [S::splat(0.0); 4];
                 for (tap, weight) in self.taps.iter().zip(weight) {
@@ -183,7 +185,7 @@ impl Plane {
                     }
                 }
                 for (i, sum) in sums.into_iter().enumerate() {
-                    S::store(out.as_mut_ptr().add(x + i * S::LANES), sum);
+                    S::store(to.add(x + i * S::LANES), sum);
                 }
                 x += 4 * S::LANES;
             }
@@ -193,11 +195,11 @@ impl Plane {
                     sum = S::fma(S::splat(*weight), S::load(base.add(tap + x)), sum);
                 }
                 if x + S::LANES <= columns {
-                    S::store(out.as_mut_ptr().add(x), sum);
+                    S::store(to.add(x), sum);
                 } else {
                     let mut tail = [0.0f32; 16];
                     S::store(tail.as_mut_ptr(), sum);
-                    out[x..].copy_from_slice(&tail[..columns - x]);
+                    fresh::copied(&mut out[x..], &tail[..columns - x]);
                 }
                 x += S::LANES;
             }
@@ -216,7 +218,7 @@ pub(crate) fn forward<S: Simd>(
     weight: &[f32],
     input: &[f32],
     epilogue: &Epilogue<'_>,
-    output: &mut [f32],
+    output: &mut Fresh,
 ) {
     let plane = Plane::new::<S>(shape);
     let (outputs, pixels, taps) = (shape.group_outputs(), shape.out_pixels(), shape.taps());
@@ -243,7 +245,7 @@ pub(crate) fn forward<S: Simd>(
                                 // SAFETY: the slice's own length.
                                 unsafe {
                                     epilogue.finish::<S>(
-                                        output.as_mut_ptr(),
+                                        output.as_mut_ptr().cast(),
                                         pixels,
                                         channel,
                                         offset,
@@ -262,7 +264,7 @@ pub(crate) fn backward_input<S: Simd>(
     shape: &Conv2dShape,
     weight: &[f32],
     output_gradient: &[f32],
-    input_gradient: &mut [f32],
+    input_gradient: &mut Fresh,
 ) {
     if shape.stride == [1, 1] && shape.group_outputs() == 1 {
         let turned: Vec<f32> = weight
@@ -331,7 +333,7 @@ pub(crate) fn backward_weight<S: Simd>(
     shape: &Conv2dShape,
     input: &[f32],
     output_gradient: &[f32],
-    weight_gradient: &mut [f32],
+    weight_gradient: &mut Fresh,
 ) {
     let plane = Plane::new::<S>(shape);
     let (outputs, pixels, taps) = (shape.group_outputs(), shape.out_pixels(), shape.taps());
@@ -341,7 +343,7 @@ pub(crate) fn backward_weight<S: Simd>(
         .par_chunks_exact_mut(outputs * taps)
         .enumerate()
         .for_each(|(group, out)| {
-            out.fill(0.0);
+            let out = fresh::filled(out, 0.0);
             scratch::with(plane.len::<S>() + padded, |buffer| {
                 let (buffer, lines) = buffer.split_at_mut(plane.len::<S>());
                 lines.fill(0.0);

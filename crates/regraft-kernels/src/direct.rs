@@ -1,6 +1,7 @@
 //! Convolution as one product of the weights with columns gathered from the image, forward and for the input's gradient.
 
 use crate::epilogue::Epilogue;
+use crate::fresh::{self, Fresh};
 use crate::gemm::{Gather, PackedRows, Product, Sink, multiply};
 use crate::shape::Conv2dShape;
 use crate::shared::Shared;
@@ -42,7 +43,7 @@ pub(crate) fn forward<S: Simd>(
     packed: &[f32],
     input: &[f32],
     epilogue: &Epilogue<'_>,
-    output: &mut [f32],
+    output: &mut Fresh,
 ) {
     let size = [shape.out_height(), shape.out_width()];
     let product = Product {
@@ -52,7 +53,7 @@ pub(crate) fn forward<S: Simd>(
         gather: &forward_gather(shape),
         source: input,
         sink: Sink {
-            out: Shared::new(output),
+            out: Shared::of(output),
             image: shape.out_channels * shape.out_pixels(),
             size,
             step: [1, 1],
@@ -156,11 +157,11 @@ pub(crate) fn backward_input<S: Simd>(
     shape: &Conv2dShape,
     mut packed: &[f32],
     output_gradient: &[f32],
-    input_gradient: &mut [f32],
+    input_gradient: &mut Fresh,
 ) {
     let phases = phases(shape);
     if phases.iter().any(|phase| phase.taps.is_empty()) {
-        input_gradient.fill(0.0);
+        fresh::filled(input_gradient, 0.0);
     }
     for phase in phases.iter().filter(|phase| !phase.taps.is_empty()) {
         let layout = phase_layout::<S>(shape, phase);
@@ -172,7 +173,7 @@ pub(crate) fn backward_input<S: Simd>(
             gather: &phase.gather,
             source: output_gradient,
             sink: Sink {
-                out: Shared::new(input_gradient),
+                out: Shared::of(input_gradient),
                 image: shape.in_channels * shape.in_pixels(),
                 size: [shape.in_height, shape.in_width],
                 step: shape.stride,

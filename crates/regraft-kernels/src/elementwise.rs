@@ -4,10 +4,11 @@
 
 use rayon::prelude::*;
 
+use crate::fresh::{self, Fresh};
 use crate::function::{Function, with_function};
 use crate::isa::dispatch;
 use crate::simd::Simd;
-use crate::{Activation, Isa, fresh};
+use crate::{Activation, Isa};
 
 /// Values of a task.
 const PIECE: usize = 16 * 1024;
@@ -95,14 +96,14 @@ impl AdaptiveStep {
 /// `f` of pairs, by all threads.
 fn each(isa: Isa, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
     assert_eq!(a.len(), b.len(), "lengths of operands");
-    let write = |out: &mut [f32]| {
+    let write = |out: &mut Fresh| {
         let pieces = out.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE));
         pieces.zip(b.par_chunks(PIECE)).for_each(|((out, a), b)| {
             dispatch!(isa, S => S::run(
                 #[inline(always)]
                 || {
                     for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
-                        *out = f(*a, *b);
+                        out.write(f(*a, *b));
                     }
                 },
             ));

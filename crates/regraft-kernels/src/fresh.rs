@@ -1,22 +1,46 @@
-//! Outputs in memory that nobody has cleared: the kernels write all of it, and clearing it first takes a twentieth of a training
+//! Outputs in memory that nobody has cleared: kernels write all of it, and clearing it first takes a twentieth of a training
 //! step.
+//!
+//! What is written to is `MaybeUninit` until it has a value, so that no reference to a number is one to none.
 #![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
+
+/// Values that may not be there yet: a kernel gives each of them one.
+pub(crate) type Fresh = [MaybeUninit<f32>];
 
 /// `len` values that `write` gives.
 ///
 /// # Safety
-/// `write` gives each of them a value, and reads none that it has not given.
-pub(crate) unsafe fn written(len: usize, write: impl FnOnce(&mut [f32])) -> Vec<f32> {
+/// `write` gives each of them a value.
+pub(crate) unsafe fn written(len: usize, write: impl FnOnce(&mut Fresh)) -> Vec<f32> {
     let mut values = Vec::with_capacity(len);
-    // SAFETY: room for `len` values, aligned and nobody else's. They may have none yet: nothing reads one before `write` has
-    // given it, by the caller's promise.
-    unsafe {
-        write(std::slice::from_raw_parts_mut(values.as_mut_ptr(), len));
-        values.set_len(len);
-    }
+    write(&mut values.spare_capacity_mut()[..len]);
+    // SAFETY: there is room for `len` values, and each has been given one, by the caller's promise.
+    unsafe { values.set_len(len) };
     values
+}
+
+/// Values that are there, for a kernel that writes over them.
+pub(crate) fn over(values: &mut [f32]) -> &mut Fresh {
+    // SAFETY: of the same layout. Kernels write numbers through it and nothing else, so that the slice holds numbers after.
+    unsafe { &mut *(std::ptr::from_mut(values) as *mut Fresh) }
+}
+
+/// All of the values set to one, so that they can be added to.
+#[inline(always)]
+pub(crate) fn filled(out: &mut Fresh, value: f32) -> &mut [f32] {
+    out.fill(MaybeUninit::new(value));
+    // SAFETY: each has just been given one.
+    unsafe { out.assume_init_mut() }
+}
+
+/// All of the values copied from another slice of their length.
+#[inline(always)]
+pub(crate) fn copied(out: &mut Fresh, from: &[f32]) {
+    out.write_copy_of_slice(from);
 }
 
 /// Values of a task that copies.
@@ -31,7 +55,7 @@ pub fn joined(pieces: &[&[f32]]) -> Vec<f32> {
         len += piece.len();
         ends.push(len);
     }
-    let write = |out: &mut [f32]| {
+    let write = |out: &mut Fresh| {
         let tasks = out.par_chunks_mut(PIECE).enumerate();
         tasks.for_each(|(task, out)| {
             let mut at = task * PIECE;
@@ -43,7 +67,7 @@ pub fn joined(pieces: &[&[f32]]) -> Vec<f32> {
                 let from = &piece[piece.len() - (ends[index] - at)..];
                 let count = from.len().min(out.len());
                 let (now, rest) = out.split_at_mut(count);
-                now.copy_from_slice(&from[..count]);
+                copied(now, &from[..count]);
                 (out, at, index) = (rest, at + count, index + 1);
             }
         });

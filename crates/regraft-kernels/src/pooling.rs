@@ -5,10 +5,11 @@ use std::ops::{Deref, Range};
 
 use rayon::prelude::*;
 
+use crate::fresh::{self, Fresh};
 use crate::isa::dispatch;
 use crate::scratch;
 use crate::simd::{Simd, every_other};
-use crate::{Error, Isa, fresh};
+use crate::{Error, Isa};
 
 /// What happens to windows that reach beyond the padded image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -209,7 +210,11 @@ fn extent(spec: &PoolSpec, axis: usize) -> Result<usize, Error> {
 /// # Panics
 /// Where a slice has not the length of its tensor.
 pub fn max_pool(isa: Isa, shape: &PoolShape, input: &[f32], output: &mut [f32]) {
-    check(shape, input, output);
+    check(shape, input, output.len());
+    max_pool_into(isa, shape, input, fresh::over(output));
+}
+
+fn max_pool_into(isa: Isa, shape: &PoolShape, input: &[f32], output: &mut Fresh) {
     fold(
         isa,
         shape,
@@ -226,7 +231,7 @@ fn fold(
     isa: Isa,
     shape: &PoolShape,
     input: &[f32],
-    output: &mut [f32],
+    output: &mut Fresh,
     start: f32,
     fold: impl Fn(&mut [f32], &[f32]) + Sync,
     finish: impl Fn(usize, &mut [f32]) + Sync,
@@ -247,7 +252,7 @@ fn fold(
                         for row in rows_under(shape, y) {
                             fold(folded, &input[row * shape.in_width..][..shape.in_width]);
                         }
-                        out.fill(start);
+                        let out = fresh::filled(out, start);
                         for (reached, first) in &under {
                             let line = &mut line[..reached.len()];
                             let taps = strided::<S>(&folded[*first..], shape.stride[1], line);
@@ -267,7 +272,8 @@ fn fold(
 /// As there.
 #[must_use]
 pub fn max_pooled(isa: Isa, shape: &PoolShape, input: &[f32]) -> Vec<f32> {
-    let write = |output: &mut [f32]| max_pool(isa, shape, input, output);
+    check(shape, input, shape.output_len());
+    let write = |output: &mut Fresh| max_pool_into(isa, shape, input, output);
     // SAFETY: the planes cover the output, and their rows are filled before they are raised.
     unsafe { fresh::written(shape.output_len(), write) }
 }
@@ -284,14 +290,14 @@ fn raise(to: &mut [f32], from: &[f32]) {
     }
 }
 
-fn check(shape: &PoolShape, input: &[f32], output: &[f32]) {
+fn check(shape: &PoolShape, input: &[f32], output: usize) {
     assert_eq!(
         input.len(),
         shape.input_len(),
         "length of the input of {shape:?}"
     );
     assert_eq!(
-        output.len(),
+        output,
         shape.output_len(),
         "length of the output of {shape:?}"
     );
@@ -363,8 +369,19 @@ pub fn max_pool_backward(
     output_gradient: &[f32],
     input_gradient: &mut [f32],
 ) {
-    check(shape, input, output_gradient);
-    check(shape, input_gradient, output_gradient);
+    check(shape, input_gradient, output_gradient.len());
+    let out = fresh::over(input_gradient);
+    max_pool_backward_into(isa, shape, input, output_gradient, out);
+}
+
+fn max_pool_backward_into(
+    isa: Isa,
+    shape: &PoolShape,
+    input: &[f32],
+    output_gradient: &[f32],
+    input_gradient: &mut Fresh,
+) {
+    check(shape, input, output_gradient.len());
     let pixels = shape.out_pixels();
     let under = columns_under(shape);
     let planes = input_gradient
@@ -381,7 +398,7 @@ pub fn max_pool_backward(
                     || places::<S>(shape, &under, input, best, found, line),
                 ));
             });
-            out.fill(0.0);
+            let out = fresh::filled(out, 0.0);
             for (value, place) in gradient.iter().zip(found.iter()) {
                 if *place != NOWHERE {
                     out[*place as usize] += value;
@@ -402,7 +419,7 @@ pub fn max_pooled_gradient(
     input: &[f32],
     output_gradient: &[f32],
 ) -> Vec<f32> {
-    let write = |out: &mut [f32]| max_pool_backward(isa, shape, input, output_gradient, out);
+    let write = |out: &mut Fresh| max_pool_backward_into(isa, shape, input, output_gradient, out);
     // SAFETY: the planes cover the output, and each is filled before it is added to.
     unsafe { fresh::written(shape.input_len(), write) }
 }
@@ -418,7 +435,17 @@ pub fn average_pool(
     input: &[f32],
     output: &mut [f32],
 ) {
-    check(shape, input, output);
+    check(shape, input, output.len());
+    average_pool_into(isa, shape, divisor, input, fresh::over(output));
+}
+
+fn average_pool_into(
+    isa: Isa,
+    shape: &PoolShape,
+    divisor: Divisor,
+    input: &[f32],
+    output: &mut Fresh,
+) {
     let (rows, columns) = (shape.divisors(0, divisor), shape.divisors(1, divisor));
     fold(
         isa,
@@ -442,7 +469,8 @@ pub fn average_pool(
 /// As there.
 #[must_use]
 pub fn average_pooled(isa: Isa, shape: &PoolShape, divisor: Divisor, input: &[f32]) -> Vec<f32> {
-    let write = |output: &mut [f32]| average_pool(isa, shape, divisor, input, output);
+    check(shape, input, shape.output_len());
+    let write = |output: &mut Fresh| average_pool_into(isa, shape, divisor, input, output);
     // SAFETY: the planes cover the output, and their rows are filled before they are added to.
     unsafe { fresh::written(shape.output_len(), write) }
 }
@@ -458,7 +486,18 @@ pub fn average_pool_backward(
     output_gradient: &[f32],
     input_gradient: &mut [f32],
 ) {
-    check(shape, input_gradient, output_gradient);
+    check(shape, input_gradient, output_gradient.len());
+    let out = fresh::over(input_gradient);
+    average_pool_backward_into(isa, shape, divisor, output_gradient, out);
+}
+
+fn average_pool_backward_into(
+    isa: Isa,
+    shape: &PoolShape,
+    divisor: Divisor,
+    output_gradient: &[f32],
+    input_gradient: &mut Fresh,
+) {
     let (rows, columns) = (shape.divisors(0, divisor), shape.divisors(1, divisor));
     let under = columns_under(shape);
     let gradients = output_gradient.par_chunks_exact(shape.out_pixels());
@@ -471,7 +510,7 @@ pub fn average_pool_backward(
             dispatch!(isa, S => S::run(
                 #[inline(always)]
                 || {
-                    out.fill(0.0);
+                    let out = fresh::filled(out, 0.0);
                     for (y, gradient) in gradient.chunks_exact(shape.out[1]).enumerate() {
                         let values = gradient.iter().zip(&columns);
                         for (share, (value, column)) in shares.iter_mut().zip(values) {
@@ -503,7 +542,13 @@ pub fn average_pooled_gradient(
     divisor: Divisor,
     output_gradient: &[f32],
 ) -> Vec<f32> {
-    let write = |out: &mut [f32]| average_pool_backward(isa, shape, divisor, output_gradient, out);
+    assert_eq!(
+        output_gradient.len(),
+        shape.output_len(),
+        "length of the gradient of {shape:?}"
+    );
+    let write =
+        |out: &mut Fresh| average_pool_backward_into(isa, shape, divisor, output_gradient, out);
     // SAFETY: the planes cover it, and each is filled before it is added to.
     unsafe { fresh::written(shape.input_len(), write) }
 }

@@ -1,5 +1,6 @@
 //! Convolution with frozen weights, packed or transformed once.
 
+use crate::fresh;
 use crate::isa::dispatch;
 use crate::winograd::Pass;
 use crate::{Algorithm, Conv2d, Conv2dShape, Epilogue, Isa};
@@ -90,7 +91,7 @@ impl PreparedConv {
         conv::check_images(&shape, input, output);
         epilogue.check(shape.out_channels, output.len());
         dispatch!(self.isa, S => {
-            algorithm::forward::<S>(self.algorithm, &shape, &self.forward, input, epilogue, output);
+            algorithm::forward::<S>(self.algorithm, &shape, &self.forward, input, epilogue, fresh::over(output));
         });
         Ok(())
     }
@@ -116,7 +117,7 @@ impl PreparedConv {
         );
         let packed = self.backward.as_deref().unwrap_or_default();
         dispatch!(self.isa, S => {
-            algorithm::backward_input::<S>(self.algorithm, &shape, packed, output_gradient, input_gradient);
+            algorithm::backward_input::<S>(self.algorithm, &shape, packed, output_gradient, fresh::over(input_gradient));
         });
         Ok(())
     }

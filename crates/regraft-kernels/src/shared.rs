@@ -3,6 +3,8 @@
 
 use std::marker::PhantomData;
 
+use crate::fresh::Fresh;
+
 /// A mutable slice whose elements are handed out by index, not by splitting: tiles of an image are not contiguous.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<'a> {
@@ -17,6 +19,15 @@ unsafe impl Send for Shared<'_> {}
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
+    /// Of values that may not be there yet.
+    pub fn of(data: &'a mut Fresh) -> Self {
+        Self {
+            data: data.as_mut_ptr().cast(),
+            len: data.len(),
+            lifetime: PhantomData,
+        }
+    }
+
     pub fn new(data: &'a mut [f32]) -> Self {
         Self {
             data: data.as_mut_ptr(),

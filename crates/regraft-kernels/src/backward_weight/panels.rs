@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use crate::direct::forward_gather;
+use crate::fresh::Fresh;
 use crate::gemm::{Gather, LARGEST_TILE, pack_transposed};
 use crate::scratch;
 use crate::shape::Conv2dShape;
@@ -30,13 +31,13 @@ pub(super) fn backward_weight<S: Simd>(
     shape: &Conv2dShape,
     input: &[f32],
     output_gradient: &[f32],
-    weight_gradient: &mut [f32],
+    weight_gradient: &mut Fresh,
 ) {
     let panels = (shape.group_inputs() * shape.taps()).div_ceil(S::TILE_COLUMNS);
     let wanted = rayon::current_num_threads().div_ceil(shape.groups);
     let parts = panels.div_ceil(PANELS).next_multiple_of(wanted).min(panels);
     let job = Job::new(shape, input, output_gradient);
-    let out = Shared::new(weight_gradient);
+    let out = Shared::of(weight_gradient);
     (0..shape.groups * parts)
         .into_par_iter()
         .with_max_len(1)

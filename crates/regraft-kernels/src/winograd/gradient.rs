@@ -13,6 +13,7 @@ use super::transform::{
     F4, MOST_IN, MOST_OUT, Scheme, transform_output_gradient, transform_to_kernel,
 };
 use super::{APART, Pass, Problem};
+use crate::fresh::Fresh;
 use crate::scratch;
 use crate::shape::Conv2dShape;
 use crate::shared::Shared;
@@ -90,7 +91,7 @@ pub(crate) fn weight_gradient<S: Simd>(
     shape: &Conv2dShape,
     input: &[f32],
     output_gradient: &[f32],
-    weight_gradient: &mut [f32],
+    weight_gradient: &mut Fresh,
 ) {
     let problem = Problem::new(shape, Pass::Forward);
     let tiles = problem.to.map(|size| size.div_ceil(SIDE));
@@ -121,7 +122,7 @@ pub(crate) fn weight_gradient<S: Simd>(
     let left_len = POSITIONS * job.gradient.position(most);
     let sums_len = job.gradient.panels() * job.panel_len::<S>();
     let kept = if chunks > 1 { sums_len } else { 0 };
-    let out = Shared::new(weight_gradient);
+    let out = Shared::of(weight_gradient);
     scratch::with(right_len + left_len + kept, |buffer| {
         let (right, rest) = buffer.split_at_mut(right_len);
         let (left, sums) = rest.split_at_mut(left_len);

@@ -8,6 +8,7 @@ use super::transform::{MOST_IN, MOST_OUT};
 use super::weights::position_len;
 use super::{APART, Problem, Scheme};
 use crate::epilogue::Epilogue;
+use crate::fresh::Fresh;
 use crate::scratch;
 use crate::shared::Shared;
 use crate::simd::{NARROW, Simd, TileOut};
@@ -69,7 +70,7 @@ pub(crate) fn convolve<S: Simd, W: Scheme>(
     packed: &[f32],
     input: &[f32],
     epilogue: &Epilogue<'_>,
-    output: &mut [f32],
+    output: &mut Fresh,
 ) {
     let sizes = Sizes::new::<S, W>(problem);
     let all = problem.batch * sizes.tiles[0];
@@ -77,7 +78,7 @@ pub(crate) fn convolve<S: Simd, W: Scheme>(
     let panels = problem.channels[1].div_ceil(S::TILE_ROWS);
     // With fewer blocks than threads, threads share the written channels and transform the input each.
     let parts = rayon::current_num_threads().div_ceil(blocks).min(panels);
-    let output = Shared::new(output);
+    let output = Shared::of(output);
     let job = Job {
         problem,
         sizes,
