@@ -48,6 +48,7 @@ pub fn run(shell: &Shell) -> Result<()> {
     step("tests", || {
         Ok(cmd!(shell, "cargo test --release {SELECTION...}").run()?)
     })?;
+    step("tests that need more than the toolchain", || more(shell))?;
     step("clippy", || {
         let warnings = ["-D", "warnings"];
         Ok(cmd!(
@@ -81,6 +82,99 @@ pub fn run(shell: &Shell) -> Result<()> {
         .run()?)
     })?;
     println!("verify: all passed");
+    Ok(())
+}
+
+/// A test that needs something which a machine may not have.
+struct Needs {
+    /// The name of the test, or how the names of several begin.
+    test: &'static str,
+    krate: &'static str,
+    what: &'static str,
+    /// Whether it is here.
+    here: fn(&Shell) -> bool,
+}
+
+const NEEDS: [Needs; 6] = [
+    Needs {
+        test: "real_models",
+        krate: "regraft-nn",
+        what: "../shared/models",
+        here: |shell| shell.path_exists("../shared/models"),
+    },
+    Needs {
+        test: "real_models",
+        krate: "regraft",
+        what: "../shared/models",
+        here: |shell| shell.path_exists("../shared/models"),
+    },
+    Needs {
+        test: "packages::pip_itself",
+        krate: "regraft-zoo",
+        what: "pip and its registry",
+        here: |shell| {
+            answers(
+                shell,
+                "python3",
+                &["-m", "pip", "download", "--no-deps", "six==1.17.0"],
+            )
+        },
+    },
+    Needs {
+        test: "packages::npm_itself",
+        krate: "regraft-zoo",
+        what: "npm and its registry",
+        here: |shell| answers(shell, "npm", &["view", "is-odd@3.0.1", "version"]),
+    },
+    Needs {
+        test: "new::what_was_learned",
+        krate: "regraft-cli",
+        what: "the package dataset-fashion-mnist",
+        here: |shell| shell.path_exists(FASHION_MNIST),
+    },
+    Needs {
+        test: "idx::all_of_fashion_mnist",
+        krate: "regraft-data",
+        what: "the package dataset-fashion-mnist",
+        here: |shell| shell.path_exists(FASHION_MNIST),
+    },
+];
+
+/// Where Debian's package `dataset-fashion-mnist` puts its files.
+const FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
+
+/// Whether a program does this without an error, in a folder of its own.
+fn answers(shell: &Shell, program: &str, arguments: &[&str]) -> bool {
+    let Ok(folder) = shell.create_temp_dir() else {
+        return false;
+    };
+    let _there = shell.push_dir(folder.path());
+    cmd!(shell, "{program} {arguments...}")
+        .quiet()
+        .ignore_stdout()
+        .ignore_stderr()
+        .run()
+        .is_ok()
+}
+
+/// Runs the tests that the machine has the means for, and says which it has not.
+fn more(shell: &Shell) -> Result<()> {
+    for Needs {
+        test,
+        krate,
+        what,
+        here,
+    } in &NEEDS
+    {
+        if !here(shell) {
+            println!("skipped, not passed: {krate}, {test}: needs {what}");
+            continue;
+        }
+        // The same selection of crates, so that nothing is compiled again.
+        let packages = ["--test", "it", "-p", krate];
+        let ignored = ["--", "--ignored", test];
+        cmd!(shell, "cargo test --release {packages...} {ignored...}").run()?;
+    }
     Ok(())
 }
 

@@ -81,11 +81,8 @@ const FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
 /// Train from nothing on five classes; with ten images of each of five others, the run folder then gets further in the same
 /// epochs than the network that it started from.
 #[test]
+#[ignore = "needs the package dataset-fashion-mnist"]
 fn what_was_learned_on_some_classes_helps_with_others() {
-    if !std::path::Path::new(FASHION_MNIST).exists() {
-        eprintln!("skipped: the package dataset-fashion-mnist is not installed");
-        return;
-    }
     let place = Place::new();
     let train = |model: &str, classes: &str, images: usize, epochs: usize, out: &str| {
         let summary = json(

@@ -38,32 +38,6 @@ fn the_same_recipe_gives_the_same_bytes_and_so_does_the_resolved_one() {
 }
 
 #[test]
-fn cached_and_uncached_training_agree() {
-    let place = Place::with_images();
-    for (out, cache) in [("off", "off"), ("memory", "memory")] {
-        let cache = format!("train.feature_cache={cache}");
-        place
-            .train(&[&DEEP[..], &["--out", out, "--set", &cache]].concat())
-            .assert()
-            .success();
-    }
-    let read = |name: &str| regraft::onnx::Model::open(&place.path(name)).unwrap();
-    let (cached, uncached) = (read("memory/last.onnx"), read("off/last.onnx"));
-    let mut moved = 0;
-    for name in cached.initializer_names() {
-        let (Ok(a), Ok(b)) = (cached.weights(name), uncached.weights(name)) else {
-            continue;
-        };
-        moved += 1;
-        let largest = b.iter().fold(0f32, |m, v| m.max(v.abs()));
-        for (x, y) in a.iter().zip(&b) {
-            assert!((x - y).abs() <= 1e-5 * largest, "{name}: {x} and {y}");
-        }
-    }
-    assert!(moved > 20);
-}
-
-#[test]
 fn a_killed_run_resumes_to_the_bytes_of_the_uninterrupted_one() {
     let place = Place::with_images();
     let words = |out: &'static str| {
