@@ -89,28 +89,19 @@ pub fn run(shell: &Shell) -> Result<()> {
 struct Needs {
     /// The name of the test, or how the names of several begin.
     test: &'static str,
-    krate: &'static str,
     what: &'static str,
     /// Whether it is here.
     here: fn(&Shell) -> bool,
 }
 
-const NEEDS: [Needs; 6] = [
+const NEEDS: [Needs; 5] = [
     Needs {
         test: "real_models",
-        krate: "regraft-nn",
-        what: "../shared/models",
-        here: |shell| shell.path_exists("../shared/models"),
-    },
-    Needs {
-        test: "real_models",
-        krate: "regraft",
         what: "../shared/models",
         here: |shell| shell.path_exists("../shared/models"),
     },
     Needs {
         test: "packages::pip_itself",
-        krate: "regraft-zoo",
         what: "pip and its registry",
         here: |shell| {
             answers(
@@ -122,19 +113,16 @@ const NEEDS: [Needs; 6] = [
     },
     Needs {
         test: "packages::npm_itself",
-        krate: "regraft-zoo",
         what: "npm and its registry",
         here: |shell| answers(shell, "npm", &["view", "is-odd@3.0.1", "version"]),
     },
     Needs {
         test: "new::what_was_learned",
-        krate: "regraft-cli",
         what: "the package dataset-fashion-mnist",
         here: |shell| shell.path_exists(FASHION_MNIST),
     },
     Needs {
         test: "idx::all_of_fashion_mnist",
-        krate: "regraft-data",
         what: "the package dataset-fashion-mnist",
         here: |shell| shell.path_exists(FASHION_MNIST),
     },
@@ -159,21 +147,14 @@ fn answers(shell: &Shell, program: &str, arguments: &[&str]) -> bool {
 
 /// Runs the tests that the machine has the means for, and says which it has not.
 fn more(shell: &Shell) -> Result<()> {
-    for Needs {
-        test,
-        krate,
-        what,
-        here,
-    } in &NEEDS
-    {
+    for Needs { test, what, here } in &NEEDS {
         if !here(shell) {
-            println!("skipped, not passed: {krate}, {test}: needs {what}");
+            println!("skipped, not passed: {test}: needs {what}");
             continue;
         }
         // The same selection of crates, so that nothing is compiled again.
-        let packages = ["--test", "it", "-p", krate];
-        let ignored = ["--", "--ignored", test];
-        cmd!(shell, "cargo test --release {packages...} {ignored...}").run()?;
+        let ignored = ["--test", "it", "--", "--ignored", test];
+        cmd!(shell, "cargo test --release {SELECTION...} {ignored...}").run()?;
     }
     Ok(())
 }
