@@ -25,7 +25,7 @@ const STANDARD: Ranges = Ranges {
     colour: 0.2,
 };
 
-/// One image as the network sees it in training: `[C, size, size]`.
+/// One image as the network sees it in training: `[size, size, C]`.
 pub(crate) fn apply(
     augment: Augment,
     image: &Decoded,

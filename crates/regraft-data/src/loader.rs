@@ -68,13 +68,13 @@ impl Default for LoaderOptions {
 /// Images ready for a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// `[N, C, H, W]` values.
+    /// `[N, H, W, C]` values: the order in which decoders give them and in which a compiled trunk reads them.
     pub pixels: Vec<f32>,
     /// N labels.
     pub labels: Vec<usize>,
     /// N positions in the set's samples.
     pub indices: Vec<usize>,
-    /// N, C, H, W; N may be 0 where every image was skipped.
+    /// N, C, H, W, whatever the order of the values; N may be 0 where every image was skipped.
     pub shape: [usize; 4],
     /// Images left out because they could not be decoded.
     pub skipped: Vec<Skipped>,
@@ -327,7 +327,7 @@ impl Drop for Batches {
     }
 }
 
-/// One image for prediction: `[C, size, size]`.
+/// One image for prediction: `[size, size, C]`.
 ///
 /// # Errors
 /// When it cannot be decoded.

@@ -17,7 +17,7 @@ pub(crate) struct Region {
     pub height: f64,
 }
 
-/// Resizes, crops and normalises: `[C, size, size]` values.
+/// Resizes, crops and normalises: `[size, size, C]` values.
 ///
 /// # Errors
 /// When the image cannot be resized.
@@ -84,32 +84,31 @@ fn resample(
     Ok(target.pixels().iter().flat_map(|pixel| pixel.0).collect())
 }
 
-/// RGB bytes of a square to `[C, size, size]` normalised values in the model's channel order.
+/// RGB bytes of a square to `[size, size, C]` normalised values, channels in the model's own order.
 pub(crate) fn normalise(preprocess: &Preprocess, rgb: &[u8]) -> Vec<f32> {
-    let plane = rgb.len() / 3;
-    let mut values = Vec::with_capacity(plane * preprocess.channel_count());
+    let pixels = rgb.as_chunks::<3>().0;
     let scaled = |value: f32, channel: usize| {
         (value * preprocess.scale - preprocess.mean[channel]) / preprocess.std[channel]
     };
+    let mut values = Vec::with_capacity(pixels.len() * preprocess.channel_count());
     match preprocess.channels {
-        Channels::Grey => values.extend(rgb.as_chunks::<3>().0.iter().map(|&[r, g, b]| {
+        Channels::Grey => values.extend(pixels.iter().map(|&[r, g, b]| {
             // Luma of ITU-R BT.601, rounded to a byte as an image library would.
             let luma = (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000;
             scaled(luma as f32, 0)
         })),
         Channels::Rgb | Channels::Bgr => {
-            for channel in 0..3 {
-                let source = if preprocess.channels == Channels::Bgr {
-                    2 - channel
-                } else {
-                    channel
-                };
-                values.extend(
-                    rgb.as_chunks::<3>()
-                        .0
-                        .iter()
-                        .map(|pixel| scaled(pixel[source].into(), channel)),
-                );
+            // A byte has 256 values: they are worked out once.
+            let table: [Vec<f32>; 3] = [0, 1, 2].map(|channel| {
+                let bytes = 0..=u8::MAX;
+                bytes.map(|byte| scaled(byte.into(), channel)).collect()
+            });
+            let order = match preprocess.channels {
+                Channels::Bgr => [2, 1, 0],
+                _ => [0, 1, 2],
+            };
+            for pixel in pixels {
+                values.extend([0, 1, 2].map(|to| table[to][usize::from(pixel[order[to]])]));
             }
         }
     }
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_normalised_in_the_models_order() {
+    fn channels_are_normalised_in_the_models_order_and_lie_side_by_side() {
         let bgr = Preprocess {
             size: 2,
             resize: 2,
@@ -155,7 +154,7 @@ mod tests {
             ..Preprocess::default()
         };
         let values = apply(&bgr, &plain(4, 8, [10, 20, 30])).unwrap();
-        assert_eq!(values, [[29.0; 4], [9.0; 4], [7.0; 4]].concat());
+        assert_eq!(values, [[29.0, 9.0, 7.0]; 4].concat());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use regraft_program::tap;
 use regraft_trunk::Precision;
 
 use crate::error::Error;
-use crate::network::own_layout;
+use crate::network::check_images;
 use crate::trunk::Trunk;
 
 /// The blocks below the head, whose pooled outputs one pass gives all at once.
@@ -54,8 +54,8 @@ impl Cuts {
         self.trunk.as_ref().is_some_and(Trunk::is_compiled)
     }
 
-    /// What leaves each block for a batch of images `[N, C, H, W]`, averaged over positions: block, and `[N, features]` row
-    /// by row.
+    /// What leaves each block for a batch of images `[N, H, W, C]`, averaged over positions: block, and `[N, features]` row
+    /// by row. `shape` is N, C, H, W.
     ///
     /// # Errors
     /// When the images have another shape than the network takes.
@@ -67,7 +67,7 @@ impl Cuts {
         let Some(trunk) = &self.trunk else {
             return Ok(Vec::new());
         };
-        let pixels = own_layout(&self.graph, pixels, shape)?;
+        check_images(&self.graph, &pixels, shape)?;
         let all = trunk.forward(pixels, shape[0])?.into_values()?;
         let width = all.len() / shape[0].max(1);
         Ok(self

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regraft_freeze::Phase;
+use regraft_kernels::{channels_to_first, channels_to_last};
 use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
 use regraft_program::{Fused, TrainingProgram};
 use regraft_spec::Statistics;
@@ -260,16 +261,39 @@ impl Network {
         self.start > 0
     }
 
-    /// Runs images through the trunk.
-    ///
-    /// `pixels` are `[N, C, H, W]` whatever the file's own layout; the result is the activation at the cut, on the plain
-    /// device.
+    /// Runs images `[N, C, H, W]` through the trunk, whatever the file's own layout; the result is the activation at the cut,
+    /// on the plain device.
     ///
     /// # Errors
     /// When the images have another shape than the network takes.
     pub fn features(&self, pixels: Vec<f32>, shape: [usize; 4]) -> Result<Activation, Error> {
-        let pixels = own_layout(&self.graph, pixels, shape)?;
-        self.trunk.forward(pixels, shape[0])
+        self.check_images(&pixels, shape)?;
+        match (self.start, self.graph.layout) {
+            (0, InputLayout::ChannelsFirst) => self.trunk.forward(pixels, shape[0]),
+            _ => self.trunk.forward(channels_last(&pixels, shape), shape[0]),
+        }
+    }
+
+    /// The same for images `[N, H, W, C]`, as decoders give them; `shape` is N, C, H, W all the same.
+    ///
+    /// # Errors
+    /// As [`Network::features`].
+    pub fn features_of_pixels(
+        &self,
+        pixels: Vec<f32>,
+        shape: [usize; 4],
+    ) -> Result<Activation, Error> {
+        self.check_images(&pixels, shape)?;
+        match (self.start, self.graph.layout) {
+            (0, InputLayout::ChannelsFirst) => {
+                self.trunk.forward(channels_first(&pixels, shape), shape[0])
+            }
+            _ => self.trunk.forward(pixels, shape[0]),
+        }
+    }
+
+    fn check_images(&self, pixels: &[f32], shape: [usize; 4]) -> Result<(), Error> {
+        check_images(&self.graph, pixels, shape)
     }
 
     /// Activations at the cut from cached values, `[N, ...]`.
@@ -642,33 +666,32 @@ pub fn cut_of(graph: &Graph, phase: &Phase) -> Result<usize, Error> {
     }
 }
 
-/// Images `[N, C, H, W]` as the file's own layout has them.
-pub(crate) fn own_layout(
+/// Refuses images of another shape than a network takes.
+pub(crate) fn check_images(
     graph: &Graph,
-    pixels: Vec<f32>,
-    shape: [usize; 4],
-) -> Result<Vec<f32>, Error> {
+    pixels: &[f32],
+    [n, c, h, w]: [usize; 4],
+) -> Result<(), Error> {
     let expected = graph.image_shape();
-    let [n, c, h, w] = shape;
     if [c, h, w] != expected || pixels.len() != n * c * h * w {
         return Err(Error::BatchShape {
             expected,
             found: [c, h, w],
         });
     }
-    Ok(match graph.layout {
-        InputLayout::ChannelsFirst => pixels,
-        InputLayout::ChannelsLast => channels_last(&pixels, c, h * w),
-    })
+    Ok(())
 }
 
-/// `[N, C, area]` to `[N, area, C]`.
-fn channels_last(pixels: &[f32], channels: usize, area: usize) -> Vec<f32> {
-    let mut turned = Vec::with_capacity(pixels.len());
-    for image in pixels.chunks_exact((channels * area).max(1)) {
-        for place in 0..area {
-            turned.extend((0..channels).map(|channel| image[channel * area + place]));
-        }
-    }
+/// `[N, C, H, W]` to `[N, H, W, C]`.
+pub(crate) fn channels_last(pixels: &[f32], [_, c, h, w]: [usize; 4]) -> Vec<f32> {
+    let mut turned = vec![0.0; pixels.len()];
+    channels_to_last(c, h * w, pixels, &mut turned);
+    turned
+}
+
+/// `[N, H, W, C]` to `[N, C, H, W]`.
+fn channels_first(pixels: &[f32], [_, c, h, w]: [usize; 4]) -> Vec<f32> {
+    let mut turned = vec![0.0; pixels.len()];
+    channels_to_first(c, h * w, pixels, &mut turned);
     turned
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::tensor::Device;
 use regraft_onnx::{Graph, Input, ValueId};
 use regraft_ops::is_host;
-use regraft_program::{fold_batch_norm, subgraph};
+use regraft_program::{fold_batch_norm, pixels_last, subgraph};
 use regraft_trunk::{Buffers, Plan, Precision, has_bf16};
 
 use crate::activation::Activation;
@@ -71,6 +71,10 @@ impl Trunk {
     ) -> Result<Self, Error> {
         let device = device.clone().without_autodiff();
         let computes = output != graph.input;
+        let graph = &match computes {
+            true => Arc::new(pixels_last(graph)),
+            false => graph.clone(),
+        };
         let plan = (computes && is_host(&device))
             .then(|| Plan::in_precision(graph, output, precision).ok())
             .flatten();
@@ -107,9 +111,10 @@ impl Trunk {
         device: &Device,
     ) -> Result<Self, Error> {
         let device = device.clone().without_autodiff();
+        let graph = Arc::new(pixels_last(graph));
         Ok(Self {
-            executor: Executor::Nodes(Nodes::new(graph, output, &device)?),
-            graph: graph.clone(),
+            executor: Executor::Nodes(Nodes::new(&graph, output, &device)?),
+            graph,
             device,
             output,
         })
@@ -120,7 +125,7 @@ impl Trunk {
         matches!(self.executor, Executor::Plan { .. })
     }
 
-    /// Runs the trunk on `n` images in the graph's own layout, one after the other.
+    /// Runs the trunk on `n` images `[N, H, W, C]`. Where it holds no node, they are given back as they are.
     ///
     /// # Errors
     /// When a node cannot run on these operands.

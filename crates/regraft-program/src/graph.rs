@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use regraft_onnx::op::Op;
-use regraft_onnx::{Dim, Graph, Input, Node, Value, ValueId};
+use regraft_onnx::{Dim, Graph, Input, InputLayout, Node, Value, ValueId};
 
 /// The part of a graph that `target` needs, with `target` as its output. It has no blocks and no head.
 pub fn subgraph(graph: &Graph, target: ValueId) -> Graph {
@@ -29,6 +29,46 @@ pub fn subgraph(graph: &Graph, target: ValueId) -> Graph {
         head: Err("it is a part of a network".to_owned()),
         ..graph.clone()
     }
+}
+
+/// The graph with its images as `[N, H, W, C]`, the order in which decoders give pixels: a transposition comes first, which a
+/// compiled trunk reads through without moving anything. A graph whose images lie so already stays as it is.
+pub fn pixels_last(graph: &Graph) -> Graph {
+    let mut turned = graph.clone();
+    if graph.layout == InputLayout::ChannelsLast {
+        return turned;
+    }
+    let [channels, height, width] = graph.image_shape();
+    let image = graph.input;
+    let pixels = ValueId::at(turned.values.len());
+    let name = format!("{} (channels last)", graph.value(image).name);
+    turned.values.push(Value {
+        name: name.clone(),
+        shape: vec![
+            Dim::Batch(1),
+            Dim::Fixed(height),
+            Dim::Fixed(width),
+            Dim::Fixed(channels),
+        ],
+    });
+    turned.nodes.insert(
+        0,
+        Node {
+            name,
+            op: Op::Transpose {
+                perm: vec![0, 3, 1, 2],
+            },
+            inputs: vec![Input::Value(pixels)],
+            output: image,
+            macs: 0,
+        },
+    );
+    turned.input = pixels;
+    turned.layout = InputLayout::ChannelsLast;
+    // Their positions would be off by one.
+    turned.blocks = Vec::new();
+    turned.head = Err("it is a part of a network".to_owned());
+    turned
 }
 
 /// A graph whose output is `[N, F]`: the features at several values side by side, each averaged over positions.

@@ -68,7 +68,9 @@ impl FeatureStore {
                     store.values.resize(store.values.len() + width, 0.0);
                 }
                 let first = store.values.len() - batch.indices.len() * width;
-                let features = network.features(batch.pixels, batch.shape)?.into_values()?;
+                let features = network
+                    .features_of_pixels(batch.pixels, batch.shape)?
+                    .into_values()?;
                 store.values[first..].copy_from_slice(&features);
             }
             observer.observe(&Event::Features { done, total });
@@ -291,7 +293,7 @@ impl Drawn {
     /// The activations at the cut.
     pub(crate) fn features(self, network: &Network) -> Result<Activation, Error> {
         Ok(match self {
-            Self::Images(batch) => network.features(batch.pixels, batch.shape)?,
+            Self::Images(batch) => network.features_of_pixels(batch.pixels, batch.shape)?,
             Self::Features { values, labels, .. } => {
                 network.cached_features(values, labels.len())?
             }

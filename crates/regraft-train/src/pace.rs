@@ -104,7 +104,8 @@ impl Trainer<'_> {
         for _ in 0..2 {
             let start = Instant::now();
             let network = session.network();
-            let features = network.features(pixels.clone(), [count, channels, height, width])?;
+            let shape = [count, channels, height, width];
+            let features = network.features_of_pixels(pixels.clone(), shape)?;
             // Devices may compute later than asked; reading back waits for them.
             let features = features.into_values()?;
             trunk = start.elapsed().as_secs_f64() / count as f64;

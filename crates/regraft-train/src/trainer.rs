@@ -494,7 +494,7 @@ impl Trainer<'_> {
         };
         let batch = batch?;
         let features = |network: &Network| {
-            let features = network.features(batch.pixels.clone(), batch.shape)?;
+            let features = network.features_of_pixels(batch.pixels.clone(), batch.shape)?;
             features.into_values()
         };
         let network = run.session.network();

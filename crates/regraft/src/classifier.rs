@@ -167,7 +167,9 @@ impl Classifier {
             }
             let size = self.preprocess.size as usize;
             let shape = [batch.len(), self.preprocess.channel_count(), size, size];
-            let logits = self.network.logits(self.network.features(pixels, shape)?)?;
+            let logits = self
+                .network
+                .logits(self.network.features_of_pixels(pixels, shape)?)?;
             let values = Activation::R2(logits).into_values()?;
             if let Some(bad) = values.iter().position(|value| !value.is_finite()) {
                 return Err(self.not_finite(&format!(

@@ -86,17 +86,18 @@ pub fn run_raw(
             "its shape is {shape:?}, the model takes {expected:?} behind the batch"
         )));
     }
-    let pixels = match graph.layout {
-        InputLayout::ChannelsFirst => values,
-        InputLayout::ChannelsLast => channels_first(&values, n, channels, height * width),
-    };
+    let layout = graph.layout;
     let graph = Arc::new(graph);
     let network = match until {
         Until::Output => Network::inference(graph, &device)?,
         Until::LastCut => Network::feature_extractor(graph, &device)?,
     };
     let pass = || {
-        let features = network.features(pixels.clone(), [n, channels, height, width])?;
+        let shape = [n, channels, height, width];
+        let features = match layout {
+            InputLayout::ChannelsFirst => network.features(values.clone(), shape)?,
+            InputLayout::ChannelsLast => network.features_of_pixels(values.clone(), shape)?,
+        };
         match until {
             Until::Output => network.output(features),
             Until::LastCut => Ok(features),
@@ -139,15 +140,4 @@ fn read_tensor(path: &Path) -> Result<(Vec<usize>, Vec<f32>), Error> {
     }
     let file = File::open(path).map_err(|source| io("reading", path, source))?;
     npy::read(BufReader::new(file)).map_err(unfit)
-}
-
-/// `[N, H*W, C]` to `[N, C, H*W]`.
-fn channels_first(values: &[f32], n: usize, channels: usize, plane: usize) -> Vec<f32> {
-    let mut moved = Vec::with_capacity(values.len());
-    for image in values.chunks_exact(plane * channels).take(n) {
-        for channel in 0..channels {
-            moved.extend((0..plane).map(|position| image[position * channels + channel]));
-        }
-    }
-    moved
 }

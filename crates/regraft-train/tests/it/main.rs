@@ -158,6 +158,6 @@ fn features(session: &regraft_train::Session, images: std::ops::Range<usize>) ->
     let pixels = pixels[images.start * width..images.end * width].to_vec();
     session
         .network()
-        .features(pixels, [images.len(), c, h, w])
+        .features_of_pixels(pixels, [images.len(), c, h, w])
         .unwrap()
 }
