@@ -72,6 +72,13 @@ pub fn run(shell: &Shell) -> Result<()> {
         )
         .run()?)
     })?;
+    step("the facade without zoo and recipe", || {
+        for features in ["flex", "flex,zoo", "flex,recipe"] {
+            let chosen = ["--no-default-features", "--features", features];
+            cmd!(shell, "cargo check --release -p regraft --lib {chosen...}").run()?;
+        }
+        Ok(())
+    })?;
     step("CUDA path type-checks", || {
         // The build script of Burn's CUDA path downloads LLVM unless it believes that it builds documentation.
         let _docs = shell.push_env("DOCS_RS", "1");

@@ -1,21 +1,16 @@
 //! Serving a trained model: labels, preprocessing and weights all come from its file.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use regraft_data::{
-    Augment, ImageRecord, ImageSet, Loader, LoaderOptions, OnBadImage, Preprocess, Sample,
-    SplitName, load_image,
-};
+use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, OnBadImage, Preprocess, load_image};
 use regraft_nn::{Activation, Network};
 use regraft_onnx::{Graph, ImportOptions, Model, metadata};
 use regraft_train::{Evaluation, Event, Observer, evaluate};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::prepare::{Recorded, assumed_preprocess, model_preprocess, open_data};
-use crate::run_files::{RunFile, RunFiles};
+use crate::preprocess::{assumed_preprocess, model_preprocess};
 use crate::run_folder::is_run;
 use crate::source::{Located, locate};
 
@@ -31,7 +26,8 @@ pub struct Classifier {
     /// How an image becomes numbers.
     pub preprocess: Preprocess,
     /// The run folder that the model lies in.
-    run: Option<PathBuf>,
+    #[cfg_attr(not(feature = "recipe"), allow(dead_code))]
+    pub(crate) run: Option<PathBuf>,
 }
 
 /// A label with its probability.
@@ -110,7 +106,7 @@ impl Classifier {
         };
         let preprocess = match model_preprocess(model, &path)? {
             Some(preprocess) => Some(preprocess),
-            None => located.preprocess()?,
+            None => located.known.preprocess()?,
         };
         let image_size = preprocess.as_ref().map(|p| [p.size as usize; 2]);
         let graph = Graph::import(
@@ -127,7 +123,7 @@ impl Classifier {
             .map_err(|error| Error::Data(error.into()))?;
         let classes = graph.classes();
         let own = metadata::labels(model).map_err(fault)?;
-        let (labels, named) = match own.or_else(|| located.labels()) {
+        let (labels, named) = match own.or_else(|| located.known.labels()) {
             Some(labels) if labels.len() == classes => (labels, true),
             _ => ((0..classes).map(|class| class.to_string()).collect(), false),
         };
@@ -237,73 +233,15 @@ impl Classifier {
             .find(|folder| folder.is_dir() && data.join("train").is_dir())
             .unwrap_or_else(|| data.to_owned());
         let set = regraft_data::open_split(&folder, Some(&self.labels))?;
+        #[cfg(feature = "recipe")]
         let warnings = self.trained_on(&set)?.into_iter().collect();
+        #[cfg(not(feature = "recipe"))]
+        let warnings = Vec::new();
         let what = folder.display().to_string();
         self.report_on(set, what, warnings, batch_size, on_bad_image, observer)
     }
 
-    /// Evaluates on the images that the model's run held out of training: its test split where it has one, else its
-    /// validation split.
-    ///
-    /// # Errors
-    /// When the model lies in no run folder, the run held nothing out, its images are gone or others now, or one cannot be
-    /// decoded.
-    pub fn evaluate_held_out(
-        &self,
-        batch_size: usize,
-        on_bad_image: OnBadImage,
-        observer: &mut dyn Observer,
-    ) -> Result<Report, Error> {
-        self.check_named()?;
-        let Some(run) = &self.run else {
-            return Err(Error::Unfit {
-                reason: format!(
-                    "model `{}` lies in no run folder, so it has no held-out images; give some with `--data`",
-                    self.path.display()
-                ),
-            });
-        };
-        let files = RunFiles::at(run);
-        let recipe = files.record()?.resolved()?;
-        let images = files.split()?;
-        let root = PathBuf::from(&recipe.data.source);
-        let data = open_data(&recipe, Some(Recorded { images: &images }))?;
-        let (set, name) = match (data.test, data.validation) {
-            (Some(test), _) => (test, "test"),
-            (None, Some(validation)) => (validation, "validation"),
-            (None, None) => {
-                return Err(Error::Run {
-                    path: run.clone(),
-                    reason: "it held no images out of training; give some with `--data`".to_owned(),
-                });
-            }
-        };
-        let mut set = set;
-        set.relabel(&self.labels)
-            .map_err(|strangers| regraft_data::Error::UnknownClass {
-                class: strangers.into_iter().next().unwrap_or_default(),
-                path: root.clone(),
-                known: self.labels.clone(),
-            })?;
-        let samples: Vec<&Sample> = set.samples.iter().collect();
-        let hashes = regraft_data::hashes(&samples, &mut |_, _| {});
-        let known: HashMap<&str, &str> = images
-            .iter()
-            .map(|image| (image.image.as_str(), image.sha256.as_str()))
-            .collect();
-        let other = set.samples.iter().zip(&hashes).filter(|(sample, hash)| {
-            known.get(ImageRecord::key(sample, &root).as_str()) != Some(&hash.as_str())
-        });
-        let other = other.count();
-        let warnings = (other > 0).then(|| {
-            format!("{other} of the held-out images are not what they were when the run began")
-        });
-        let what = format!("held-out images: the {name} split of {}", root.display());
-        let warnings = warnings.into_iter().collect();
-        self.report_on(set, what, warnings, batch_size, on_bad_image, observer)
-    }
-
-    fn check_named(&self) -> Result<(), Error> {
+    pub(crate) fn check_named(&self) -> Result<(), Error> {
         if self.named {
             return Ok(());
         }
@@ -315,35 +253,7 @@ impl Classifier {
         })
     }
 
-    /// A warning where images are some that the model's run was trained on, by their bytes.
-    fn trained_on(&self, set: &ImageSet) -> Result<Option<String>, Error> {
-        let Some(run) = &self.run else {
-            return Ok(None);
-        };
-        let files = RunFiles::at(run);
-        if !files.has(RunFile::Split) {
-            return Ok(None);
-        }
-        let trained: HashSet<String> = files
-            .split()?
-            .into_iter()
-            .filter(|image| image.split == SplitName::Train && !image.sha256.is_empty())
-            .map(|image| image.sha256)
-            .collect();
-        let samples: Vec<&Sample> = set.samples.iter().collect();
-        let seen = regraft_data::hashes(&samples, &mut |_, _| {})
-            .iter()
-            .filter(|hash| trained.contains(*hash))
-            .count();
-        Ok((seen > 0).then(|| {
-            format!(
-                "the model was trained on {seen} of these {} images; how it does on them says little of how it does on new ones",
-                set.samples.len()
-            )
-        }))
-    }
-
-    fn report_on(
+    pub(crate) fn report_on(
         &self,
         set: ImageSet,
         data: String,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// The recipe.
+    #[cfg(feature = "recipe")]
     #[error(transparent)]
     Recipe(#[from] regraft_recipe::Error),
     /// The freeze policy does not fit the network.
@@ -39,11 +40,13 @@ pub enum Error {
         name: String,
     },
     /// The probe of the policy `auto`.
+    #[cfg(feature = "recipe")]
     #[error(
         "`freeze.policy = \"auto\"` measures how far the features serve, and cannot; choose a policy by hand, e.g. \"feature-extractor\""
     )]
     Probe(#[from] regraft_score::Error),
     /// The zoo.
+    #[cfg(feature = "zoo")]
     #[error(transparent)]
     Zoo(#[from] regraft_zoo::Error),
     /// A network to build.
@@ -117,10 +120,19 @@ impl Error {
 
     /// Whether the words or files that a person gave are wrong, rather than something that happened on the way.
     pub fn is_usage(&self) -> bool {
+        match self {
+            #[cfg(feature = "recipe")]
+            Error::Recipe(_) => true,
+            #[cfg(feature = "zoo")]
+            Error::Zoo(regraft_zoo::Error::Unknown { .. }) => true,
+            other => other.is_wrong_argument(),
+        }
+    }
+
+    fn is_wrong_argument(&self) -> bool {
         matches!(
             self,
-            Error::Recipe(_)
-                | Error::Freeze(_)
+            Error::Freeze(_)
                 | Error::NoModel { .. }
                 | Error::NotFetched { .. }
                 | Error::Architecture(_)
@@ -136,7 +148,6 @@ impl Error {
                     source: regraft_onnx::Error::NoSuchName { .. },
                     ..
                 }
-                | Error::Zoo(regraft_zoo::Error::Unknown { .. })
         )
     }
 

@@ -17,29 +17,52 @@
 //! (preprocessing and image size), [`Grafted`] (the new head), [`Planned`] (what trains). [`train`] and [`resume`] fill a run
 //! folder; [`Classifier`] serves what comes out. Whoever wants to hear of what happens passes an [`Observer`]. Each of the
 //! crates below is useful alone and re-exported here.
+//!
+//! Cargo features: a backend each (`flex` by default), `zoo` (models by name, downloads) and `recipe` (recipes, training, run
+//! folders), both on by default. Without them what is left opens a model, describes it and classifies images.
 
+#[cfg(feature = "recipe")]
 mod auto;
 mod classifier;
 mod error;
+#[cfg(feature = "recipe")]
+mod held_out;
 mod inspect;
 mod npy;
+#[cfg(feature = "recipe")]
 mod prepare;
+mod preprocess;
 mod raw;
+#[cfg(feature = "recipe")]
 mod record;
+mod run_file;
+#[cfg(feature = "recipe")]
 mod run_files;
 mod run_folder;
 mod source;
+#[cfg(feature = "recipe")]
 mod train;
+#[cfg(not(feature = "zoo"))]
+#[path = "zoo/disabled.rs"]
+mod zoo_models;
+#[cfg(feature = "zoo")]
+#[path = "zoo/enabled.rs"]
+mod zoo_models;
 
 pub use classifier::{ClassMetrics, Classifier, Report, Top, images};
 pub use error::Error;
 pub use inspect::{BlockReport, Inspection, ParameterReport, PassReport, Passes, inspect, passes};
+#[cfg(feature = "recipe")]
 pub use prepare::{Grafted, ModelFile, Opened, Planned, Sized, prepare};
 pub use raw::{RawRun, Until, run_raw};
+#[cfg(feature = "recipe")]
 pub use record::RunRecord;
-pub use run_files::{Metric, PlanRecord, PredictionRecord, RunFile, RunFiles};
+pub use run_file::RunFile;
+#[cfg(feature = "recipe")]
+pub use run_files::{Metric, PlanRecord, PredictionRecord, RunFiles};
 pub use run_folder::RunFolder;
-pub use source::{fetch_model, model_file};
+pub use source::model_file;
+#[cfg(feature = "recipe")]
 pub use train::{ResumeOptions, Resumption, RunOptions, Score, Summary, pace, resume, train};
 
 pub use regraft_arch as arch;
@@ -49,10 +72,16 @@ pub use regraft_freeze as freeze;
 pub use regraft_nn as nn;
 pub use regraft_onnx as onnx;
 pub use regraft_program as program;
+#[cfg(feature = "recipe")]
 pub use regraft_recipe as recipe;
+#[cfg(feature = "recipe")]
 pub use regraft_recipe::Recipe;
+#[cfg(feature = "recipe")]
 pub use regraft_score as score;
 pub use regraft_spec as spec;
 pub use regraft_train as training;
 pub use regraft_train::{Event, Observer, Pace, Silent};
+#[cfg(feature = "zoo")]
 pub use regraft_zoo as zoo;
+#[cfg(feature = "zoo")]
+pub use zoo_models::fetch_model;

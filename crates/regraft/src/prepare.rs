@@ -6,9 +6,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use regraft_data::{
-    Channels, Dataset, ImageRecord, OpenOptions, Preprocess, Selection, Unknown, some,
-};
+use regraft_data::{Dataset, ImageRecord, OpenOptions, Preprocess, Selection, Unknown, some};
 use regraft_freeze::{
     DataFacts, Estimate, Footprint, FreezePlan, Outline, Policy, choose_auto, estimate,
     needs_scores, resolve, resolve_auto, table,
@@ -22,6 +20,7 @@ use regraft_train::{Observer, Settings};
 
 use crate::auto;
 use crate::error::Error;
+use crate::preprocess::{assumed_preprocess, model_preprocess};
 use crate::record::sha256;
 use crate::source::{Located, locate};
 
@@ -163,7 +162,7 @@ impl Opened {
             return Err(regraft_train::Error::NothingToStopBy.into());
         }
         let mut warnings = data.warnings.clone();
-        warnings.extend(located.warning());
+        warnings.extend(located.known.warning());
         let graph = Graph::import(&model.model, &ImportOptions::default())
             .map_err(|source| Error::model(&model.path, source))?;
         let mut asked = recipe.clone();
@@ -187,7 +186,7 @@ impl Opened {
     pub fn size(mut self) -> Result<Sized, Error> {
         let stated = match model_preprocess(&self.model.model, &self.model.path)? {
             Some(preprocess) => Some(preprocess),
-            None => self.located.preprocess()?,
+            None => self.located.known.preprocess()?,
         };
         let asked = &self.asked.data.preprocess;
         let base = match stated {
@@ -251,7 +250,7 @@ impl Sized {
                 let sized = pretrained.model.for_image_size(size).map_err(fault)?;
                 let graph = Graph::import(&sized, &options).map_err(fault)?;
                 let own = metadata::labels(&pretrained.model).map_err(fault)?;
-                let own = own.or_else(|| located.labels());
+                let own = own.or_else(|| located.known.labels());
                 match_labels(&mut data, own, graph.classes(), &mut warnings)?;
                 let kept = head::keep(&sized, &graph, &data.train.classes).map_err(fault)?;
                 (sized, kept)
@@ -503,56 +502,6 @@ fn absolute(path: &str) -> String {
         .ok()
         .and_then(|path| path.into_os_string().into_string().ok())
         .unwrap_or_else(|| path.to_owned())
-}
-
-/// The preprocessing in a model's metadata.
-pub(crate) fn model_preprocess(model: &Model, path: &Path) -> Result<Option<Preprocess>, Error> {
-    let fault = |source| Error::Model {
-        path: path.to_owned(),
-        source,
-    };
-    let Some(value) = metadata::preprocessing(model).map_err(fault)? else {
-        return Ok(None);
-    };
-    serde_json::from_value(value)
-        .map(Some)
-        .map_err(|error| Error::Unfit {
-            reason: format!(
-                "model `{}`: its metadata `preprocessing` cannot be used ({}); write the preprocessing as a table with size, resize, crop, interpolation, channels, scale, mean and std",
-                path.display(),
-                plain(&error)
-            ),
-        })
-}
-
-/// What a JSON reader says is wrong, without the names of types.
-fn plain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(", expected struct").next().unwrap_or_default();
-    text.chars().take(200).collect()
-}
-
-/// ImageNet's numbers at the network's own size.
-pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
-    let [channels, height, _] = graph.image_shape();
-    let base = Preprocess::default();
-    let size = u32::try_from(height).unwrap_or(base.size);
-    let resize = size * base.resize / base.size;
-    match channels {
-        1 => Preprocess {
-            size,
-            resize,
-            channels: Channels::Grey,
-            mean: vec![0.5],
-            std: vec![0.5],
-            ..base
-        },
-        _ => Preprocess {
-            size,
-            resize,
-            ..base
-        },
-    }
 }
 
 /// Dropout before the head's first linear layer and, in an MLP, before its last.

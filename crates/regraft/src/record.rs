@@ -4,12 +4,12 @@ use std::path::Path;
 
 use regraft_data::{Changes, ImageRecord};
 use regraft_recipe::{Difference, Recipe, differences};
-use regraft_zoo::Digest;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::prepare::Planned;
-use crate::run_files::RunFile;
+use crate::run_file::RunFile;
 use crate::run_folder::io;
 
 /// Keys of a recipe that may change while a run is under way: none of them changes what earlier steps did. Model and images
@@ -70,8 +70,27 @@ impl RunRecord {
 pub(crate) fn sha256(path: &Path) -> Result<String, Error> {
     let fault = |source| io("reading", path, source);
     let mut file = std::fs::File::open(path).map_err(fault)?;
-    let digest = Digest::read(&mut file).map_err(fault)?;
-    Ok(digest.to_string())
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut HashWriter(&mut hash)).map_err(fault)?;
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+/// Feeds a hash with what is written to it.
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The settings that a run goes on with: those it began with, and the new values of those that may change.

@@ -1,4 +1,4 @@
-//! The files of a run folder: each declared once, with its name and its type, and read and written through that.
+//! The files of a run folder, each read and written through its type.
 
 use std::path::{Path, PathBuf};
 
@@ -6,92 +6,15 @@ use regraft_data::{ImageRecord, ImageSet, SplitName};
 use regraft_freeze::{Estimate, FreezePlan};
 use regraft_recipe::Recipe;
 use regraft_spec::files::{FileError, write_whole};
-use regraft_train::{CHECKPOINTS, EpochReport, Evaluation, METRICS_CSV, METRICS_JSONL, StepReport};
+use regraft_train::{EpochReport, Evaluation, StepReport};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::record::RunRecord;
+use crate::run_file::RunFile;
 use crate::run_folder::is_run;
 use crate::train::Summary;
-
-/// A file (or folder) that a run writes into its folder; everything else there is somebody else's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RunFile {
-    /// What the user wrote, as live keys, and what it came to, as comments.
-    Recipe,
-    /// [`RunRecord`]: what the run began with.
-    Record,
-    /// [`ImageRecord`]s: which image went where, with its hash.
-    Split,
-    /// The plan as people read it.
-    PlanTable,
-    /// [`PlanRecord`].
-    Plan,
-    /// A line an epoch.
-    MetricsTable,
-    /// [`Metric`]s: a line a step and an epoch.
-    Metrics,
-    /// The last two checkpoints.
-    Checkpoints,
-    /// The best network.
-    Best,
-    /// The network after the last epoch.
-    Last,
-    /// A class a line, in the order of the outputs.
-    Labels,
-    /// [`PredictionRecord`]s of the images that were held out.
-    Predictions,
-    /// [`Summary`].
-    Summary,
-    /// The report.
-    Report,
-    /// What the command said.
-    Log,
-}
-
-impl RunFile {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
-        Self::Recipe,
-        Self::Record,
-        Self::Split,
-        Self::PlanTable,
-        Self::Plan,
-        Self::MetricsTable,
-        Self::Metrics,
-        Self::Checkpoints,
-        Self::Best,
-        Self::Last,
-        Self::Labels,
-        Self::Predictions,
-        Self::Summary,
-        Self::Report,
-        Self::Log,
-    ];
-
-    /// Its name in the folder.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Recipe => "recipe.toml",
-            Self::Record => "run.json",
-            Self::Split => "split.csv",
-            Self::PlanTable => "plan.txt",
-            Self::Plan => "plan.json",
-            Self::MetricsTable => METRICS_CSV,
-            Self::Metrics => METRICS_JSONL,
-            Self::Checkpoints => CHECKPOINTS,
-            Self::Best => "model.onnx",
-            Self::Last => "last.onnx",
-            Self::Labels => "labels.txt",
-            Self::Predictions => "predictions.csv",
-            Self::Summary => "summary.json",
-            Self::Report => "report.html",
-            Self::Log => "train.log",
-        }
-    }
-}
 
 /// `plan.json`: what trains when, and what each phase costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,9 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::run_files::{RunFile, RunFiles};
+use crate::run_file::RunFile;
+#[cfg(feature = "recipe")]
+use crate::run_files::RunFiles;
 
 /// Where the earlier run lies until the one that replaces it has a model.
 const REPLACED: &str = "replaced";
@@ -24,6 +26,7 @@ pub struct RunFolder {
 
 impl RunFolder {
     /// Its files.
+    #[cfg(feature = "recipe")]
     pub fn files(&self) -> RunFiles {
         RunFiles::at(&self.path)
     }

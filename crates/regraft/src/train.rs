@@ -20,7 +20,8 @@ use crate::classifier::Classifier;
 use crate::error::Error;
 use crate::prepare::{Planned, Recorded, prepare_recorded};
 use crate::record::{self, RunRecord};
-use crate::run_files::{PlanRecord, PredictionRecord, RunFile, RunFiles};
+use crate::run_file::RunFile;
+use crate::run_files::{PlanRecord, PredictionRecord, RunFiles};
 use crate::run_folder::RunFolder;
 
 /// Where a run goes, and how it is stopped.
