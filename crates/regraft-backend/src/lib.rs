@@ -143,3 +143,8 @@ mod tests {
         }
     }
 }
+
+/// Keeps the example of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -24,3 +24,8 @@ pub use outline::outline;
 pub use regraft_trunk::Precision;
 pub use trunk::Trunk;
 pub use weights::{Weights, parameter_id};
+
+/// Keeps the example of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -46,3 +46,8 @@ pub use step::{
     gated_by,
 };
 pub use training::{Fused, TrainingProgram};
+
+/// Keeps the example of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -23,3 +23,8 @@ pub use training::{
     EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind, Statistics,
     StopMetric,
 };
+
+/// Keeps the example of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
