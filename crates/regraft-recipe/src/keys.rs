@@ -1,19 +1,43 @@
-//! The keys that a recipe may have, and the nearest one to a key that it may not.
+//! The keys that a recipe may have, each declared once, and the nearest one to a key that it may not.
 
-use crate::error::KeyHint;
+use regraft_freeze::BatchNorm;
 use regraft_spec::similar::likely;
+use regraft_spec::{Augment, FeatureCache, OnBadImage, Precision};
+use toml_edit::Value;
 
-/// What there is to say about a key of a recipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use crate::error::{Error, KeyHint};
+use crate::kind::{BELOW_ONE, Kind, NOT_NEGATIVE};
+use crate::names::Named;
+use crate::parse::Section;
+use crate::recipe::Recipe;
+use crate::{parse, write};
+
+/// The one declaration of a key: what it is for, what it takes, how it is read and written.
+#[derive(Debug, Clone, Copy)]
 pub struct KeyInfo {
     /// The whole key, dotted, such as `train.optimizer.momentum`.
     pub key: &'static str,
-    /// Type and range of its values, in the words of the error about a value that will not do.
-    pub takes: &'static str,
-    /// The value where the key is left out: as TOML, or in words where it depends on other keys or on the model.
-    pub default: &'static str,
     /// One sentence on what it does.
     pub about: &'static str,
+    pub(crate) value: Kind,
+}
+
+impl KeyInfo {
+    /// Type and range of its values, in the words of the error about a value that will not do.
+    pub fn takes(&self) -> String {
+        self.value.takes()
+    }
+
+    /// The value where the key is left out: as TOML, or in words where it depends on other keys or on the model.
+    pub fn default(&self) -> String {
+        self.value.default()
+    }
+
+    /// Section and name of a key that stands in a section itself, not in a table of one.
+    pub(crate) fn in_section(&self) -> Option<(&'static str, &'static str)> {
+        let (section, name) = self.key.split_once('.')?;
+        (!name.contains('.')).then_some((section, name))
+    }
 }
 
 /// Every key of a recipe, in the order they are written: section by section, and the keys of a table after the key of
@@ -23,311 +47,452 @@ pub struct KeyInfo {
 pub const KEYS: &[KeyInfo] = &[
     KeyInfo {
         key: "model.source",
-        takes: "a string that is not empty",
-        default: "none; the command takes the embedded `squeezenet1.1`",
         about: "The network to start from: a zoo name, the path of an ONNX file, or a run folder.",
+        value: Kind::Own {
+            takes: "a string that is not empty",
+            default: "none; the command takes the embedded `squeezenet1.1`",
+            read: read_before,
+            write: |recipe| Some(recipe.model.source.as_str().into()),
+        },
     },
     KeyInfo {
         key: "model.head",
-        takes: "`linear`, `mlp` or `keep`, or a table with `kind`",
-        default: "\"linear\"",
         about: "What comes after the features.",
+        value: Kind::Own {
+            takes: "`linear`, `mlp` or `keep`, or a table with `kind`",
+            default: "\"linear\"",
+            read: parse::head,
+            write: |recipe| Some(write::head(&recipe.model.head)),
+        },
     },
     KeyInfo {
         key: "model.head.kind",
-        takes: "`linear`, `mlp` or `keep`",
-        default: "\"linear\"",
         about: "One new linear layer, two with a ReLU between them, or the model's own head.",
+        value: Kind::Part {
+            takes: "`linear`, `mlp` or `keep`",
+            default: "\"linear\"",
+        },
     },
     KeyInfo {
         key: "model.head.at",
-        takes: "a string that is not empty",
-        default: "where the model's own head begins",
         about: "Name of the node whose output feeds a new head.",
+        value: Kind::Part {
+            takes: "a string that is not empty",
+            default: "where the model's own head begins",
+        },
     },
     KeyInfo {
         key: "model.head.hidden",
-        takes: "a whole number from 1 to 65536",
-        default: "512 for mlp",
         about: "Units between the two layers of an mlp.",
+        value: Kind::Part {
+            takes: "a whole number from 1 to 65536",
+            default: "512 for mlp",
+        },
     },
     KeyInfo {
         key: "model.head.dropout",
-        takes: "a number from 0 to below 1",
-        default: "0 for mlp",
         about: "Probability of dropping a hidden unit of an mlp.",
+        value: Kind::Part {
+            takes: "a number from 0 to below 1",
+            default: "0 for mlp",
+        },
     },
     KeyInfo {
         key: "model.dropout",
-        takes: "a number from 0 to below 1",
-        default: "0.0",
         about: "Probability of dropping a feature before a new head.",
+        value: Kind::Own {
+            takes: BELOW_ONE.words,
+            default: "0.0",
+            read: parse::model_dropout,
+            write: |recipe| Some(recipe.model.dropout.into()),
+        },
     },
     KeyInfo {
         key: "data.source",
-        takes: "a string that is not empty",
-        default: "none; every recipe says it",
         about: "The images: the path of a folder with a folder for each class, or with IDX files.",
+        value: Kind::Own {
+            takes: "a string that is not empty",
+            default: "none; every recipe says it",
+            read: read_before,
+            write: |recipe| Some(recipe.data.source.as_str().into()),
+        },
     },
     KeyInfo {
         key: "data.classes",
-        takes: "\"all\" or the names of at least two classes in brackets",
-        default: "\"all\"",
         about: "The classes to use, in the order of their labels.",
+        value: Kind::Own {
+            takes: "\"all\" or the names of at least two classes in brackets",
+            default: "\"all\"",
+            read: parse::classes,
+            write: |recipe| Some(write::classes(recipe.data.classes.as_deref())),
+        },
     },
     KeyInfo {
         key: "data.per_class",
-        takes: "\"all\" or a whole number from 1 to 2^53",
-        default: "\"all\"",
         about: "Most training images of a class, before any are held out for validation.",
+        value: Kind::Own {
+            takes: "\"all\" or a whole number from 1 to 2^53",
+            default: "\"all\"",
+            read: parse::per_class,
+            write: |recipe| Some(write::per_class(recipe.data.per_class)),
+        },
     },
     KeyInfo {
         key: "data.validation",
-        takes: "a number from 0 to below 1",
-        default: "0.2",
         about: "Share of the images held out for validation; ignored where the data has its own split.",
+        value: Kind::Number {
+            range: BELOW_ONE,
+            of: |recipe| &mut recipe.data.validation,
+        },
     },
     KeyInfo {
         key: "data.preprocess",
-        takes: "\"auto\" or a table",
-        default: "\"auto\"",
         about: "How an image becomes numbers: as the model says, but for the keys of a table.",
+        value: Kind::Own {
+            takes: "\"auto\" or a table",
+            default: "\"auto\"",
+            read: parse::preprocess,
+            write: |recipe| Some(write::preprocess(&recipe.data.preprocess)),
+        },
     },
     KeyInfo {
         key: "data.preprocess.size",
-        takes: "a whole number from 1 to 4096",
-        default: "the model's",
         about: "Side of the square the network sees, in pixels.",
+        value: Kind::Part {
+            takes: "a whole number from 1 to 4096",
+            default: "the model's",
+        },
     },
     KeyInfo {
         key: "data.preprocess.resize",
-        takes: "a whole number from 1 to 16384, at least `size`",
-        default: "`size` where that is given, else the model's",
         about: "Shorter side after resizing, in pixels.",
+        value: Kind::Part {
+            takes: "a whole number from 1 to 16384, at least `size`",
+            default: "`size` where that is given, else the model's",
+        },
     },
     KeyInfo {
         key: "data.preprocess.crop",
-        takes: "`center` or `squash`",
-        default: "the model's",
         about: "How a rectangle becomes a square.",
+        value: Kind::Part {
+            takes: "`center` or `squash`",
+            default: "the model's",
+        },
     },
     KeyInfo {
         key: "data.preprocess.interpolation",
-        takes: "`nearest`, `bilinear`, `bicubic` or `lanczos`",
-        default: "the model's",
         about: "Resampling filter.",
+        value: Kind::Part {
+            takes: "`nearest`, `bilinear`, `bicubic` or `lanczos`",
+            default: "the model's",
+        },
     },
     KeyInfo {
         key: "data.preprocess.channels",
-        takes: "`rgb`, `bgr` or `grey`",
-        default: "the model's",
         about: "Channel order of the network's input.",
+        value: Kind::Part {
+            takes: "`rgb`, `bgr` or `grey`",
+            default: "the model's",
+        },
     },
     KeyInfo {
         key: "data.preprocess.scale",
-        takes: "a number above 0",
-        default: "the model's",
         about: "Factor on the pixel values, which go from 0 to 255.",
+        value: Kind::Part {
+            takes: "a number above 0",
+            default: "the model's",
+        },
     },
     KeyInfo {
         key: "data.preprocess.mean",
-        takes: "one number or three in brackets, each a finite number",
-        default: "the model's",
         about: "Mean per channel after scaling, in the model's channel order.",
+        value: Kind::Part {
+            takes: "one number or three in brackets, each a finite number",
+            default: "the model's",
+        },
     },
     KeyInfo {
         key: "data.preprocess.std",
-        takes: "one number or three in brackets, each a number above 0",
-        default: "the model's",
         about: "Standard deviation per channel after scaling: as many numbers as `mean` has.",
+        value: Kind::Part {
+            takes: "one number or three in brackets, each a number above 0",
+            default: "the model's",
+        },
     },
     KeyInfo {
         key: "data.augment",
-        takes: "`none`, `light` or `standard`",
-        default: "\"none\"",
         about: "Random changes to training images; with none, the features under a frozen trunk can be cached.",
+        value: Kind::Word {
+            words: Augment::names,
+            read: |section, key, recipe| section.choose(key, &mut recipe.data.augment),
+            write: |recipe| recipe.data.augment.name(),
+        },
     },
     KeyInfo {
         key: "data.on_bad_image",
-        takes: "`error` or `skip`",
-        default: "\"error\"",
         about: "What happens when an image cannot be decoded.",
+        value: Kind::Word {
+            words: OnBadImage::names,
+            read: |section, key, recipe| section.choose(key, &mut recipe.data.on_bad_image),
+            write: |recipe| recipe.data.on_bad_image.name(),
+        },
     },
     KeyInfo {
         key: "freeze.policy",
-        takes: "`feature-extractor`, `full`, `norm-only`, `bias-only` or `auto`, or a table with `last-blocks`, `from`, `until`, `rules` or `layer-decay`",
-        default: "\"feature-extractor\"",
         about: "Which layers train; the others stay as they are.",
+        value: Kind::Own {
+            takes: "`feature-extractor`, `full`, `norm-only`, `bias-only` or `auto`, or a table with `last-blocks`, `from`, `until`, `rules` or `layer-decay`",
+            default: "\"feature-extractor\"",
+            read: parse::policy,
+            write: |recipe| Some(write::foreign(&recipe.freeze.policy_part())),
+        },
     },
     KeyInfo {
         key: "freeze.batch_norm",
-        takes: "`auto`, `frozen`, `updated` or `affine-only`",
-        default: "\"auto\"",
         about: "What the statistics, scale and shift of batch norm do where layers train.",
+        value: Kind::Word {
+            words: BatchNorm::names,
+            read: |section, key, recipe| section.choose(key, &mut recipe.freeze.batch_norm),
+            write: |recipe| recipe.freeze.batch_norm.name(),
+        },
     },
     KeyInfo {
         key: "train.epochs",
-        takes: "a whole number from 1 to 1000000",
-        default: "10",
         about: "Passes over the training images.",
+        value: Kind::Whole {
+            least: 1,
+            most: 1_000_000,
+            of: |recipe| &mut recipe.train.epochs,
+        },
     },
     KeyInfo {
         key: "train.batch_size",
-        takes: "a whole number from 1 to 65536",
-        default: "32",
         about: "Images a step.",
+        value: Kind::Whole {
+            least: 1,
+            most: 65_536,
+            of: |recipe| &mut recipe.train.batch_size,
+        },
     },
     KeyInfo {
         key: "train.optimizer",
-        takes: "`sgd` or `adamw`, or a table with `name`",
-        default: "\"adamw\"",
         about: "The rule that turns gradients into steps.",
+        value: Kind::Own {
+            takes: "`sgd` or `adamw`, or a table with `name`",
+            default: "\"adamw\"",
+            read: parse::optimizer,
+            write: |recipe| Some(write::optimizer(&recipe.train.optimizer)),
+        },
     },
     KeyInfo {
         key: "train.optimizer.name",
-        takes: "`sgd` or `adamw`",
-        default: "\"adamw\"",
         about: "Which optimizer.",
+        value: Kind::Part {
+            takes: "`sgd` or `adamw`",
+            default: "\"adamw\"",
+        },
     },
     KeyInfo {
         key: "train.optimizer.momentum",
-        takes: "a number from 0 to below 1",
-        default: "0.9 for sgd",
         about: "Share of the last step kept in the next; for sgd alone.",
+        value: Kind::Part {
+            takes: "a number from 0 to below 1",
+            default: "0.9 for sgd",
+        },
     },
     KeyInfo {
         key: "train.optimizer.nesterov",
-        takes: "`true` or `false`",
-        default: "false for sgd",
         about: "Whether the gradient is taken where momentum leads; for sgd alone.",
+        value: Kind::Part {
+            takes: "`true` or `false`",
+            default: "false for sgd",
+        },
     },
     KeyInfo {
         key: "train.optimizer.betas",
-        takes: "two numbers in brackets, each from 0 to below 1",
-        default: "[0.9, 0.999]",
         about: "Decay of the running means of gradients and of their squares; for adamw alone.",
+        value: Kind::Part {
+            takes: "two numbers in brackets, each from 0 to below 1",
+            default: "[0.9, 0.999]",
+        },
     },
     KeyInfo {
         key: "train.optimizer.epsilon",
-        takes: "a number above 0",
-        default: "1e-8",
         about: "Added to the denominator; for adamw alone.",
+        value: Kind::Part {
+            takes: "a number above 0",
+            default: "1e-8",
+        },
     },
     KeyInfo {
         key: "train.optimizer.weight_decay",
-        takes: "a number of at least 0",
-        default: "0.0001 for sgd, 0.01 for adamw",
         about: "Pull of the weights towards zero.",
+        value: Kind::Part {
+            takes: "a number of at least 0",
+            default: "0.0001 for sgd, 0.01 for adamw",
+        },
     },
     KeyInfo {
         key: "train.lr",
-        takes: "a number above 0",
-        default: "0.01 for sgd, 0.001 for adamw",
         about: "Peak learning rate.",
+        value: Kind::Own {
+            takes: "a number above 0",
+            default: "0.01 for sgd, 0.001 for adamw",
+            read: parse::lr,
+            write: |recipe| recipe.train.lr.map(Value::from),
+        },
     },
     KeyInfo {
         key: "train.schedule",
-        takes: "`constant`, `cosine` or `one-cycle`, or a table with `name`",
-        default: "\"one-cycle\"",
         about: "The learning rate over time.",
+        value: Kind::Own {
+            takes: "`constant`, `cosine` or `one-cycle`, or a table with `name`",
+            default: "\"one-cycle\"",
+            read: parse::schedule,
+            write: |recipe| Some(write::schedule(&recipe.train.schedule)),
+        },
     },
     KeyInfo {
         key: "train.schedule.name",
-        takes: "`constant`, `cosine` or `one-cycle`",
-        default: "\"one-cycle\"",
         about: "What the learning rate does after the warm-up.",
+        value: Kind::Part {
+            takes: "`constant`, `cosine` or `one-cycle`",
+            default: "\"one-cycle\"",
+        },
     },
     KeyInfo {
         key: "train.schedule.warmup_epochs",
-        takes: "a number from 0 to below `train.epochs`",
-        default: "3/10 of the epochs for one-cycle, else 0",
         about: "Epochs over which the learning rate rises to its peak; fractions count.",
+        value: Kind::Part {
+            takes: "a number from 0 to below `train.epochs`",
+            default: "3/10 of the epochs for one-cycle, else 0",
+        },
     },
     KeyInfo {
         key: "train.label_smoothing",
-        takes: "a number from 0 to below 1",
-        default: "0.0",
         about: "Share of the target that is spread over all classes.",
+        value: Kind::Number {
+            range: BELOW_ONE,
+            of: |recipe| &mut recipe.train.label_smoothing,
+        },
     },
     KeyInfo {
         key: "train.grad_clip",
-        takes: "a number of at least 0",
-        default: "0.0",
         about: "Largest norm of all gradients together; 0 sets no limit.",
+        value: Kind::Number {
+            range: NOT_NEGATIVE,
+            of: |recipe| &mut recipe.train.grad_clip,
+        },
     },
     KeyInfo {
         key: "train.micro_batches",
-        takes: "a whole number from 1 to 65536",
-        default: "1",
         about: "Parts that a batch is cut into to save memory; their gradients are summed before a step is taken.",
+        value: Kind::Whole {
+            least: 1,
+            most: 65_536,
+            of: |recipe| &mut recipe.train.micro_batches,
+        },
     },
     KeyInfo {
         key: "train.ema",
-        takes: "a number from 0 to below 1",
-        default: "0.0",
         about: "Share of the running mean of weights that stays in each step, such as 0.999; 0 keeps no mean. Where there is one, it is evaluated and written.",
+        value: Kind::Number {
+            range: BELOW_ONE,
+            of: |recipe| &mut recipe.train.ema,
+        },
     },
     KeyInfo {
         key: "train.early_stopping",
-        takes: "\"none\" or a table such as `{ patience = 5 }`",
-        default: "\"none\"",
         about: "When to stop before the last epoch.",
+        value: Kind::Own {
+            takes: "\"none\" or a table such as `{ patience = 5 }`",
+            default: "\"none\"",
+            read: parse::early_stopping,
+            write: |recipe| Some(write::early_stopping(recipe.train.early_stopping)),
+        },
     },
     KeyInfo {
         key: "train.early_stopping.patience",
-        takes: "a whole number from 1 to 1000000",
-        default: "5 with the table",
         about: "Epochs without a better validation result after which training stops.",
+        value: Kind::Part {
+            takes: "a whole number from 1 to 1000000",
+            default: "5 with the table",
+        },
     },
     KeyInfo {
         key: "train.early_stopping.metric",
-        takes: "`accuracy` or `loss`",
-        default: "\"accuracy\" with the table",
         about: "The validation result that is watched.",
+        value: Kind::Part {
+            takes: "`accuracy` or `loss`",
+            default: "\"accuracy\" with the table",
+        },
     },
     KeyInfo {
         key: "train.seed",
-        takes: "a whole number from 0 to 2^63 - 1",
-        default: "42",
         about: "Seed of every random number.",
+        value: Kind::Own {
+            takes: "a whole number from 0 to 2^63 - 1",
+            default: "42",
+            read: parse::seed,
+            write: |recipe| Some(write::whole(recipe.train.seed)),
+        },
     },
     KeyInfo {
         key: "train.shuffle",
-        takes: "`true` or `false`",
-        default: "true",
         about: "Whether the images come in a new order each epoch.",
+        value: Kind::Flag {
+            of: |recipe| &mut recipe.train.shuffle,
+        },
     },
     KeyInfo {
         key: "train.feature_cache",
-        takes: "`auto`, `off` or `memory`",
-        default: "\"auto\"",
         about: "Where the features under a frozen trunk are kept between epochs.",
+        value: Kind::Word {
+            words: FeatureCache::names,
+            read: |section, key, recipe| section.choose(key, &mut recipe.train.feature_cache),
+            write: |recipe| recipe.train.feature_cache.name(),
+        },
     },
     KeyInfo {
         key: "train.trunk_precision",
-        takes: "`f32` or `bf16`",
-        default: "\"f32\"",
         about: "In what the frozen trunk multiplies; bf16 needs a processor with AVX-512 BF16.",
+        value: Kind::Word {
+            words: Precision::names,
+            read: |section, key, recipe| section.choose(key, &mut recipe.train.trunk_precision),
+            write: |recipe| recipe.train.trunk_precision.name(),
+        },
     },
     KeyInfo {
         key: "train.checkpoint_every",
-        takes: "a whole number from 1 to 1000000",
-        default: "1",
         about: "Epochs between checkpoints.",
+        value: Kind::Whole {
+            least: 1,
+            most: 1_000_000,
+            of: |recipe| &mut recipe.train.checkpoint_every,
+        },
     },
     KeyInfo {
         key: "device.name",
-        takes: "a string that is not empty",
-        default: "\"auto\"",
         about: "The backend that computes, with the number of the device where there are several.",
+        value: Kind::Text {
+            of: |recipe| &mut recipe.device.name,
+        },
     },
     KeyInfo {
         key: "device.threads",
-        takes: "a whole number from 0 to 1024",
-        default: "0",
         about: "Threads to compute with; 0 takes all.",
+        value: Kind::Whole {
+            least: 0,
+            most: 1024,
+            of: |recipe| &mut recipe.device.threads,
+        },
     },
 ];
+
+/// The sources are read before all other keys, which have defaults.
+fn read_before(_: &Section<'_>, _: &mut Recipe) -> Result<(), Error> {
+    Ok(())
+}
 
 /// Names that other tools give to our keys.
 const ALSO_CALLED: &[(&str, &str)] = &[

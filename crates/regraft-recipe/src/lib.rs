@@ -30,10 +30,11 @@
 //! | `recipe` | the types: a struct a section, with defaults, ranges and units |
 //! | `preprocess` | the preprocessing that a recipe leaves in part to the model |
 //! | `names` | the words for each choice |
-//! | `keys` | every key with its range, default and meaning; what may have been meant by a key that does not exist |
+//! | `keys` | every key, declared once; what may have been meant by a key that does not exist |
+//! | `kind` | how the value of a key is described, read, checked and written, from its declaration |
 //! | `document` | the file under its overrides, every value with the place it was written |
 //! | `overrides` | `--set key=value` |
-//! | `parse`, `write` | document to recipe; recipe to TOML |
+//! | `parse`, `write` | document to recipe and recipe to TOML, for values that are tables |
 //! | `paths` | the paths of a file, which are relative to its folder |
 //! | `template` | a recipe to begin with, every key explained |
 //! | `annotated` | the recipe of a run folder |
@@ -45,6 +46,7 @@ mod differences;
 mod document;
 mod error;
 mod keys;
+mod kind;
 mod names;
 mod overrides;
 mod parse;

@@ -8,12 +8,13 @@ use toml_edit::{Item, Key, TableLike, Value};
 
 use crate::document::Document;
 use crate::error::{Error, alternatives, foreign_message};
-use crate::keys;
+use crate::keys::{self, KEYS, KeyInfo};
+use crate::kind::{
+    ABOVE_ZERO, ANY, BELOW_ONE, FLAG, NOT_NEGATIVE, Range, TEXT, UP_TO_A_MILLION, whole_words,
+};
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
-use crate::recipe::{
-    DataSection, DeviceSection, Head, HeadKind, ModelSection, Recipe, TrainSection,
-};
+use crate::recipe::{Head, HeadKind, Recipe};
 use regraft_spec::similar::likely;
 use regraft_spec::{EarlyStopping, Optimizer, Schedule, ScheduleKind};
 
@@ -27,17 +28,22 @@ pub(crate) fn recipe(document: &Document<'_>) -> Result<Recipe, Error> {
     };
     let model = root.section("model")?;
     let data = root.section("data")?;
-    let defaults = Recipe::new(
+    let mut recipe = Recipe::new(
         source(&model, "model", "--model")?,
         source(&data, "data", "--data")?,
     );
-    Ok(Recipe {
-        model: model_section(&model, defaults.model)?,
-        data: data_section(&data, defaults.data)?,
-        freeze: freeze_section(&root.section("freeze")?, defaults.freeze)?,
-        train: train_section(&root.section("train")?, defaults.train)?,
-        device: device_section(&root.section("device")?, defaults.device)?,
-    })
+    for (info, (section, key)) in in_sections() {
+        let section = root.section(section)?;
+        info.value.read(&section, key, &mut recipe)?;
+    }
+    Ok(recipe)
+}
+
+/// The keys that stand in sections, with both their names.
+pub(crate) fn in_sections() -> impl Iterator<Item = (&'static KeyInfo, (&'static str, &'static str))>
+{
+    KEYS.iter()
+        .filter_map(|info| Some((info, info.in_section()?)))
 }
 
 fn source(table: &Section<'_>, section: &'static str, flag: &'static str) -> Result<String, Error> {
@@ -52,24 +58,20 @@ fn source(table: &Section<'_>, section: &'static str, flag: &'static str) -> Res
     }
 }
 
-fn model_section(section: &Section<'_>, default: ModelSection) -> Result<ModelSection, Error> {
-    let head = head(section)?;
-    let dropout = section
-        .number("dropout", BELOW_ONE)?
-        .unwrap_or(default.dropout);
+pub(crate) fn model_dropout(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    let Some(dropout) = section.number("dropout", BELOW_ONE)? else {
+        return Ok(());
+    };
     match section.get("dropout") {
-        Some(entry) if head.kind == HeadKind::Keep && dropout > 0.0 => {
-            Err(entry.value_error("0, as the model keeps its own head"))
+        Some(entry) if recipe.model.head.kind == HeadKind::Keep && dropout > 0.0 => {
+            return Err(entry.value_error("0, as the model keeps its own head"));
         }
-        _ => Ok(ModelSection {
-            source: default.source,
-            head,
-            dropout,
-        }),
+        _ => recipe.model.dropout = dropout,
     }
+    Ok(())
 }
 
-fn head(section: &Section<'_>) -> Result<Head, Error> {
+fn read_head(section: &Section<'_>) -> Result<Head, Error> {
     let Some((kind, table)) = section.kind_and_table("head", "kind", HeadKind::default())? else {
         return Ok(Head::default());
     };
@@ -91,24 +93,8 @@ fn head(section: &Section<'_>) -> Result<Head, Error> {
     })
 }
 
-fn data_section(section: &Section<'_>, default: DataSection) -> Result<DataSection, Error> {
-    Ok(DataSection {
-        source: default.source,
-        classes: classes(section)?,
-        per_class: per_class(section)?,
-        validation: section
-            .number("validation", BELOW_ONE)?
-            .unwrap_or(default.validation),
-        preprocess: preprocess(section)?,
-        augment: section.choice("augment")?.unwrap_or(default.augment),
-        on_bad_image: section
-            .choice("on_bad_image")?
-            .unwrap_or(default.on_bad_image),
-    })
-}
-
 /// `"all"`, or the names of at least two classes.
-fn classes(section: &Section<'_>) -> Result<Option<Vec<String>>, Error> {
+fn read_classes(section: &Section<'_>) -> Result<Option<Vec<String>>, Error> {
     let Some(entry) = section.get("classes") else {
         return Ok(None);
     };
@@ -129,7 +115,7 @@ fn classes(section: &Section<'_>) -> Result<Option<Vec<String>>, Error> {
 }
 
 /// `"all"`, or a number of images.
-fn per_class(section: &Section<'_>) -> Result<Option<usize>, Error> {
+fn read_per_class(section: &Section<'_>) -> Result<Option<usize>, Error> {
     /// The last of the whole numbers that doubles count without a gap.
     const MOST: i64 = 1 << 53;
     match section.get("per_class") {
@@ -142,7 +128,7 @@ fn per_class(section: &Section<'_>) -> Result<Option<usize>, Error> {
     }
 }
 
-fn preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
+fn read_preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
     let Some(entry) = section.get("preprocess") else {
         return Ok(PreprocessSpec::Auto);
     };
@@ -170,54 +156,7 @@ fn preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
     }))
 }
 
-fn freeze_section(section: &Section<'_>, default: FreezeConfig) -> Result<FreezeConfig, Error> {
-    let batch_norm = section.choice("batch_norm")?.unwrap_or(default.batch_norm);
-    let policy = section
-        .foreign("policy")?
-        .unwrap_or_else(|| default.policy_part());
-    Ok(FreezeConfig::new(policy, batch_norm))
-}
-
-fn train_section(section: &Section<'_>, default: TrainSection) -> Result<TrainSection, Error> {
-    let epochs = section
-        .count("epochs", UP_TO_A_MILLION)?
-        .unwrap_or(default.epochs);
-    Ok(TrainSection {
-        epochs,
-        batch_size: section
-            .count("batch_size", 1..=65_536)?
-            .unwrap_or(default.batch_size),
-        optimizer: optimizer(section, default.optimizer)?,
-        lr: section.number("lr", ABOVE_ZERO)?,
-        schedule: schedule(section, default.schedule.kind, epochs)?,
-        label_smoothing: section
-            .number("label_smoothing", BELOW_ONE)?
-            .unwrap_or(default.label_smoothing),
-        grad_clip: section
-            .number("grad_clip", NOT_NEGATIVE)?
-            .unwrap_or(default.grad_clip),
-        micro_batches: section
-            .count("micro_batches", 1..=65_536)?
-            .unwrap_or(default.micro_batches),
-        ema: section.number("ema", BELOW_ONE)?.unwrap_or(default.ema),
-        early_stopping: early_stopping(section)?,
-        seed: section
-            .whole("seed", 0..=i64::MAX)?
-            .map_or(default.seed, i64::unsigned_abs),
-        shuffle: section.flag("shuffle")?.unwrap_or(default.shuffle),
-        feature_cache: section
-            .choice("feature_cache")?
-            .unwrap_or(default.feature_cache),
-        trunk_precision: section
-            .choice("trunk_precision")?
-            .unwrap_or(default.trunk_precision),
-        checkpoint_every: section
-            .count("checkpoint_every", UP_TO_A_MILLION)?
-            .unwrap_or(default.checkpoint_every),
-    })
-}
-
-fn optimizer(section: &Section<'_>, default: Optimizer) -> Result<Optimizer, Error> {
+fn read_optimizer(section: &Section<'_>, default: Optimizer) -> Result<Optimizer, Error> {
     let Some((kind, table)) = section.kind_and_table("optimizer", "name", default)? else {
         return Ok(default);
     };
@@ -253,7 +192,7 @@ fn optimizer(section: &Section<'_>, default: Optimizer) -> Result<Optimizer, Err
     }
 }
 
-fn schedule(
+fn read_schedule(
     section: &Section<'_>,
     default: ScheduleKind,
     epochs: usize,
@@ -273,7 +212,7 @@ fn schedule(
     }
 }
 
-fn early_stopping(section: &Section<'_>) -> Result<Option<EarlyStopping>, Error> {
+fn read_early_stopping(section: &Section<'_>) -> Result<Option<EarlyStopping>, Error> {
     let Some(entry) = section.get("early_stopping") else {
         return Ok(None);
     };
@@ -290,55 +229,63 @@ fn early_stopping(section: &Section<'_>) -> Result<Option<EarlyStopping>, Error>
     }))
 }
 
-fn device_section(section: &Section<'_>, default: DeviceSection) -> Result<DeviceSection, Error> {
-    Ok(DeviceSection {
-        name: section.text("name")?.unwrap_or(default.name),
-        threads: section
-            .count("threads", 0..=1024)?
-            .unwrap_or(default.threads),
-    })
+pub(crate) fn head(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    recipe.model.head = read_head(section)?;
+    Ok(())
 }
 
-/// The numbers that a key takes, none of them infinite or NaN.
-#[derive(Clone, Copy)]
-struct Range {
-    contains: fn(f64) -> bool,
-    /// As in "expected …".
-    words: &'static str,
+pub(crate) fn classes(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    recipe.data.classes = read_classes(section)?;
+    Ok(())
 }
 
-const ANY: Range = Range {
-    contains: |_| true,
-    words: "a finite number",
-};
-const ABOVE_ZERO: Range = Range {
-    contains: |x| x > 0.0,
-    words: "a number above 0",
-};
-const NOT_NEGATIVE: Range = Range {
-    contains: |x| x >= 0.0,
-    words: "a number of at least 0",
-};
-const BELOW_ONE: Range = Range {
-    contains: |x| (0.0..1.0).contains(&x),
-    words: "a number from 0 to below 1",
-};
+pub(crate) fn per_class(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    recipe.data.per_class = read_per_class(section)?;
+    Ok(())
+}
 
-/// Counts of epochs: more would only be a slip of the hand.
-const UP_TO_A_MILLION: RangeInclusive<i64> = 1..=1_000_000;
+pub(crate) fn preprocess(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    recipe.data.preprocess = read_preprocess(section)?;
+    Ok(())
+}
 
-/// As in "expected …".
-fn whole_words(range: &RangeInclusive<i64>) -> String {
-    let most = match *range.end() {
-        i64::MAX => "2^63 - 1".to_owned(),
-        end if end == 1 << 53 => "2^53".to_owned(),
-        end => end.to_string(),
-    };
-    format!("a whole number from {} to {most}", range.start())
+pub(crate) fn policy(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    if let Some(part) = section.foreign("policy")? {
+        recipe.freeze = FreezeConfig::new(part, recipe.freeze.batch_norm);
+    }
+    Ok(())
+}
+
+pub(crate) fn optimizer(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    recipe.train.optimizer = read_optimizer(section, recipe.train.optimizer)?;
+    Ok(())
+}
+
+pub(crate) fn lr(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    recipe.train.lr = section.number("lr", ABOVE_ZERO)?;
+    Ok(())
+}
+
+pub(crate) fn schedule(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    let train = &mut recipe.train;
+    train.schedule = read_schedule(section, train.schedule.kind, train.epochs)?;
+    Ok(())
+}
+
+pub(crate) fn early_stopping(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    recipe.train.early_stopping = read_early_stopping(section)?;
+    Ok(())
+}
+
+pub(crate) fn seed(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    if let Some(seed) = section.whole("seed", 0..=i64::MAX)? {
+        recipe.train.seed = seed.unsigned_abs();
+    }
+    Ok(())
 }
 
 /// A table of the document; one that was left out has no keys.
-struct Section<'a> {
+pub(crate) struct Section<'a> {
     document: &'a Document<'a>,
     path: String,
     table: Option<&'a dyn TableLike>,
@@ -413,17 +360,12 @@ impl<'a> Section<'a> {
         Ok(())
     }
 
-    fn text(&self, key: &str) -> Result<Option<String>, Error> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<String>, Error> {
         self.get(key).map(|entry| entry.text()).transpose()
     }
 
-    fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
-        let read = |entry: Entry<'_>| {
-            entry
-                .item
-                .as_bool()
-                .ok_or_else(|| entry.value_error("`true` or `false`"))
-        };
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
+        let read = |entry: Entry<'_>| entry.item.as_bool().ok_or_else(|| entry.value_error(FLAG));
         self.get(key).map(read).transpose()
     }
 
@@ -433,7 +375,15 @@ impl<'a> Section<'a> {
             .transpose()
     }
 
-    fn number(&self, key: &str, range: Range) -> Result<Option<f64>, Error> {
+    /// Takes one of the words of a choice over, where one is given.
+    pub(crate) fn choose<T: Named + Copy>(&self, key: &str, to: &mut T) -> Result<(), Error> {
+        if let Some(choice) = self.choice(key)? {
+            *to = choice;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn number(&self, key: &str, range: Range) -> Result<Option<f64>, Error> {
         let read = |entry: Entry<'_>| {
             let number = entry.as_number().filter(|&number| (range.contains)(number));
             number.ok_or_else(|| entry.value_error(range.words))
@@ -441,7 +391,11 @@ impl<'a> Section<'a> {
         self.get(key).map(read).transpose()
     }
 
-    fn whole(&self, key: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Error> {
+    pub(crate) fn whole(
+        &self,
+        key: &str,
+        range: RangeInclusive<i64>,
+    ) -> Result<Option<i64>, Error> {
         let read = |entry: Entry<'_>| {
             let number = entry.whole(&range);
             number.ok_or_else(|| entry.value_error(whole_words(&range)))
@@ -449,7 +403,11 @@ impl<'a> Section<'a> {
         self.get(key).map(read).transpose()
     }
 
-    fn count(&self, key: &str, range: RangeInclusive<i64>) -> Result<Option<usize>, Error> {
+    pub(crate) fn count(
+        &self,
+        key: &str,
+        range: RangeInclusive<i64>,
+    ) -> Result<Option<usize>, Error> {
         Ok(self.whole(key, range)?.map(as_count))
     }
 
@@ -546,7 +504,7 @@ impl<'a> Entry<'a> {
     fn text(&self) -> Result<String, Error> {
         match self.item.as_str() {
             Some(text) if !text.is_empty() => Ok(text.to_owned()),
-            _ => Err(self.value_error("a string that is not empty")),
+            _ => Err(self.value_error(TEXT)),
         }
     }
 

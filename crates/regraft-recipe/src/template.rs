@@ -48,21 +48,21 @@ fn section_lines(section: &str) -> Vec<String> {
 fn key_line(section: &str, key: &str, info: &KeyInfo) -> String {
     if key == "source" {
         format!("{key} = \"{}\"", keys::example_source(section))
-    } else if info.default.parse::<Value>().is_ok() {
-        format!("# {key} = {}", info.default)
+    } else if info.default().parse::<Value>().is_ok() {
+        format!("# {key} = {}", info.default())
     } else {
-        format!("# {key} = <{}>", info.default)
+        format!("# {key} = <{}>", info.default())
     }
 }
 
 /// A key inside a table, under the line of the table.
 fn inner_key(key: &str, info: &KeyInfo) -> Vec<String> {
-    let text = format!("{key}: {} Default: {}.", explained(info), info.default);
+    let text = format!("{key}: {} Default: {}.", explained(info), info.default());
     wrapped("#   ", "#     ", &text)
 }
 
 fn explained(info: &KeyInfo) -> String {
-    format!("{} Takes {}.", info.about, info.takes)
+    format!("{} Takes {}.", info.about, info.takes())
 }
 
 /// The words of a text on lines no longer than [`WIDTH`] where words allow it.

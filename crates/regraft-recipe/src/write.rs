@@ -5,10 +5,9 @@ use toml_edit::ser::ValueSerializer;
 use toml_edit::{Array, InlineTable, Value};
 
 use crate::names::Named;
+use crate::parse::in_sections;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
-use crate::recipe::{
-    DataSection, DeviceSection, Head, HeadKind, ModelSection, Recipe, TrainSection,
-};
+use crate::recipe::{Head, HeadKind, Recipe};
 use regraft_spec::{EarlyStopping, Optimizer, Schedule};
 
 /// A section and its keys.
@@ -37,33 +36,23 @@ pub(crate) fn text(sections: impl Iterator<Item = (&'static str, Vec<String>)>) 
     sections.join("\n")
 }
 
-/// Every section with every key.
+/// Every section with every key, in the order of [`KEYS`](crate::KEYS).
 pub(crate) fn sections(recipe: &Recipe) -> Vec<Section> {
-    let freeze = vec![
-        given("policy", foreign(&recipe.freeze.policy_part())),
-        given("batch_norm", recipe.freeze.batch_norm.name()),
-    ];
-    let sections = [
-        ("model", model(&recipe.model)),
-        ("data", data(&recipe.data)),
-        ("freeze", freeze),
-        ("train", train(&recipe.train)),
-        ("device", device(&recipe.device)),
-    ];
-    let on_one_line = |mut value: Value| {
-        keep_on_one_line(&mut value);
-        value.to_string()
-    };
+    let mut sections: Vec<Section> = Vec::new();
+    for (info, (name, key)) in in_sections() {
+        let value = info.value.write(recipe).map(|mut value| {
+            keep_on_one_line(&mut value);
+            value.to_string()
+        });
+        match sections.last_mut().filter(|last| last.name == name) {
+            Some(section) => section.keys.push((key, value)),
+            None => sections.push(Section {
+                name,
+                keys: vec![(key, value)],
+            }),
+        }
+    }
     sections
-        .into_iter()
-        .map(|(name, keys)| Section {
-            name,
-            keys: keys
-                .into_iter()
-                .map(|(key, value)| (key, value.map(on_one_line)))
-                .collect(),
-        })
-        .collect()
 }
 
 /// A key with its value, if it has one.
@@ -73,15 +62,7 @@ fn given(key: &'static str, value: impl Into<Value>) -> Entry {
     (key, Some(value.into()))
 }
 
-fn model(model: &ModelSection) -> Vec<Entry> {
-    vec![
-        given("source", model.source.as_str()),
-        given("head", head(&model.head)),
-        given("dropout", model.dropout),
-    ]
-}
-
-fn head(head: &Head) -> Value {
+pub(crate) fn head(head: &Head) -> Value {
     let mut table = vec![given("kind", head.kind.name())];
     if let HeadKind::Mlp { hidden, dropout } = head.kind {
         table.extend([given("hidden", whole(hidden)), given("dropout", dropout)]);
@@ -90,26 +71,19 @@ fn head(head: &Head) -> Value {
     inline(table)
 }
 
-fn data(data: &DataSection) -> Vec<Entry> {
-    vec![
-        given("source", data.source.as_str()),
-        given("classes", classes(data.classes.as_deref())),
-        given("per_class", data.per_class.map_or("all".into(), whole)),
-        given("validation", data.validation),
-        given("preprocess", preprocess(&data.preprocess)),
-        given("augment", data.augment.name()),
-        given("on_bad_image", data.on_bad_image.name()),
-    ]
+/// `"all"`, or a number of images.
+pub(crate) fn per_class(limit: Option<usize>) -> Value {
+    limit.map_or("all".into(), whole)
 }
 
-fn classes(names: Option<&[String]>) -> Value {
+pub(crate) fn classes(names: Option<&[String]>) -> Value {
     let Some(names) = names else {
         return "all".into();
     };
     Value::Array(names.iter().map(String::as_str).collect::<Array>())
 }
 
-fn preprocess(spec: &PreprocessSpec) -> Value {
+pub(crate) fn preprocess(spec: &PreprocessSpec) -> Value {
     let PreprocessSpec::Partial(partial) = spec else {
         return "auto".into();
     };
@@ -140,27 +114,7 @@ fn preprocess(spec: &PreprocessSpec) -> Value {
     ])
 }
 
-fn train(train: &TrainSection) -> Vec<Entry> {
-    vec![
-        given("epochs", whole(train.epochs)),
-        given("batch_size", whole(train.batch_size)),
-        given("optimizer", optimizer(&train.optimizer)),
-        ("lr", train.lr.map(Value::from)),
-        given("schedule", schedule(&train.schedule)),
-        given("label_smoothing", train.label_smoothing),
-        given("grad_clip", train.grad_clip),
-        given("micro_batches", whole(train.micro_batches)),
-        given("ema", train.ema),
-        given("early_stopping", early_stopping(train.early_stopping)),
-        given("seed", whole(train.seed)),
-        given("shuffle", train.shuffle),
-        given("feature_cache", train.feature_cache.name()),
-        given("trunk_precision", train.trunk_precision.name()),
-        given("checkpoint_every", whole(train.checkpoint_every)),
-    ]
-}
-
-fn optimizer(optimizer: &Optimizer) -> Value {
+pub(crate) fn optimizer(optimizer: &Optimizer) -> Value {
     let name = given("name", optimizer.name());
     match *optimizer {
         Optimizer::Sgd {
@@ -186,14 +140,14 @@ fn optimizer(optimizer: &Optimizer) -> Value {
     }
 }
 
-fn schedule(schedule: &Schedule) -> Value {
+pub(crate) fn schedule(schedule: &Schedule) -> Value {
     inline([
         given("name", schedule.kind.name()),
         ("warmup_epochs", schedule.warmup_epochs.map(Value::from)),
     ])
 }
 
-fn early_stopping(stopping: Option<EarlyStopping>) -> Value {
+pub(crate) fn early_stopping(stopping: Option<EarlyStopping>) -> Value {
     match stopping {
         None => "none".into(),
         Some(EarlyStopping { patience, metric }) => inline([
@@ -201,13 +155,6 @@ fn early_stopping(stopping: Option<EarlyStopping>) -> Value {
             given("metric", metric.name()),
         ]),
     }
-}
-
-fn device(device: &DeviceSection) -> Vec<Entry> {
-    vec![
-        given("name", device.name.as_str()),
-        given("threads", whole(device.threads)),
-    ]
 }
 
 fn inline(entries: impl IntoIterator<Item = Entry>) -> Value {
@@ -222,7 +169,7 @@ fn array(numbers: impl IntoIterator<Item = f64>) -> Value {
 }
 
 /// TOML's integers end at 2^63 - 1.
-fn whole(number: impl TryInto<i64>) -> Value {
+pub(crate) fn whole(number: impl TryInto<i64>) -> Value {
     number.try_into().unwrap_or(i64::MAX).into()
 }
 
@@ -236,7 +183,7 @@ fn double(number: f32) -> f64 {
 
 /// A value whose type another crate defines, and writes. One that TOML cannot hold, an integer over 2^63 - 1, leaves
 /// words that no reader takes for a value.
-fn foreign(value: &impl Serialize) -> Value {
+pub(crate) fn foreign(value: &impl Serialize) -> Value {
     value
         .serialize(ValueSerializer::new())
         .unwrap_or_else(|error| Value::from(format!("not writable: {error}")))

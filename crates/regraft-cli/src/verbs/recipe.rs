@@ -41,7 +41,7 @@ pub fn run(verb: RecipeVerb) -> Result<()> {
                 .iter()
                 .map(|key| {
                     serde_json::json!({
-                        "key": key.key, "takes": key.takes, "default": key.default, "about": key.about,
+                        "key": key.key, "takes": key.takes(), "default": key.default(), "about": key.about,
                     })
                 })
                 .collect();
@@ -51,7 +51,11 @@ pub fn run(verb: RecipeVerb) -> Result<()> {
             for key in KEYS {
                 output::line(format_args!("{}", key.key))?;
                 output::line(format_args!("    {}", key.about))?;
-                output::line(format_args!("    {}; default: {}", key.takes, key.default))?;
+                output::line(format_args!(
+                    "    {}; default: {}",
+                    key.takes(),
+                    key.default()
+                ))?;
             }
             Ok(())
         }

@@ -70,7 +70,7 @@ fn the_template_names_and_explains_every_key() {
         .collect();
     let words = words.join(" ");
     for info in KEYS {
-        let explained = format!("{} Takes {}.", info.about, info.takes);
+        let explained = format!("{} Takes {}.", info.about, info.takes());
         assert!(words.contains(&explained), "{explained}");
     }
 }
