@@ -14,7 +14,6 @@ use crate::ir::graph::{Input, Node};
 use crate::ir::ids::{ParameterId, ValueId};
 use crate::ir::op::Op;
 use crate::ir::parameter::{Parameter, Role, Site};
-use crate::ir::value::Value;
 use crate::proto::nodes::{fault, node_label, unsupported};
 use crate::proto::tensor::{self, Constant, ConstantData};
 
@@ -46,21 +45,29 @@ impl Kind {
     }
 }
 
+/// An activation of the graph to be.
+pub(super) struct Draft {
+    /// The file's name for it.
+    pub(super) name: String,
+    /// Its shape for any batch.
+    pub(super) shape: Vec<Dim>,
+    /// Of the entries that its batch's axis holds for an image, those before the batch: a sequence that was merged with it
+    /// comes before, attention's heads come behind. 1 where the batch comes first.
+    before_batch: usize,
+}
+
 /// The walk's state.
 pub(super) struct Importer<'a> {
     pub(super) model: &'a Model,
     opset: i64,
     pub(super) known: HashMap<String, Known>,
     pub(super) nodes: Vec<Node>,
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<Draft>,
     pub(super) parameters: Vec<Parameter>,
     parameter_of: HashMap<(String, Kind), ParameterId>,
     names: HashSet<String>,
     /// The batch the file fixes, where it does.
     pub(super) fixed_batch: Option<i64>,
-    /// Where a reshape merged other entries with the batch, how many of them come before it: a sequence does, attention's
-    /// heads come behind.
-    within: HashMap<ValueId, usize>,
     /// Numbers that may still be produced by folding constants.
     pub(super) numbers_left: u64,
 }
@@ -77,7 +84,6 @@ impl<'a> Importer<'a> {
             parameter_of: HashMap::new(),
             names: HashSet::new(),
             fixed_batch: None,
-            within: HashMap::new(),
             numbers_left: model
                 .size()
                 .saturating_mul(2)
@@ -95,9 +101,10 @@ impl<'a> Importer<'a> {
                 reason: format!("value `{name}` has an impossible shape {}", show(&shape)),
             });
         }
-        self.values.push(Value {
+        self.values.push(Draft {
             name: name.to_owned(),
             shape,
+            before_batch: 1,
         });
         Ok(ValueId(self.values.len() - 1))
     }
@@ -354,16 +361,16 @@ impl<'a> Importer<'a> {
     }
 
     /// Of the entries that an axis merges with the batch, those before it; 1 where the batch comes first.
-    pub(super) fn within_batch_axis(&self, id: ValueId) -> usize {
-        self.within.get(&id).copied().unwrap_or(1)
+    pub(super) fn before_batch(&self, id: ValueId) -> usize {
+        self.values[id.0].before_batch
     }
 
     /// Says of the value just made how many entries come before the batch on the batch's axis.
-    pub(super) fn last_merged(&mut self, within: usize) {
-        if let Some(last) = self.values.len().checked_sub(1)
-            && within > 1
+    pub(super) fn last_merged(&mut self, before_batch: usize) {
+        if let Some(last) = self.values.last_mut()
+            && before_batch > 1
         {
-            self.within.insert(ValueId(last), within);
+            last.before_batch = before_batch;
         }
     }
 
@@ -413,12 +420,12 @@ impl<'a> Importer<'a> {
             Some(Input::Value(source)) => shape
                 .iter()
                 .any(|dim| matches!(dim, Dim::Batch(2..)) && self.shape(*source).contains(dim))
-                .then(|| self.within_batch_axis(*source)),
+                .then(|| self.before_batch(*source)),
             _ => None,
         };
         let id = self.add_value(output, shape)?;
-        if let Some(within) = kept {
-            self.within.insert(id, within);
+        if let Some(before_batch) = kept {
+            self.values[id.0].before_batch = before_batch;
         }
         self.nodes.push(Node {
             name,

@@ -173,7 +173,7 @@ struct FixedBatch {
 fn entries_before_batch(importer: &Importer<'_>, value: ValueId) -> usize {
     let shape = importer.shape(value);
     let ahead = batch_axis(shape).and_then(|axis| per_image(&shape[..axis]));
-    ahead.unwrap_or(0) * importer.within_batch_axis(value)
+    ahead.unwrap_or(0) * importer.before_batch(value)
 }
 
 fn batch_axis(shape: &[Dim]) -> Option<usize> {
@@ -288,9 +288,9 @@ fn emit_reshape(
         return importer.alias(node, Known::Activation(input));
     }
     let passed = batch_axis(&shape).and_then(|place| per_image(&shape[..place]));
-    let within = entries_before_batch(importer, input).checked_div(passed.unwrap_or(0));
+    let before = entries_before_batch(importer, input).checked_div(passed.unwrap_or(0));
     importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)?;
-    importer.last_merged(within.unwrap_or(1).max(1));
+    importer.last_merged(before.unwrap_or(1).max(1));
     Ok(())
 }
 

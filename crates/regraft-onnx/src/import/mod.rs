@@ -19,12 +19,13 @@ mod pooling;
 mod refusals;
 mod table;
 
-use self::importer::Importer;
+use self::importer::{Draft, Importer};
 use self::known::Known;
 use crate::error::Error;
 use crate::file::model::Model;
 use crate::ir::graph::{Graph, InputLayout};
 use crate::ir::ids::ValueId;
+use crate::ir::value::Value;
 use crate::proto::nodes::fault;
 
 pub(crate) use self::input::declared_dims;
@@ -70,9 +71,13 @@ fn finish(importer: Importer<'_>, input: ValueId, layout: InputLayout) -> Result
             reason: "the output is the input itself".to_owned(),
         });
     }
+    let value = |draft: Draft| Value {
+        name: draft.name,
+        shape: draft.shape,
+    };
     Ok(Graph {
         nodes,
-        values: importer.values,
+        values: importer.values.into_iter().map(value).collect(),
         parameters,
         input,
         layout,
