@@ -14,6 +14,13 @@ const APART: [&str; 6] = [
     "regraft-score",
     "regraft-zoo",
 ];
+/// Crates whose modules lie in layers, first to last: each uses itself and those before it.
+const LAYERED: [(&str, &[&str]); 1] = [(
+    "regraft-onnx",
+    &[
+        "error", "proto", "file", "ir", "import", "analysis", "read", "surgery",
+    ],
+)];
 /// Names that belong to the plugin crates and the table that lists them.
 const BACKENDS: [&str; 4] = ["flex", "ndarray", "cuda", "wgpu"];
 /// Where a backend may be named: its plugin crate, the table of them, and the extension of their operations.
@@ -30,6 +37,7 @@ pub fn run(shell: &Shell) -> Result<()> {
         if is_source(file) {
             panicking_prints(file, &text, &mut faults);
             backend_names(file, &text, &mut faults);
+            later_layers(file, &text, &mut faults);
             opening(file, &text, &mut faults);
         }
     }
@@ -66,6 +74,37 @@ fn layers(shell: &Shell, faults: &mut Vec<String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A layer that names a later one, or something by the name that the whole crate gives it outward.
+fn later_layers(file: &str, text: &str, faults: &mut Vec<String>) {
+    let inside = LAYERED.iter().find_map(|(name, layers)| {
+        let path = file.strip_prefix(&format!("crates/{name}/src/"))?;
+        Some((path, *layers))
+    });
+    let Some((path, layers)) = inside.filter(|(path, _)| *path != "lib.rs") else {
+        return;
+    };
+    let own = path.split(['/', '.']).next().unwrap_or_default();
+    let Some(place) = layers.iter().position(|layer| *layer == own) else {
+        faults.push(format!("{file}: lies in none of its crate's layers"));
+        return;
+    };
+    for (number, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        for used in line.split("crate::").skip(1) {
+            let mut words = used.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let layer = words.next().unwrap_or_default();
+            if !layers[..=place].contains(&layer) {
+                faults.push(format!(
+                    "{file}:{}: layer `{own}` uses `crate::{layer}`, which is no layer before it",
+                    number + 1
+                ));
+            }
+        }
+    }
 }
 
 fn backend_names(file: &str, text: &str, faults: &mut Vec<String>) {

@@ -19,35 +19,40 @@
 //! ```
 //!
 //! The crate computes nothing and knows no framework: weights are plain `f32` values.
+//!
+//! Its modules lie in layers, each of which uses only those before it; `cargo xtask verify` looks.
+//!
+//! 1. `error`: what can be wrong with a file.
+//! 2. `proto`: the format's messages; bytes are checked before they are decoded, attributes and tensors read and made.
+//! 3. `file`: a [`Model`], the weights it keeps in other files or computes from initializers, and its [`metadata`].
+//! 4. `ir`: a [`Graph`] as data: nodes with their [`Op`]s, values, parameters, blocks and the head's place.
+//! 5. `import`: the walk over a file that makes the nodes, values and parameters; one function an operator.
+//! 6. `analysis`: what a graph's structure tells: blocks between cuts, and where the head begins.
+//! 7. `read`: [`Graph::import`], the walk and then the analysis.
+//! 8. `surgery`: changes to the file: [`head`], [`Model::for_image_size`] and [`mod@write`].
 
-mod attributes;
-mod blocks;
-mod derived;
-mod element;
+mod analysis;
 mod error;
-mod external;
-mod graph;
-pub mod head;
+mod file;
 mod import;
-pub mod metadata;
-mod model;
-mod names;
-mod nodes;
-pub mod op;
-mod resize;
-mod tensor;
-mod weights;
-mod wire;
-pub mod write;
+mod ir;
+mod proto;
+mod read;
+mod surgery;
 
-pub use blocks::Block;
 pub use error::{Error, UnsupportedNode};
-pub use graph::{
-    Dim, Graph, Input, InputLayout, Node, Parameter, ParameterId, Role, Value, ValueId,
-};
-pub use head::{HeadKind, HeadSite, HeadSpec};
+pub use file::metadata;
+pub use file::model::Model;
 pub use import::ImportOptions;
-pub use model::Model;
-pub use op::Op;
-pub use tensor::tensor_from_pb;
-pub use weights::Weights;
+pub use ir::block::Block;
+pub use ir::dim::Dim;
+pub use ir::graph::{Graph, Input, InputLayout, Node};
+pub use ir::ids::{ParameterId, ValueId};
+pub use ir::op::{self, Op};
+pub use ir::parameter::{Parameter, Role};
+pub use ir::site::HeadSite;
+pub use ir::value::Value;
+pub use proto::tensor::tensor_from_pb;
+pub use proto::weights::Weights;
+pub use surgery::head::{self, HeadKind, HeadSpec};
+pub use surgery::write;

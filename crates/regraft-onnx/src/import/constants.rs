@@ -4,18 +4,21 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
+use super::importer::Importer;
 use super::indices::Indices;
-use super::{Extent, Importer, Known, attributes, unsupported};
-use crate::attributes::fault;
-use crate::derived;
+use super::known::{Extent, Known};
+use super::names;
 use crate::error::Error;
-use crate::graph::Dim;
-use crate::names;
-use crate::tensor::{self, Constant, ConstantData};
+use crate::file::derived;
+use crate::ir::dim::Dim;
+use crate::proto::attributes::Attributes;
+use crate::proto::element;
+use crate::proto::nodes::{fault, unsupported};
+use crate::proto::tensor::{self, Constant, ConstantData};
 
 /// Constant, with whichever attribute holds its value.
 pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let (shape, data) = if let Some(proto) = attributes.tensor("value") {
         let constant = tensor::constant(proto)?;
         (constant.shape, constant.data)
@@ -65,7 +68,7 @@ pub(super) fn dequantize(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
 
 /// Shape of an activation: extents, with the batch symbolic.
 pub(super) fn shape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let extents: Vec<Extent> = match importer.required(node, 0)? {
         Known::Activation(id) => importer
             .shape(id)
@@ -134,10 +137,10 @@ fn unmerged(importer: &Importer<'_>, node: &NodeProto, source: &Known) -> Option
 
 /// Cast: computed here for constants and extents; an activation stays `f32`.
 pub(super) fn cast(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let to = attributes(node)
+    let to = Attributes(node)
         .int("to")
-        .unwrap_or(i64::from(tensor::FLOAT));
-    let to_float = to == i64::from(tensor::FLOAT);
+        .unwrap_or(i64::from(element::FLOAT));
+    let to_float = to == i64::from(element::FLOAT);
     let source = importer.required(node, 0)?;
     if matches!(source, Known::Activation(_)) && !to_float {
         return Err(unsupported(
@@ -208,7 +211,7 @@ pub(super) fn constant_of_shape(
         .try_fold(1usize, |count, &n| count.checked_mul(n))
         .filter(|&count| count as u64 <= importer.numbers_left)
         .ok_or_else(|| unsupported(node, format!("a constant of shape {shape:?}")))?;
-    let value = attributes(node)
+    let value = Attributes(node)
         .tensor("value")
         .map(tensor::constant)
         .transpose()?;

@@ -3,16 +3,21 @@
 use onnx_ir::NodeProto;
 
 use super::constants::pairs;
-use super::{Extent, Importer, Known, attributes, axis, show, unsupported};
-use crate::attributes::fault;
+use super::importer::Importer;
+use super::known::{Extent, Known};
 use crate::error::Error;
-use crate::graph::{Dim, Input, Role, ValueId};
-use crate::op::{Activation, Binary, Op};
-use crate::tensor::Constant;
+use crate::ir::dim::{Dim, show};
+use crate::ir::graph::Input;
+use crate::ir::ids::ValueId;
+use crate::ir::op::{Activation, Binary, Op};
+use crate::ir::parameter::Role;
+use crate::proto::attributes::{Attributes, axis};
+use crate::proto::nodes::{fault, unsupported};
+use crate::proto::tensor::Constant;
 
 /// Functions of one activation.
 pub(super) fn activation(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let function = match node.op_type.as_str() {
         "Relu" => Activation::Relu,
         "Clip" => clip(importer, node)?,
@@ -111,7 +116,7 @@ fn on_constants(
 
 /// Clip's bounds are attributes before opset 11, inputs from then on.
 fn clip(importer: &mut Importer<'_>, node: &NodeProto) -> Result<Activation, Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let (min, max) = if importer.opset() < 11 {
         (attributes.float("min"), attributes.float("max"))
     } else {
@@ -268,7 +273,7 @@ pub(super) fn softmax(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
     let flattens = importer.opset() < 13;
     let axis = axis(
         node,
-        attributes(node)
+        Attributes(node)
             .int("axis")
             .unwrap_or(if flattens { 1 } else { -1 }),
         shape.len(),

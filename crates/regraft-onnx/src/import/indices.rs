@@ -3,11 +3,11 @@
 
 use onnx_ir::NodeProto;
 
-use super::{Importer, Known, axis, unsupported};
 use crate::error::Error;
-use crate::graph::{Dim, Input, ValueId};
-use crate::op::{Binary, Op};
-use crate::tensor::{Constant, ConstantData};
+use crate::ir::op::Binary;
+use crate::proto::attributes::axis;
+use crate::proto::nodes::unsupported;
+use crate::proto::tensor::{Constant, ConstantData};
 
 /// `stride * n + offsets` for image `n`, of shape `[N, shape…]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,13 +88,18 @@ impl Indices {
         }
     }
 
+    /// The extents behind the batch.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
     /// Offsets held.
     pub fn len(&self) -> usize {
         self.offsets.len()
     }
 
     /// Whether they count through a batch with `each` entries an image, in order.
-    fn count_through(&self, each: usize) -> bool {
+    pub fn count_through(&self, each: usize) -> bool {
         self.stride == each as i64
             && self.offsets.len() == each
             && self.offsets.iter().copied().eq(0..each as i64)
@@ -103,30 +108,4 @@ impl Indices {
 
 fn scaled(numbers: &[i64], change: impl Fn(i64) -> Option<i64>) -> Option<Vec<i64>> {
     numbers.iter().map(|&number| change(number)).collect()
-}
-
-/// Gather by indices that count through a flattened batch: a reshape.
-pub(super) fn gather(
-    importer: &mut Importer<'_>,
-    node: &NodeProto,
-    input: ValueId,
-    indices: &Indices,
-) -> Result<(), Error> {
-    let from = importer.shape(input).to_vec();
-    let [Dim::Batch(each), rest @ ..] = from.as_slice() else {
-        return Err(unsupported(
-            node,
-            "gathers by image from a value without a batch",
-        ));
-    };
-    if !indices.count_through(*each) {
-        return Err(unsupported(node, "gathers by computed indices"));
-    }
-    let mut shape = vec![Dim::Batch(1)];
-    shape.extend(indices.shape.iter().map(|&extent| Dim::Fixed(extent)));
-    shape.extend(rest);
-    if shape == from {
-        return importer.alias(node, Known::Activation(input));
-    }
-    importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)
 }

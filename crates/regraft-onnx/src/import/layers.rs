@@ -2,15 +2,20 @@
 
 use onnx_ir::NodeProto;
 
-use super::{Importer, Known, attributes, axis, show, unsupported};
-use crate::attributes::{Attributes, fault};
+use super::importer::Importer;
+use super::known::Known;
 use crate::error::Error;
-use crate::graph::{Dim, Input, ParameterId, Role, ValueId};
-use crate::op::{BatchNorm, Conv, Linear, Lrn, Op};
+use crate::ir::dim::{Dim, show};
+use crate::ir::graph::Input;
+use crate::ir::ids::{ParameterId, ValueId};
+use crate::ir::op::{BatchNorm, Conv, Linear, Lrn, Op};
+use crate::ir::parameter::Role;
+use crate::proto::attributes::{Attributes, axis};
+use crate::proto::nodes::{fault, unsupported};
 
 /// Conv, opsets 1 to 22.
 pub(super) fn conv(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let input = importer.activation(node, 0)?;
     let [channels, height, width] = importer.image(node, input)?;
     let weight = required_parameter(importer, node, 1, Role::Weight)?;
@@ -128,7 +133,7 @@ pub(super) fn pads(
 
 /// Gemm with `alpha` 1 and `beta` 1 or 0, opsets 1 to 13.
 pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let beta = attributes.float("beta").unwrap_or(1.0);
     if attributes.float("alpha").unwrap_or(1.0) != 1.0 || !(beta == 0.0 || beta == 1.0) {
         return Err(unsupported(
@@ -250,7 +255,7 @@ fn product(
 /// BatchNormalization, opsets 1 to 15. `epsilon` and `momentum` are read from the file's own node, with the
 /// specification's defaults.
 pub(super) fn batch_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     if attributes.int("spatial").unwrap_or(1) != 1 {
         return Err(unsupported(node, "`spatial = 0` is not supported"));
     }
@@ -289,7 +294,7 @@ pub(super) fn batch_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
 
 /// LayerNormalization over the last axis, opset 17.
 pub(super) fn layer_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     let axis = axis(node, attributes.int("axis").unwrap_or(-1), shape.len())?;
@@ -316,7 +321,7 @@ pub(super) fn layer_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
 
 /// LRN, opsets 1 and 13.
 pub(super) fn lrn(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let input = importer.activation(node, 0)?;
     importer.image(node, input)?;
     let size = usize::try_from(attributes.int("size").unwrap_or(0)).unwrap_or(0);

@@ -4,20 +4,26 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
-use super::{Extent, Importer, Known, attributes, axis, indices, show, unsupported};
-use crate::attributes::fault;
-use crate::derived;
+use super::importer::Importer;
+use super::indices::Indices;
+use super::known::{Extent, Known};
 use crate::error::Error;
-use crate::graph::{Dim, Input, Role, ValueId};
-use crate::op::Op;
-use crate::tensor::{Constant, ConstantData};
+use crate::file::derived;
+use crate::ir::dim::{Dim, show};
+use crate::ir::graph::Input;
+use crate::ir::ids::ValueId;
+use crate::ir::op::Op;
+use crate::ir::parameter::Role;
+use crate::proto::attributes::{Attributes, axis};
+use crate::proto::nodes::{fault, unsupported};
+use crate::proto::tensor::{Constant, ConstantData};
 
 /// Most numbers in a list that is joined from others; shapes have a few.
 const MOST_NUMBERS: usize = 1 << 16;
 
 /// Reshape; the target is an attribute before opset 5, an input from then on.
 pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let target = match attributes.ints("shape") {
         Some(shape) => shape.iter().map(|&n| Extent::Number(n)).collect(),
         None => importer
@@ -167,7 +173,7 @@ struct FixedBatch {
 fn entries_before_batch(importer: &Importer<'_>, value: ValueId) -> usize {
     let shape = importer.shape(value);
     let ahead = batch_axis(shape).and_then(|axis| per_image(&shape[..axis]));
-    ahead.unwrap_or(0) * importer.within_batch_axis(value)
+    ahead.unwrap_or(0) * importer.before_batch(value)
 }
 
 fn batch_axis(shape: &[Dim]) -> Option<usize> {
@@ -282,9 +288,9 @@ fn emit_reshape(
         return importer.alias(node, Known::Activation(input));
     }
     let passed = batch_axis(&shape).and_then(|place| per_image(&shape[..place]));
-    let within = entries_before_batch(importer, input).checked_div(passed.unwrap_or(0));
+    let before = entries_before_batch(importer, input).checked_div(passed.unwrap_or(0));
     importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)?;
-    importer.last_merged(within.unwrap_or(1).max(1));
+    importer.last_merged(before.unwrap_or(1).max(1));
     Ok(())
 }
 
@@ -292,7 +298,7 @@ fn emit_reshape(
 pub(super) fn flatten(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
-    let given = attributes(node).int("axis").unwrap_or(1);
+    let given = Attributes(node).int("axis").unwrap_or(1);
     if given != 1 && given != 1 - shape.len() as i64 || shape.first() != Some(&Dim::Batch(1)) {
         return Err(unsupported(
             node,
@@ -402,7 +408,7 @@ fn unsqueezed(node: &NodeProto, shape: &[Dim], given: &[i64]) -> Result<Vec<Dim>
 }
 
 fn axes(importer: &mut Importer<'_>, node: &NodeProto) -> Result<Option<Vec<i64>>, Error> {
-    match attributes(node).ints("axes") {
+    match Attributes(node).ints("axes") {
         Some(axes) => Ok(Some(axes.to_vec())),
         None => importer.integers(node, 1),
     }
@@ -416,7 +422,7 @@ pub(super) fn transpose(importer: &mut Importer<'_>, node: &NodeProto) -> Result
             constant,
             initializer: Some(initializer),
         } if constant.shape.len() == 2
-            && attributes(node).ints("perm").is_none_or(|p| p == [1, 0]) =>
+            && Attributes(node).ints("perm").is_none_or(|p| p == [1, 0]) =>
         {
             let turned = Known::TransposedMatrix {
                 constant,
@@ -469,7 +475,7 @@ pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         .map(|index| importer.activation(node, index))
         .collect::<Result<Vec<_>, _>>()?;
     let mut shape = importer.shape(inputs[0]).to_vec();
-    let axis = axis(node, attributes(node).int("axis").unwrap_or(1), shape.len())?;
+    let axis = axis(node, Attributes(node).int("axis").unwrap_or(1), shape.len())?;
     let mut extent = 0;
     for &input in &inputs {
         let other = importer.shape(input);
@@ -502,13 +508,13 @@ pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
 
 /// Gather of one index along an axis of an activation, or of entries of extents.
 pub(super) fn gather(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let given = attributes(node).int("axis").unwrap_or(0);
+    let given = Attributes(node).int("axis").unwrap_or(0);
     if let (Known::Activation(input), Known::Indices(by_image), 0) = (
         importer.required(node, 0)?,
         importer.required(node, 1)?,
         given,
     ) {
-        return indices::gather(importer, node, input, &by_image);
+        return gather_by_image(importer, node, input, &by_image);
     }
     let indices = importer
         .constant(node, 1)?
@@ -551,9 +557,35 @@ pub(super) fn gather(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     )
 }
 
+/// Gather by indices that count through a flattened batch: a reshape.
+fn gather_by_image(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    input: ValueId,
+    indices: &Indices,
+) -> Result<(), Error> {
+    let from = importer.shape(input).to_vec();
+    let [Dim::Batch(each), rest @ ..] = from.as_slice() else {
+        return Err(unsupported(
+            node,
+            "gathers by image from a value without a batch",
+        ));
+    };
+    if !indices.count_through(*each) {
+        return Err(unsupported(node, "gathers by computed indices"));
+    }
+    let mut shape = vec![Dim::Batch(1)];
+    shape.extend(indices.shape().iter().map(|&extent| Dim::Fixed(extent)));
+    shape.extend(rest);
+    if shape == from {
+        return importer.alias(node, Known::Activation(input));
+    }
+    importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)
+}
+
 /// Slice of an activation (one axis at a time), or of extents. Bounds are attributes before opset 10.
 pub(super) fn slice(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let (starts, ends, axes, steps) = match (attributes.ints("starts"), attributes.ints("ends")) {
         (Some(starts), Some(ends)) => (
             starts.to_vec(),
@@ -685,7 +717,7 @@ fn clamped(
 
 /// Split of an activation along an axis; sizes are an attribute before opset 13, an input from then on.
 pub(super) fn split(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     let axis = axis(node, attributes.int("axis").unwrap_or(0), shape.len())?;
@@ -728,7 +760,7 @@ pub(super) fn split(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
 
 /// Pad of height and width with a constant; pads are an attribute before opset 11, an input from then on.
 pub(super) fn pad(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let mode = attributes
         .string("mode")
         .unwrap_or_else(|| "constant".to_owned());

@@ -2,10 +2,15 @@
 
 use onnx_ir::NodeProto;
 
-use super::{Importer, attributes, axis, layers};
+use super::importer::Importer;
+use super::layers;
 use crate::error::Error;
-use crate::graph::{Dim, Input, ValueId};
-use crate::op::{Op, Pool};
+use crate::ir::dim::Dim;
+use crate::ir::graph::Input;
+use crate::ir::ids::ValueId;
+use crate::ir::op::{Op, Pool};
+use crate::proto::attributes::{Attributes, axis};
+use crate::proto::nodes::unsupported;
 
 /// MaxPool, opsets 1 to 22; the indices output is not supported where used.
 pub(super) fn max_pool(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
@@ -22,7 +27,7 @@ pub(super) fn max_pool(importer: &mut Importer<'_>, node: &NodeProto) -> Result<
 
 /// AveragePool, opsets 1 to 22.
 pub(super) fn average_pool(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let count_include_pad = attributes(node).int("count_include_pad").unwrap_or(0) != 0;
+    let count_include_pad = Attributes(node).int("count_include_pad").unwrap_or(0) != 0;
     let (input, pool, shape) = window(importer, node)?;
     let [_, height, width] = importer.image(node, input)?;
     // One window over the whole image is a global pool, whose kernel is quicker everywhere.
@@ -57,7 +62,7 @@ pub(super) fn global(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
 
 /// ReduceMean; axes are an attribute up to opset 17 and an input from 18.
 pub(super) fn reduce_mean(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     let given = match attributes.ints("axes") {
@@ -67,7 +72,7 @@ pub(super) fn reduce_mean(importer: &mut Importer<'_>, node: &NodeProto) -> Resu
     let mut axes = given
         .filter(|axes| !axes.is_empty())
         .ok_or_else(|| {
-            super::unsupported(
+            unsupported(
                 node,
                 "a mean over every axis, the batch too, is not supported",
             )
@@ -81,10 +86,7 @@ pub(super) fn reduce_mean(importer: &mut Importer<'_>, node: &NodeProto) -> Resu
         .iter()
         .any(|&axis| matches!(shape[axis], Dim::Batch(_)))
     {
-        return Err(super::unsupported(
-            node,
-            "a mean over the batch is not supported",
-        ));
+        return Err(unsupported(node, "a mean over the batch is not supported"));
     }
     let keep_dims = attributes.int("keepdims").unwrap_or(1) != 0;
     let reduced = shape
@@ -110,7 +112,7 @@ fn window(
     importer: &mut Importer<'_>,
     node: &NodeProto,
 ) -> Result<(ValueId, Pool, Vec<Dim>), Error> {
-    let attributes = attributes(node);
+    let attributes = Attributes(node);
     let input = importer.activation(node, 0)?;
     let [channels, height, width] = importer.image(node, input)?;
     let kernel = attributes.pair("kernel_shape", [0, 0])?;

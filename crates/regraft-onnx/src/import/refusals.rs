@@ -4,7 +4,8 @@ use onnx_ir::NodeProto;
 
 use super::table;
 use crate::error::{Error, UnsupportedNode};
-use crate::model::{Model, node_label};
+use crate::file::model::Model;
+use crate::proto::nodes::node_label;
 
 /// Lists every needed node whose operator is not in the table.
 pub(super) fn check(model: &Model, order: &[usize]) -> Result<(), Error> {

@@ -2,7 +2,8 @@
 
 use onnx_ir::NodeProto;
 
-use super::{Importer, constants, elementwise, layers, layout, pooling};
+use super::importer::Importer;
+use super::{constants, elementwise, layers, layout, pooling};
 use crate::error::Error;
 
 type Import = fn(&mut Importer<'_>, &NodeProto) -> Result<(), Error>;

@@ -1,38 +1,22 @@
-//! Finding the head and putting another in its place.
+//! Cutting the head off and putting another in its place.
 //!
-//! The head is what follows the last pooled (or flattened) feature vector: one linear layer or several with activations
-//! between them, or a 1 x 1 convolution before the pooling. A new head is made of ordinary ONNX nodes in the
-//! file, so the grafted file is imported, trained and written like any other.
+//! A new head is made of ordinary ONNX nodes in the file, so the grafted file is imported, trained and written like any
+//! other.
 
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use onnx_ir::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-use crate::element;
-use regraft_spec::similar::nearest;
-
+use crate::analysis::head::{site, site_after};
 use crate::error::Error;
-use crate::graph::{Dim, Graph, Input, Node, ValueId};
+use crate::file::metadata;
+use crate::file::model::{Model, allow_plain_initializers};
 use crate::import::ImportOptions;
-use crate::metadata;
-use crate::model::{Model, allow_plain_initializers};
-use crate::nodes;
-use crate::op::Op;
-use crate::tensor;
-
-/// Where the head begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeadSite {
-    /// The activation a new head takes: `[N, F]`, or `[N, C, H, W]` where the classifier is a convolution.
-    pub feature: ValueId,
-    /// Position of the head's first node; it and all that follow are the head.
-    pub first_node: usize,
-    /// Length of the pooled feature vector: F or C.
-    pub features: usize,
-    /// Whether the feature is an image that a new head has to pool.
-    pub spatial: bool,
-}
+use crate::ir::dim::Dim;
+use crate::ir::graph::Graph;
+pub use crate::ir::site::HeadSite;
+use crate::proto::{element, nodes, tensor};
 
 /// What to put in the head's place.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,128 +51,6 @@ const PREFIX: &str = "head";
 const LOGITS: &str = "logits";
 /// Standard deviation of a new classifier's weights, as torchvision's VGG and MobileNet start theirs.
 const CLASSIFIER_DEVIATION: f32 = 0.01;
-
-/// Finds the head by structure.
-pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
-    // From the logits up to the classifier, through what may follow it.
-    let mut value = graph.logits;
-    let classifier = loop {
-        let (position, node) = producer(graph, value)
-            .ok_or("no linear layer or convolution was found before the output".to_owned())?;
-        match &node.op {
-            Op::Linear(_) | Op::Conv(_) => break position,
-            Op::Activation(_)
-            | Op::Reshape
-            | Op::Transpose { .. }
-            | Op::GlobalAveragePool
-            | Op::GlobalMaxPool
-            | Op::AveragePool { .. }
-            | Op::ReduceMean { .. }
-            | Op::Softmax { .. }
-            | Op::LogSoftmax { .. } => {}
-            Op::Binary(_) if single_activation(node).is_some() => {}
-            other => {
-                return Err(format!(
-                    "the output comes from `{}` ({}), not from a linear layer or convolution",
-                    node.name,
-                    other.name()
-                ));
-            }
-        }
-        value = single_activation(node).ok_or_else(|| {
-            format!(
-                "node `{}` joins several activations after the classifier",
-                node.name
-            )
-        })?;
-    };
-    let mut feature = single_activation(&graph.nodes[classifier])
-        .ok_or_else(|| "the classifier has no input".to_owned())?;
-    let mut first = classifier;
-    // Several linear layers: up to the first one after the flattened features.
-    if graph.value(feature).shape.len() == 2 {
-        let mut value = feature;
-        while let Some((position, node)) = producer(graph, value) {
-            let of_head = matches!(
-                node.op,
-                Op::Linear(_) | Op::Activation(_) | Op::BatchNorm(_) | Op::Binary(_)
-            );
-            let Some(input) = single_activation(node)
-                .filter(|input| of_head && graph.value(*input).shape.len() == 2)
-            else {
-                break;
-            };
-            if matches!(node.op, Op::Linear(_)) {
-                (feature, first) = (input, position);
-            }
-            value = input;
-        }
-    }
-    site(graph, feature, first)
-}
-
-fn site(graph: &Graph, feature: ValueId, first_node: usize) -> Result<HeadSite, String> {
-    let (features, spatial) = match graph.value(feature).shape.as_slice() {
-        [Dim::Batch(1), Dim::Fixed(features)] => (*features, false),
-        [
-            Dim::Batch(1),
-            Dim::Fixed(channels),
-            Dim::Fixed(_),
-            Dim::Fixed(_),
-        ] => (*channels, true),
-        other => {
-            return Err(format!(
-                "`{}` has shape {}; a head needs [N, features] or [N, C, H, W]",
-                graph.value(feature).name,
-                crate::import::show(other)
-            ));
-        }
-    };
-    // Nothing computed before may be used after, except the feature itself.
-    let before: HashSet<ValueId> = graph.nodes[..first_node]
-        .iter()
-        .map(|n| n.output)
-        .chain([graph.input])
-        .filter(|v| *v != feature)
-        .collect();
-    let crossing = graph.nodes[first_node..]
-        .iter()
-        .flat_map(|node| node.inputs.iter().map(move |i| (node, i)));
-    for (node, input) in crossing {
-        if let Input::Value(value) = input
-            && before.contains(value)
-        {
-            return Err(format!(
-                "node `{}` reads `{}` past `{}`; cut where one activation crosses",
-                node.name,
-                graph.value(*value).name,
-                graph.value(feature).name
-            ));
-        }
-    }
-    Ok(HeadSite {
-        feature,
-        first_node,
-        features,
-        spatial,
-    })
-}
-
-/// The site right after the node called `name`.
-fn site_after(graph: &Graph, name: &str) -> Result<HeadSite, Error> {
-    let position = graph
-        .nodes
-        .iter()
-        .position(|node| node.name == name)
-        .ok_or_else(|| Error::NoSuchName {
-            what: "node",
-            name: name.to_owned(),
-            near: nearest(name, graph.nodes.iter().map(|node| node.name.as_str())),
-        })?;
-    site(graph, graph.nodes[position].output, position + 1).map_err(|reason| Error::Head {
-        reason: format!("the head cannot be cut at node `{name}`: {reason}"),
-    })
-}
 
 /// The model with a new head and labels; with [`HeadKind::Keep`], its own head and the labels.
 ///
@@ -476,23 +338,4 @@ impl SplitMix {
             })
             .collect()
     }
-}
-
-fn producer(graph: &Graph, value: ValueId) -> Option<(usize, &Node)> {
-    graph
-        .nodes
-        .iter()
-        .enumerate()
-        .rev()
-        .find(|(_, node)| node.output == value)
-}
-
-/// The node's activation, where it has exactly one.
-fn single_activation(node: &Node) -> Option<ValueId> {
-    let mut values = node.inputs.iter().filter_map(|input| match input {
-        Input::Value(value) => Some(*value),
-        Input::Parameter(_) => None,
-    });
-    let first = values.next()?;
-    values.next().is_none().then_some(first)
 }

@@ -8,12 +8,13 @@ use std::collections::{HashMap, HashSet};
 use onnx_ir::{NodeProto, TensorProto};
 
 use crate::error::Error;
-use crate::graph::{Dim, Graph, Input, Node};
+use crate::file::model::{Model, allow_plain_initializers};
 use crate::import::{ImportOptions, declared_dims};
-use crate::model::{Model, allow_plain_initializers, node_label};
-use crate::nodes::{int, node};
-use crate::op::Op;
-use crate::tensor;
+use crate::ir::dim::Dim;
+use crate::ir::graph::{Graph, Input, InputLayout, Node};
+use crate::ir::op::Op;
+use crate::proto::nodes::{int, node, node_label};
+use crate::proto::tensor;
 
 impl Model {
     /// The model for images of `size` (height, width) and any batch.
@@ -98,8 +99,8 @@ impl Model {
                 batch.set_dim_param("N".to_owned());
             }
             let first = match input_layout {
-                crate::graph::InputLayout::ChannelsFirst => 2,
-                crate::graph::InputLayout::ChannelsLast => 1,
+                InputLayout::ChannelsFirst => 2,
+                InputLayout::ChannelsLast => 1,
             };
             for (dim, extent) in dims.iter_mut().skip(first).zip(size) {
                 if dim.has_dim_value() {

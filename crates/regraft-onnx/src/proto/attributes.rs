@@ -1,9 +1,9 @@
-//! A node's attributes by name, with the type the operator expects.
+//! A node's attributes by name, with the type the operator expects; and the axis that one of them means.
 
 use onnx_ir::{AttributeProto, NodeProto, TensorProto};
 
+use super::nodes;
 use crate::error::Error;
-use crate::model::node_label;
 
 /// Largest kernel, stride or dilation.
 const LONGEST_WINDOW: i64 = 1 << 16;
@@ -62,13 +62,20 @@ impl<'a> Attributes<'a> {
     }
 
     pub fn fault(&self, reason: impl Into<String>) -> Error {
-        fault(self.0, reason)
+        nodes::fault(self.0, reason)
     }
 }
 
-pub(crate) fn fault(node: &NodeProto, reason: impl Into<String>) -> Error {
-    Error::Node {
-        node: format!("`{}` ({})", node_label(node), node.op_type),
-        reason: reason.into(),
-    }
+/// An axis counted from the left, from one that may count from the right.
+pub(crate) fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, Error> {
+    let from_left = if axis < 0 { axis + rank as i64 } else { axis };
+    usize::try_from(from_left)
+        .ok()
+        .filter(|&axis| axis < rank)
+        .ok_or_else(|| {
+            nodes::fault(
+                node,
+                format!("axis {axis} does not exist in a value of {rank} dimensions"),
+            )
+        })
 }

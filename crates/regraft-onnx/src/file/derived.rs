@@ -5,11 +5,13 @@
 
 use onnx_ir::{GraphProto, NodeProto, TensorProto};
 
-use crate::attributes::{Attributes, fault};
+use super::model::Model;
 use crate::error::Error;
-use crate::model::Model;
-use crate::tensor::{self, Constant, ConstantData};
-use crate::weights::Weights;
+use crate::proto::attributes::{Attributes, axis};
+use crate::proto::element;
+use crate::proto::nodes::fault;
+use crate::proto::tensor::{self, Constant, ConstantData};
+use crate::proto::weights::Weights;
 
 /// Whether the node makes a weight of initializers, or of weights made so.
 pub(crate) fn is_weight(model: &Model, node: &NodeProto) -> bool {
@@ -44,7 +46,7 @@ pub(crate) fn permutation(node: &NodeProto, rank: usize) -> Result<Vec<usize>, E
         None => (0..rank).rev().collect(),
         Some(perm) => perm
             .iter()
-            .map(|&axis| crate::import::axis(node, axis, rank))
+            .map(|&given| axis(node, given, rank))
             .collect::<Result<_, _>>()?,
     };
     let mut sorted = perm.clone();
@@ -168,7 +170,7 @@ fn run_length(
     if scales.len() == 1 && scale.dims.len() <= 1 {
         return Ok(shape.iter().product::<usize>().max(1));
     }
-    let axis = crate::import::axis(
+    let axis = axis(
         attributes.0,
         attributes.int("axis").unwrap_or(1),
         shape.len(),
@@ -202,7 +204,7 @@ pub(crate) fn replace(
     };
     // A dequantised weight has the element type of its scale, any other that of what it is made from.
     let like = node.input.get(1).or(node.input.first());
-    let element = like.map_or(tensor::FLOAT, |name| crate::element::of(file, name));
+    let element = like.map_or(element::FLOAT, |name| element::of(file, name));
     forget_operands(file, &node);
     file.value_info.retain(|value| value.name != output);
     file.initializer

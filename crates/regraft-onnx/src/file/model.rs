@@ -5,13 +5,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use onnx_ir::{GraphProto, Message, ModelProto, NodeProto, TensorProto};
+use onnx_ir::{GraphProto, Message, ModelProto, TensorProto};
 
-use crate::derived;
+use super::{derived, external};
 use crate::error::Error;
-use crate::external;
-use crate::tensor::{self, Constant};
-use crate::wire;
+use crate::proto::tensor::{self, Constant};
+use crate::proto::wire;
 
 /// Most bytes of one protobuf message.
 const LARGEST_FILE: u64 = i32::MAX as u64;
@@ -286,12 +285,4 @@ fn decode(bytes: &Bytes) -> Result<ModelProto, Error> {
 /// Makes initializers valid that are no graph inputs: before version 4 of the format each had to be one too.
 pub(crate) fn allow_plain_initializers(proto: &mut ModelProto) {
     proto.ir_version = proto.ir_version.max(4);
-}
-
-/// What a person calls the node: its name, or its first output where the exporter gave none.
-pub(crate) fn node_label(node: &NodeProto) -> String {
-    match (node.name.as_str(), node.output.first()) {
-        ("", Some(output)) => output.clone(),
-        (name, _) => name.to_owned(),
-    }
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use onnx_ir::NodeProto;
 
-use crate::graph::Role;
+use crate::ir::parameter::Role;
 
 /// The canonical name of a parameter: unique among `taken`, to which it is added.
 ///

@@ -3,32 +3,20 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::graph::{Dim, Input, Node, Parameter, Value, ValueId};
-use crate::names;
+use crate::import::names;
+use crate::ir::block::Block;
+use crate::ir::dim::Dim;
+use crate::ir::graph::{Graph, Input, Node};
+use crate::ir::ids::ValueId;
+use crate::ir::op::Op;
+use crate::ir::parameter::Parameter;
+use crate::ir::value::Value;
 
-/// A stretch of nodes between two cuts, under the name people use for it (`layer1.0`, `Mixed_5b`, `features.17`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
-    /// Name, unique in the graph.
-    pub name: String,
-    /// Positions in the graph's nodes.
-    pub nodes: Range<usize>,
-    /// The one activation that leaves it.
-    pub output: ValueId,
-    /// Whether it belongs to the head.
-    pub head: bool,
-}
-
-/// Splits `nodes` into blocks. A cut is forced where `head_start` nodes have been passed, if that is one.
-pub(crate) fn split(
-    nodes: &[Node],
-    parameters: &[Parameter],
-    values: &[Value],
-    input: ValueId,
-    output: ValueId,
-    head_start: Option<usize>,
-) -> Vec<Block> {
-    let segments = segments(nodes, values, input, output);
+/// The blocks of a graph whose head, if it has one, has been found: no block lies on both sides of its beginning.
+pub(crate) fn split(graph: &Graph) -> Vec<Block> {
+    let (nodes, parameters) = (&graph.nodes, &graph.parameters);
+    let segments = segments(nodes, &graph.values, graph.input, graph.output);
+    let head_start = graph.head.as_ref().ok().map(|site| site.first_node);
     let mut blocks: Vec<(Block, Option<String>)> = Vec::new();
     for nodes_range in segments {
         let head = head_start.is_some_and(|start| nodes_range.start >= start);
@@ -168,7 +156,6 @@ fn block_key(path: &str) -> String {
 }
 
 fn normalises_only(nodes: &[Node]) -> bool {
-    use crate::op::Op;
     !nodes
         .iter()
         .any(|node| matches!(node.op, Op::Conv(_) | Op::Linear(_) | Op::MatMul))

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use onnx_ir::{ModelProto, TensorProto};
 
 use crate::error::Error;
-use crate::tensor;
+use crate::proto::element;
+use crate::proto::tensor;
 
 /// Reads every external initializer and constant of the graph from below `folder`; afterwards the model is whole.
 pub(crate) fn resolve(proto: &mut ModelProto, folder: &Path) -> Result<(), Error> {
@@ -142,7 +143,7 @@ impl DataFile {
 }
 
 fn byte_count(tensor: &TensorProto) -> Result<u64, String> {
-    let width = tensor::width(tensor.data_type).ok_or_else(|| {
+    let width = element::width(tensor.data_type).ok_or_else(|| {
         format!(
             "element type {} is not read from another file",
             tensor.data_type

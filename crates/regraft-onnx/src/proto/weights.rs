@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::tensor::{self, Encoding};
+use super::element::{self, Encoding};
 
 /// The values of a parameter in row-major order. Clones share them.
 ///
@@ -48,7 +48,7 @@ impl Weights {
     pub fn to_vec(&self) -> Vec<f32> {
         match (self.0.values.get(), &self.0.stored) {
             (Some(values), _) => values.clone(),
-            (None, Some((encoding, bytes))) => tensor::decode(*encoding, bytes),
+            (None, Some((encoding, bytes))) => element::decode(*encoding, bytes),
             (None, None) => Vec::new(),
         }
     }
@@ -59,7 +59,7 @@ impl Deref for Weights {
 
     fn deref(&self) -> &[f32] {
         self.0.values.get_or_init(|| match &self.0.stored {
-            Some((encoding, bytes)) => tensor::decode(*encoding, bytes),
+            Some((encoding, bytes)) => element::decode(*encoding, bytes),
             None => Vec::new(),
         })
     }

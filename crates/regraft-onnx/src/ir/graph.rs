@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use onnx_ir::NodeProto;
-
-use crate::blocks::Block;
-use crate::head::HeadSite;
-use crate::op::Op;
-use crate::weights::Weights;
+use super::block::Block;
+use super::ids::{ParameterId, ValueId};
+use super::op::Op;
+use super::parameter::Parameter;
+use super::site::HeadSite;
+use super::value::Value;
 
 /// An imported network.
 ///
@@ -62,150 +62,6 @@ pub enum Input {
     Value(ValueId),
     /// A weight or constant.
     Parameter(ParameterId),
-}
-
-/// Identifies an activation in [`Graph::values`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ValueId(pub(crate) usize);
-
-/// Identifies a parameter in [`Graph::parameters`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ParameterId(pub(crate) usize);
-
-impl ValueId {
-    /// The value at a position; beyond [`Graph::values`] those of somebody who adds to a graph.
-    pub fn at(index: usize) -> Self {
-        Self(index)
-    }
-
-    /// Position in [`Graph::values`].
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
-
-impl ParameterId {
-    /// The parameter at a position; beyond [`Graph::parameters`] those of somebody who adds to a graph.
-    pub fn at(index: usize) -> Self {
-        Self(index)
-    }
-
-    /// Position in [`Graph::parameters`].
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
-
-/// An activation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Value {
-    /// The file's name for it.
-    pub name: String,
-    /// Its shape for any batch.
-    pub shape: Vec<Dim>,
-}
-
-impl Value {
-    /// Number of f32 values for one image.
-    pub fn values_per_image(&self) -> u64 {
-        self.shape
-            .iter()
-            .map(|dim| dim.per_image() as u64)
-            .product()
-    }
-
-    /// The extents for a batch of `n`.
-    pub fn dims(&self, n: usize) -> Vec<usize> {
-        self.shape
-            .iter()
-            .map(|dim| match dim {
-                Dim::Batch(each) => n * each,
-                Dim::Fixed(extent) => *extent,
-            })
-            .collect()
-    }
-}
-
-/// An extent of an activation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dim {
-    /// So many entries for every image: 1 for the batch itself, more where an axis was merged into it (attention heads).
-    Batch(usize),
-    /// The same for every batch.
-    Fixed(usize),
-}
-
-impl Dim {
-    /// Entries for one image.
-    pub fn per_image(self) -> usize {
-        match self {
-            Dim::Batch(entries) | Dim::Fixed(entries) => entries,
-        }
-    }
-}
-
-/// A weight or constant operand.
-#[derive(Debug, Clone)]
-pub struct Parameter {
-    /// Canonical dotted name, unique in the graph, e.g. `layer1.0.conv1.weight`.
-    pub name: String,
-    /// The file's name for the initializer it comes from; `None` for constants that a node computes.
-    pub initializer: Option<String>,
-    /// What it is to its node.
-    pub role: Role,
-    /// Shape as stored in the file.
-    pub shape: Vec<usize>,
-    /// Values in row-major order.
-    pub data: Weights,
-    /// Where the file's nodes read it.
-    pub(crate) sites: Vec<Site>,
-}
-
-/// An operand of a node of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Site {
-    /// The node's first output, which no other node has.
-    pub(crate) output: String,
-    /// Which of its inputs.
-    pub(crate) input: usize,
-}
-
-impl Site {
-    pub(crate) fn of(node: &NodeProto, input: usize) -> Self {
-        Self {
-            output: node.output.first().cloned().unwrap_or_default(),
-            input,
-        }
-    }
-}
-
-/// What a parameter is to the node that uses it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Multiplicative weight of a convolution, a linear layer or an elementwise product.
-    Weight,
-    /// Additive bias.
-    Bias,
-    /// Scale (gamma) of a batch normalisation.
-    NormScale,
-    /// Shift (beta) of a batch normalisation.
-    NormShift,
-    /// Running mean of a batch normalisation.
-    RunningMean,
-    /// Running variance of a batch normalisation.
-    RunningVariance,
-    /// A number of the graph that is not to be trained.
-    Constant,
-}
-
-impl Role {
-    /// Whether gradient descent may change it.
-    pub fn trainable(self) -> bool {
-        matches!(
-            self,
-            Role::Weight | Role::Bias | Role::NormScale | Role::NormShift
-        )
-    }
 }
 
 /// How the network's input lays out an image.

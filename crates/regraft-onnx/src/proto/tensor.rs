@@ -3,65 +3,16 @@
 use bytes::Bytes;
 use onnx_ir::{Message, TensorProto};
 
+use super::element::{BOOL, DOUBLE, Encoding, FLOAT, INT8, INT32, INT64, UINT8, chunks, width};
+use super::weights::Weights;
+use super::wire;
 use crate::error::Error;
-use crate::weights::Weights;
-use crate::wire;
-
-// Element types of `TensorProto.DataType` in the ONNX specification (onnx.proto).
-pub(crate) const FLOAT: i32 = 1;
-const UINT8: i32 = 2;
-const INT8: i32 = 3;
-const INT32: i32 = 6;
-const INT64: i32 = 7;
-const BOOL: i32 = 9;
-pub(crate) const FLOAT16: i32 = 10;
-pub(crate) const DOUBLE: i32 = 11;
-pub(crate) const BFLOAT16: i32 = 16;
 
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
 
 /// The smallest magnitude that rounds to infinity in float16.
 const HALF_OVERFLOWS: f32 = 65520.0;
-
-/// How floats lie in raw bytes, little-endian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    Float,
-    Half,
-    Brain,
-    Double,
-}
-
-impl Encoding {
-    pub fn of(data_type: i32) -> Option<Self> {
-        match data_type {
-            FLOAT => Some(Self::Float),
-            FLOAT16 => Some(Self::Half),
-            BFLOAT16 => Some(Self::Brain),
-            DOUBLE => Some(Self::Double),
-            _ => None,
-        }
-    }
-
-    /// Bytes of one value.
-    pub fn width(self) -> usize {
-        match self {
-            Self::Half | Self::Brain => 2,
-            Self::Float => 4,
-            Self::Double => 8,
-        }
-    }
-}
-
-pub(crate) fn decode(encoding: Encoding, raw: &[u8]) -> Vec<f32> {
-    match encoding {
-        Encoding::Float => chunks(raw, f32::from_le_bytes),
-        Encoding::Half => chunks(raw, |b: [u8; 2]| half::f16::from_le_bytes(b).to_f32()),
-        Encoding::Brain => chunks(raw, |b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()),
-        Encoding::Double => chunks(raw, |b: [u8; 8]| f64::from_le_bytes(b) as f32),
-    }
-}
 
 /// A constant of the graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,17 +66,6 @@ pub(crate) fn shape(tensor: &TensorProto) -> Result<Vec<usize>, Error> {
                 format!("negative dimension in its shape {:?}", tensor.dims),
             )
         })
-}
-
-/// Bytes of one value in raw data; `None` for element types that no network of images has.
-pub(crate) fn width(data_type: i32) -> Option<usize> {
-    match data_type {
-        UINT8 | INT8 | BOOL => Some(1),
-        FLOAT16 | BFLOAT16 => Some(2),
-        FLOAT | INT32 => Some(4),
-        INT64 | DOUBLE => Some(8),
-        _ => None,
-    }
 }
 
 pub(crate) fn is_external(tensor: &TensorProto) -> bool {
@@ -320,14 +260,6 @@ pub fn tensor_from_pb(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f32>), Error> {
     Ok((shape(&tensor)?, floats(&tensor)?))
 }
 
-fn chunks<const W: usize, T>(raw: &[u8], convert: impl Fn([u8; W]) -> T) -> Vec<T> {
-    raw.as_chunks::<W>()
-        .0
-        .iter()
-        .map(|chunk| convert(*chunk))
-        .collect()
-}
-
 pub(crate) fn fault(tensor: &TensorProto, reason: String) -> Error {
     Error::Tensor {
         name: tensor.name.clone(),
@@ -338,6 +270,7 @@ pub(crate) fn fault(tensor: &TensorProto, reason: String) -> Error {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::element::FLOAT16;
     use super::*;
 
     #[test]

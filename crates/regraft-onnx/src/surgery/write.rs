@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use onnx_ir::GraphProto;
 
-use crate::derived;
-use crate::element;
 use crate::error::Error;
-use crate::graph::{Graph, Parameter};
-use crate::model::{Model, allow_plain_initializers};
-use crate::tensor;
+use crate::file::derived;
+use crate::file::model::{Model, allow_plain_initializers};
+use crate::ir::graph::Graph;
+use crate::ir::parameter::Parameter;
+use crate::proto::{element, tensor};
 
 /// The model with new values for some of its graph's parameters, by canonical name.
 ///

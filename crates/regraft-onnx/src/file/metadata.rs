@@ -3,8 +3,8 @@
 //! `labels` is a JSON array of strings, one a class; `preprocessing` a JSON object whose keys this crate passes on unread,
 //! except for the image's `size`.
 
+use super::model::Model;
 use crate::error::Error;
-use crate::model::Model;
 
 /// Key of the labels.
 pub const LABELS: &str = "labels";

@@ -1,0 +1,173 @@
+//! Where the head begins, found by structure.
+//!
+//! The head is what follows the last pooled (or flattened) feature vector: one linear layer or several with activations
+//! between them, or a 1 x 1 convolution before the pooling.
+
+use std::collections::HashSet;
+
+use regraft_spec::similar::nearest;
+
+use crate::error::Error;
+use crate::ir::dim::{Dim, show};
+use crate::ir::graph::{Graph, Input, Node};
+use crate::ir::ids::ValueId;
+use crate::ir::op::{Activation, Op};
+use crate::ir::site::HeadSite;
+
+/// The value that a trailing softmax or sigmoid turns into probabilities; the output where there is none.
+pub(crate) fn logits(graph: &Graph) -> ValueId {
+    match graph.nodes.last() {
+        Some(Node {
+            op: Op::Softmax { .. } | Op::LogSoftmax { .. } | Op::Activation(Activation::Sigmoid),
+            inputs,
+            output: last,
+            ..
+        }) if *last == graph.output => match inputs.first() {
+            Some(Input::Value(value)) => *value,
+            _ => graph.output,
+        },
+        _ => graph.output,
+    }
+}
+
+/// Finds the head of a graph whose logits are known; an error says in words why there is none.
+pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
+    // From the logits up to the classifier, through what may follow it.
+    let mut value = graph.logits;
+    let classifier = loop {
+        let (position, node) = producer(graph, value)
+            .ok_or("no linear layer or convolution was found before the output".to_owned())?;
+        match &node.op {
+            Op::Linear(_) | Op::Conv(_) => break position,
+            Op::Activation(_)
+            | Op::Reshape
+            | Op::Transpose { .. }
+            | Op::GlobalAveragePool
+            | Op::GlobalMaxPool
+            | Op::AveragePool { .. }
+            | Op::ReduceMean { .. }
+            | Op::Softmax { .. }
+            | Op::LogSoftmax { .. } => {}
+            Op::Binary(_) if single_activation(node).is_some() => {}
+            other => {
+                return Err(format!(
+                    "the output comes from `{}` ({}), not from a linear layer or convolution",
+                    node.name,
+                    other.name()
+                ));
+            }
+        }
+        value = single_activation(node).ok_or_else(|| {
+            format!(
+                "node `{}` joins several activations after the classifier",
+                node.name
+            )
+        })?;
+    };
+    let mut feature = single_activation(&graph.nodes[classifier])
+        .ok_or_else(|| "the classifier has no input".to_owned())?;
+    let mut first = classifier;
+    // Several linear layers: up to the first one after the flattened features.
+    if graph.value(feature).shape.len() == 2 {
+        let mut value = feature;
+        while let Some((position, node)) = producer(graph, value) {
+            let of_head = matches!(
+                node.op,
+                Op::Linear(_) | Op::Activation(_) | Op::BatchNorm(_) | Op::Binary(_)
+            );
+            let Some(input) = single_activation(node)
+                .filter(|input| of_head && graph.value(*input).shape.len() == 2)
+            else {
+                break;
+            };
+            if matches!(node.op, Op::Linear(_)) {
+                (feature, first) = (input, position);
+            }
+            value = input;
+        }
+    }
+    site(graph, feature, first)
+}
+
+/// The site that takes `feature` and begins at `first_node`; an error says why a head cannot be cut there.
+pub(crate) fn site(graph: &Graph, feature: ValueId, first_node: usize) -> Result<HeadSite, String> {
+    let (features, spatial) = match graph.value(feature).shape.as_slice() {
+        [Dim::Batch(1), Dim::Fixed(features)] => (*features, false),
+        [
+            Dim::Batch(1),
+            Dim::Fixed(channels),
+            Dim::Fixed(_),
+            Dim::Fixed(_),
+        ] => (*channels, true),
+        other => {
+            return Err(format!(
+                "`{}` has shape {}; a head needs [N, features] or [N, C, H, W]",
+                graph.value(feature).name,
+                show(other)
+            ));
+        }
+    };
+    // Nothing computed before may be used after, except the feature itself.
+    let before: HashSet<ValueId> = graph.nodes[..first_node]
+        .iter()
+        .map(|n| n.output)
+        .chain([graph.input])
+        .filter(|v| *v != feature)
+        .collect();
+    let crossing = graph.nodes[first_node..]
+        .iter()
+        .flat_map(|node| node.inputs.iter().map(move |i| (node, i)));
+    for (node, input) in crossing {
+        if let Input::Value(value) = input
+            && before.contains(value)
+        {
+            return Err(format!(
+                "node `{}` reads `{}` past `{}`; cut where one activation crosses",
+                node.name,
+                graph.value(*value).name,
+                graph.value(feature).name
+            ));
+        }
+    }
+    Ok(HeadSite {
+        feature,
+        first_node,
+        features,
+        spatial,
+    })
+}
+
+/// The site right after the node called `name`.
+pub(crate) fn site_after(graph: &Graph, name: &str) -> Result<HeadSite, Error> {
+    let position = graph
+        .nodes
+        .iter()
+        .position(|node| node.name == name)
+        .ok_or_else(|| Error::NoSuchName {
+            what: "node",
+            name: name.to_owned(),
+            near: nearest(name, graph.nodes.iter().map(|node| node.name.as_str())),
+        })?;
+    site(graph, graph.nodes[position].output, position + 1).map_err(|reason| Error::Head {
+        reason: format!("the head cannot be cut at node `{name}`: {reason}"),
+    })
+}
+
+fn producer(graph: &Graph, value: ValueId) -> Option<(usize, &Node)> {
+    graph
+        .nodes
+        .iter()
+        .enumerate()
+        .rev()
+        .find(|(_, node)| node.output == value)
+}
+
+/// The node's activation, where it has exactly one.
+fn single_activation(node: &Node) -> Option<ValueId> {
+    let mut values = node.inputs.iter().filter_map(|input| match input {
+        Input::Value(value) => Some(*value),
+        Input::Parameter(_) => None,
+    });
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}

@@ -1,0 +1,6 @@
+//! The file: its model with initializers by name, the weights it keeps beside it or computes, and what it says of itself.
+
+pub(crate) mod derived;
+mod external;
+pub mod metadata;
+pub(crate) mod model;

@@ -1,0 +1,106 @@
+//! The network's input: which of the file's is the image, how it lies, and how large it is.
+
+use onnx_ir::ValueInfoProto;
+
+use super::importer::Importer;
+use super::known::Known;
+use super::options::ImportOptions;
+use crate::error::Error;
+use crate::file::metadata;
+use crate::ir::dim::Dim;
+use crate::ir::graph::InputLayout;
+use crate::ir::ids::ValueId;
+
+/// Makes the image input the first value; gives it and its layout.
+pub(super) fn add(
+    importer: &mut Importer<'_>,
+    options: &ImportOptions,
+) -> Result<(ValueId, InputLayout), Error> {
+    let graph = importer.model.graph();
+    let mut inputs = graph
+        .input
+        .iter()
+        .filter(|input| importer.model.initializer(&input.name).is_none());
+    let input = inputs.next().ok_or_else(|| Error::Graph {
+        reason: "the graph has no input besides its weights; expected one image tensor".to_owned(),
+    })?;
+    if let Some(second) = inputs.next() {
+        return Err(Error::Graph {
+            reason: format!(
+                "the graph has several inputs (`{}`, `{}`); expected one image tensor",
+                input.name, second.name
+            ),
+        });
+    }
+    let dims = declared_dims(input);
+    let [batch, a, b, c] = dims[..] else {
+        return Err(Error::Graph {
+            reason: format!(
+                "input `{}` has {} dimensions; expected an image tensor [N, C, H, W] or [N, H, W, C]",
+                input.name,
+                dims.len()
+            ),
+        });
+    };
+    importer.fixed_batch = batch;
+    let is_channels = |dim: Option<i64>| matches!(dim, Some(1 | 3 | 4));
+    let (layout, channels, height, width) = if is_channels(a) || !is_channels(c) {
+        (InputLayout::ChannelsFirst, a, b, c)
+    } else {
+        (InputLayout::ChannelsLast, c, a, b)
+    };
+    let fallback = options
+        .image_size
+        .or_else(|| metadata::image_size(importer.model))
+        .unwrap_or([224, 224]);
+    let extent = |dim: Option<i64>, otherwise: usize| match dim {
+        Some(extent) => usize::try_from(extent)
+            .ok()
+            .filter(|e| (1..=1 << 16).contains(e)),
+        None => Some(otherwise),
+    };
+    let (Some(channels), Some(height), Some(width)) = (
+        extent(channels, 3),
+        extent(height, fallback[0]),
+        extent(width, fallback[1]),
+    ) else {
+        return Err(Error::Graph {
+            reason: format!("input `{}` has an impossible shape {dims:?}", input.name),
+        });
+    };
+    let shape = match layout {
+        InputLayout::ChannelsFirst => {
+            vec![
+                Dim::Batch(1),
+                Dim::Fixed(channels),
+                Dim::Fixed(height),
+                Dim::Fixed(width),
+            ]
+        }
+        InputLayout::ChannelsLast => {
+            vec![
+                Dim::Batch(1),
+                Dim::Fixed(height),
+                Dim::Fixed(width),
+                Dim::Fixed(channels),
+            ]
+        }
+    };
+    let id = importer.add_value(&input.name, shape)?;
+    importer
+        .known
+        .insert(input.name.clone(), Known::Activation(id));
+    Ok((id, layout))
+}
+
+/// The extents a graph input declares; `None` for symbolic ones.
+pub(crate) fn declared_dims(input: &ValueInfoProto) -> Vec<Option<i64>> {
+    input
+        .type_
+        .tensor_type()
+        .shape
+        .dim
+        .iter()
+        .map(|dim| (dim.has_dim_value() && dim.dim_value() > 0).then(|| dim.dim_value()))
+        .collect()
+}
