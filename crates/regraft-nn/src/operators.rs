@@ -294,6 +294,7 @@ fn elementwise<const D: usize>(activation: Function, x: Tensor<D>) -> Tensor<D> 
         Function::HardSwish => function::hard_swish(x),
         Function::Tanh => function::tanh(x),
         Function::Softplus => function::softplus(x, 1.0),
+        Function::Softsign => x.clone() / (x.abs() + 1.0),
         Function::Erf => x.erf(),
         // By its definition: a backend's own derivative may be off by 1e-3.
         Function::Gelu { tanh: false } => {

@@ -35,6 +35,7 @@ pub(super) fn activation(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
         "HardSwish" => Activation::HardSwish,
         "Tanh" => Activation::Tanh,
         "Softplus" => Activation::Softplus,
+        "Softsign" => Activation::Softsign,
         "Erf" => Activation::Erf,
         "Gelu" => Activation::Gelu {
             tanh: attributes

@@ -62,6 +62,7 @@ const OPERATORS: &[(&str, Import)] = &[
     ("Slice", layout::slice),
     ("Softmax", elementwise::softmax),
     ("Softplus", elementwise::activation),
+    ("Softsign", elementwise::activation),
     ("Split", layout::split),
     ("Sqrt", elementwise::activation),
     ("Squeeze", layout::squeeze),

@@ -161,6 +161,8 @@ pub enum Activation {
     Tanh,
     /// `ln(1 + e^x)`.
     Softplus,
+    /// `x / (1 + |x|)`.
+    Softsign,
     /// Gauss error function.
     Erf,
     /// Gaussian error linear unit, exact or by tanh.
@@ -277,6 +279,7 @@ impl Activation {
             Activation::HardSwish => "HardSwish",
             Activation::Tanh => "Tanh",
             Activation::Softplus => "Softplus",
+            Activation::Softsign => "Softsign",
             Activation::Erf => "Erf",
             Activation::Gelu { .. } => "Gelu",
             Activation::Exp => "Exp",

@@ -31,6 +31,7 @@ pub(crate) fn apply(function: Function, values: &mut [f32]) {
             let above = if x < 0.0 { 0.0 } else { x };
             above + exp(-x.abs()).ln_1p()
         }),
+        Activation::Softsign => each(values, |x| x / (1.0 + x.abs())),
         Activation::Erf => each(values, erf),
         Activation::Gelu { tanh: false } => each(values, |x| {
             0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
@@ -91,6 +92,13 @@ mod tests {
             assert!((erf(x) - exact).abs() < 4e-7, "{x}");
             assert!((erf(-x) + exact).abs() < 4e-7, "{x}");
         }
+    }
+
+    #[test]
+    fn softsign_is_its_formula() {
+        let mut values = [-3.0, -0.5, 0.0, 1.0];
+        apply(Function::Onnx(Activation::Softsign), &mut values);
+        assert_eq!(values, [-0.75, -1.0 / 3.0, 0.0, 0.5]);
     }
 
     #[test]
