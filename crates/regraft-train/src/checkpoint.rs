@@ -119,10 +119,7 @@ impl View for Saved<'_> {
 
     fn data(&self) -> Cow<'_, [u8]> {
         match self.data {
-            Data::Values(values) => values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect(),
+            Data::Values(values) => little_endian(values),
             Data::Bytes(bytes) => bytes.into(),
         }
     }
@@ -368,6 +365,15 @@ impl Checkpoint {
         session.values.average = progress.averaged_steps.map(|steps| (steps, mean));
         Ok(Self { progress, session })
     }
+}
+
+/// The file's bytes of values: where the machine has the same order, those that are there.
+fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        return bytemuck::cast_slice(values).into();
+    }
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+    bytes.collect()
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {

@@ -169,7 +169,7 @@ impl Session {
     pub fn save(&mut self) -> Result<SavedSession, Error> {
         Ok(SavedSession {
             values: self.values()?,
-            optimizer: self.optimizer_record()?,
+            optimizer: self.optimizer_record()?.to_vec(),
         })
     }
 
@@ -195,7 +195,7 @@ impl Session {
     ///
     /// # Errors
     /// When a number of it is not finite.
-    pub fn optimizer_record(&self) -> Result<Vec<u8>, Error> {
+    pub fn optimizer_record(&self) -> Result<Bytes, Error> {
         let record = self.learner.optimizer.into_bytes();
         let record = record.map_err(|error| Error::OptimizerState {
             reason: error.to_string(),
@@ -203,7 +203,7 @@ impl Session {
         if !self.learner.finite.take() {
             return Err(Error::OptimizerNotFinite);
         }
-        Ok(record.to_vec())
+        Ok(record)
     }
 
     /// What takes the steps.

@@ -29,7 +29,9 @@ pub struct Opened {
     /// The recipe, its paths made independent of the working directory.
     pub asked: Recipe,
     /// The pretrained model.
-    pub model: ModelFile,
+    pub model: Model,
+    /// Its file.
+    pub file: ModelFile,
     /// Its graph, at its own image size.
     pub graph: Graph,
     /// The folder that the images were opened in, as it was given.
@@ -41,15 +43,14 @@ pub struct Opened {
     located: Located,
 }
 
-/// A pretrained model and its file.
+/// The file of a pretrained model.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFile {
-    /// The model.
-    pub model: Model,
-    /// Its file.
+    /// Where it is.
     pub path: PathBuf,
-    /// The file's SHA-256, in hexadecimal.
+    /// Its SHA-256, in hexadecimal.
     pub sha256: String,
-    /// The file's size in bytes.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
@@ -65,7 +66,7 @@ pub struct Sized {
 pub struct Grafted {
     /// The recipe, its paths made independent of the working directory.
     pub asked: Recipe,
-    /// The pretrained model.
+    /// The pretrained model's file. Its weights are not kept: what the new head's model shares with it is in that.
     pub pretrained: ModelFile,
     /// The model with its new head.
     pub model: Model,
@@ -132,9 +133,8 @@ pub(crate) fn prepare_recorded(
 }
 
 impl ModelFile {
-    fn open(path: &Path) -> Result<Self, Error> {
+    fn new(path: &Path) -> Result<Self, Error> {
         Ok(Self {
-            model: Model::open(path).map_err(|source| Error::model(path, source))?,
             path: path.to_owned(),
             sha256: sha256(path)?,
             bytes: std::fs::metadata(path).map_or(0, |file| file.len()),
@@ -156,15 +156,17 @@ impl Opened {
         // What cannot compute is told before anything takes time.
         regraft_backend::open(&recipe.device.name)?;
         let located = locate(&recipe.model.source)?;
-        let model = ModelFile::open(&located.path)?;
+        let fault = |source| Error::model(&located.path, source);
+        let model = Model::open(&located.path).map_err(fault)?;
+        let file = ModelFile::new(&located.path)?;
         let data = open_data(recipe, recorded)?;
         if recipe.train.early_stopping.is_some() && data.validation.is_none() {
             return Err(regraft_train::Error::NothingToStopBy.into());
         }
         let mut warnings = data.warnings.clone();
         warnings.extend(located.known.warning());
-        let graph = Graph::import(&model.model, &ImportOptions::default())
-            .map_err(|source| Error::model(&model.path, source))?;
+        let graph = Graph::import(&model, &ImportOptions::default())
+            .map_err(|source| Error::model(&file.path, source))?;
         let mut asked = recipe.clone();
         asked.model.source = absolute(&recipe.model.source);
         asked.data.source = absolute(&recipe.data.source);
@@ -172,6 +174,7 @@ impl Opened {
             asked,
             graph,
             model,
+            file,
             data_root: PathBuf::from(&recipe.data.source),
             data,
             warnings,
@@ -184,7 +187,7 @@ impl Opened {
     /// # Errors
     /// When that makes no sense, or does not fit the network.
     pub fn size(mut self) -> Result<Sized, Error> {
-        let stated = match model_preprocess(&self.model.model, &self.model.path)? {
+        let stated = match model_preprocess(&self.model, &self.file.path)? {
             Some(preprocess) => Some(preprocess),
             None => self.located.known.preprocess()?,
         };
@@ -232,13 +235,14 @@ impl Sized {
         let Opened {
             asked,
             model: pretrained,
+            file,
             graph: native,
             data_root,
             mut data,
             mut warnings,
             located,
         } = opened;
-        let fault = |source| Error::model(&pretrained.path, source);
+        let fault = |source| Error::model(&file.path, source);
         let size = [preprocess.size as usize; 2];
         let options = ImportOptions {
             image_size: Some(size),
@@ -247,9 +251,9 @@ impl Sized {
         let present = data.train.counts().iter().filter(|&&n| n > 0).count();
         let (sized, mut model) = match asked.model.head.kind {
             RecipeHead::Keep => {
-                let sized = pretrained.model.for_image_size(size).map_err(fault)?;
+                let sized = pretrained.for_image_size(size).map_err(fault)?;
                 let graph = Graph::import(&sized, &options).map_err(fault)?;
-                let own = metadata::labels(&pretrained.model).map_err(fault)?;
+                let own = metadata::labels(&pretrained).map_err(fault)?;
                 let own = own.or_else(|| located.known.labels());
                 match_labels(&mut data, own, graph.classes(), &mut warnings)?;
                 let kept = head::keep(&sized, &graph, &data.train.classes).map_err(fault)?;
@@ -267,7 +271,7 @@ impl Sized {
                     seed: asked.train.seed,
                 };
                 let at = asked.model.head.at.as_deref();
-                let headless = head::cut(&pretrained.model, &native, at).map_err(fault)?;
+                let headless = head::cut(&pretrained, &native, at).map_err(fault)?;
                 let sized = headless.for_image_size(size).map_err(fault)?;
                 let graph = Graph::import(&sized, &options).map_err(fault)?;
                 let grafted = head::graft(&sized, &graph, &spec).map_err(fault)?;
@@ -292,7 +296,7 @@ impl Sized {
             .map(|p| p.name.as_str())
             .collect();
         let mut outline = outline(&graph, |name| fresh.contains(name));
-        outline.untrained = metadata::is_untrained(&pretrained.model);
+        outline.untrained = metadata::is_untrained(&pretrained);
         let facts = DataFacts {
             train_images: data.train.samples.len(),
             classes: present,
@@ -302,7 +306,7 @@ impl Sized {
         let dropout = dropout(&asked, &graph);
         Ok(Grafted {
             asked,
-            pretrained,
+            pretrained: file,
             model,
             graph,
             data_root,
