@@ -90,25 +90,35 @@ pub(crate) fn normalise(preprocess: &Preprocess, rgb: &[u8]) -> Vec<f32> {
     let scaled = |value: f32, channel: usize| {
         (value * preprocess.scale - preprocess.mean[channel]) / preprocess.std[channel]
     };
-    let mut values = Vec::with_capacity(pixels.len() * preprocess.channel_count());
+    let mut values = vec![0.0; pixels.len() * preprocess.channel_count()];
     match preprocess.channels {
-        Channels::Grey => values.extend(pixels.iter().map(|&[r, g, b]| {
-            // Luma of ITU-R BT.601, rounded to a byte as an image library would.
-            let luma = (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000;
-            scaled(luma as f32, 0)
-        })),
+        Channels::Grey => {
+            for (value, &[r, g, b]) in values.iter_mut().zip(pixels) {
+                // Luma of ITU-R BT.601, rounded to a byte as an image library would.
+                let luma =
+                    (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000;
+                *value = scaled(luma as f32, 0);
+            }
+        }
         Channels::Rgb | Channels::Bgr => {
             // A byte has 256 values: they are worked out once.
-            let table: [Vec<f32>; 3] = [0, 1, 2].map(|channel| {
-                let bytes = 0..=u8::MAX;
-                bytes.map(|byte| scaled(byte.into(), channel)).collect()
+            let [first, second, third] = [0, 1, 2].map(|channel| {
+                let mut table = [0.0; 256];
+                for (byte, value) in (0..=u8::MAX).zip(&mut table) {
+                    *value = scaled(byte.into(), channel);
+                }
+                table
             });
-            let order = match preprocess.channels {
+            let [a, b, c] = match preprocess.channels {
                 Channels::Bgr => [2, 1, 0],
                 _ => [0, 1, 2],
             };
-            for pixel in pixels {
-                values.extend([0, 1, 2].map(|to| table[to][usize::from(pixel[order[to]])]));
+            for (value, pixel) in values.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+                *value = [
+                    first[usize::from(pixel[a])],
+                    second[usize::from(pixel[b])],
+                    third[usize::from(pixel[c])],
+                ];
             }
         }
     }

@@ -38,6 +38,114 @@ fn the_same_recipe_gives_the_same_bytes_and_so_does_the_resolved_one() {
 }
 
 #[test]
+fn the_files_of_a_run_are_read_through_their_types() {
+    let place = Place::with_images();
+    place
+        .train(&[&DEEP[..], &["--out", "run", "--set", "data.validation=0.4"]].concat())
+        .assert()
+        .success();
+    let files = regraft::RunFiles::open(&place.path("run")).unwrap();
+    let (summary, plan) = (files.summary().unwrap(), files.plan().unwrap());
+    let labels = files.labels().unwrap();
+    let predictions = files.predictions().unwrap();
+    let scores = [
+        (
+            regraft::data::SplitName::Validation,
+            summary.validation.unwrap(),
+        ),
+        (regraft::data::SplitName::Test, summary.test.unwrap()),
+    ];
+    for (split, score) in scores {
+        let held_out = || predictions.iter().filter(|p| p.split == split);
+        assert_eq!(held_out().count(), score.images);
+        let right = held_out().filter(|p| p.predicted == p.label);
+        let accuracy = right.count() as f64 / score.images as f64;
+        assert!((accuracy - score.accuracy).abs() < 1e-12);
+    }
+    let split = files.split().unwrap();
+    for prediction in &predictions {
+        let image = split.iter().find(|image| image.image == prediction.image);
+        assert_eq!(image.unwrap().split, prediction.split);
+        assert!(labels.contains(&prediction.predicted));
+        assert!(prediction.probability >= prediction.label_probability);
+    }
+    assert_eq!(plan.plan.trained().len(), summary.trained);
+    let epochs = files.metrics().unwrap();
+    let epochs = epochs
+        .iter()
+        .filter(|metric| matches!(metric, regraft::Metric::Epoch(_)));
+    assert_eq!(epochs.count(), summary.epochs);
+    assert!(files.record().unwrap().resolved().is_ok() && files.recipe().is_ok());
+    // Whatever the folder holds is a file that is declared.
+    for entry in std::fs::read_dir(place.path("run")).unwrap() {
+        let name = entry.unwrap().file_name();
+        let declared = regraft::RunFile::ALL.iter().any(|file| name == file.name());
+        assert!(declared || name == "run.lock", "{name:?}");
+    }
+    assert!(regraft::RunFiles::open(&place.path("data")).is_err());
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
+    let place = Place::with_images();
+    let more = ["--set", "train.epochs=2"];
+    let schedule = ["--set", "train.schedule=constant"];
+    for out in ["cut", "whole"] {
+        let words = [&DEEP[..], &more, &schedule, &["--out", out]].concat();
+        place.train(&words).assert().success();
+    }
+    stdout(&mut place.regraft(&["resume", "whole", "--epochs", "3"]));
+    let newest = place.path("cut/checkpoints/epoch-0002.safetensors");
+    let mut bytes = std::fs::read(&newest).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    let resumed = place
+        .regraft(&["resume", "cut", "--epochs", "3"])
+        .assert()
+        .success();
+    let said = String::from_utf8(resumed.get_output().stderr.clone()).unwrap();
+    let told = said.contains("epoch-0002") && said.contains("of its section `");
+    assert!(told, "{said}");
+    assert!(place.bytes("cut/last.onnx") == place.bytes("whole/last.onnx"));
+}
+
+#[test]
+fn averaged_weights_and_parts_of_a_batch_are_settings_of_a_run_that_resumes_exactly() {
+    let place = Place::with_images();
+    let settings = [
+        "--set",
+        "train.ema=0.9",
+        "--set",
+        "train.micro_batches=2",
+        "--set",
+        "train.schedule=constant",
+    ];
+    let words = |out, epochs| [&DEEP[..], &settings, &["--out", out, "--set", epochs]].concat();
+    place
+        .train(&words("whole", "train.epochs=3"))
+        .assert()
+        .success();
+    place
+        .train(&words("cut", "train.epochs=2"))
+        .assert()
+        .success();
+    stdout(&mut place.regraft(&["resume", "cut", "--epochs", "3"]));
+    assert!(place.bytes("cut/last.onnx") == place.bytes("whole/last.onnx"));
+    place
+        .train(
+            &[
+                &words("plain", "train.epochs=3")[..],
+                &["--set", "train.ema=0"],
+            ]
+            .concat(),
+        )
+        .assert()
+        .success();
+    assert!(place.bytes("plain/last.onnx") != place.bytes("whole/last.onnx"));
+}
+
+#[test]
 fn a_killed_run_resumes_to_the_bytes_of_the_uninterrupted_one() {
     let place = Place::with_images();
     let words = |out: &'static str| {

@@ -194,3 +194,56 @@ fn predict_names_what_imagenet_knows() {
     let top = json(&mut place.regraft(&["predict", &squeezenet(), &text(&image), "--json"]));
     assert!(!top[0]["top"][0]["label"].as_str().unwrap().is_empty());
 }
+
+#[test]
+fn help_says_what_regraft_is_and_shows_examples_of_every_verb() {
+    let place = Place::new();
+    let help = stdout(&mut place.regraft(&["--help"]));
+    for words in [
+        "already trained",
+        "Examples:",
+        "regraft train photos/",
+        "Exit codes",
+    ] {
+        assert!(help.contains(words), "{help}");
+    }
+    for verb in [
+        "quickstart",
+        "inspect",
+        "plan",
+        "train",
+        "resume",
+        "eval",
+        "predict",
+        "run",
+        "devices",
+        "new",
+        "models",
+        "recipe",
+    ] {
+        let help = stdout(&mut place.regraft(&[verb, "--help"]));
+        assert!(help.contains(&format!("regraft {verb}")), "{help}");
+        assert!(help.contains("Examples:"), "{help}");
+    }
+}
+
+#[test]
+fn inspect_lists_what_was_fused_and_why_something_was_not() {
+    let place = Place::new();
+    stdout(&mut place.regraft(&["new", "resnet18", "--size", "32", "--width", "0.25"]));
+    let passes = stdout(&mut place.regraft(&["inspect", "resnet18.onnx", "--passes"]));
+    for words in [
+        "fold-batch-norm      `/bn1/BatchNormalization` is computed with `/conv1/Conv`",
+        "residual-sum",
+        "norm-in-reader",
+        "stays by itself: ",
+    ] {
+        assert!(passes.contains(words), "{passes}");
+    }
+    let report = json(&mut place.regraft(&["inspect", "resnet18.onnx", "--passes", "--json"]));
+    let folded = report["passes"]["inference"].as_array().unwrap();
+    let folded = folded
+        .iter()
+        .filter(|note| note["pass"] == "fold-batch-norm" && note["into"].is_string());
+    assert_eq!(folded.count(), 20, "every batch norm of a ResNet-18");
+}

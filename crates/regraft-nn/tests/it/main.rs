@@ -5,3 +5,4 @@
 mod build;
 mod joined;
 mod real_models;
+mod taps;
