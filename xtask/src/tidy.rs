@@ -24,12 +24,32 @@ const WITHOUT: [(&str, &[&str]); 6] = [
     ("regraft-train", &["regraft-recipe", "toml", "regraft-zoo"]),
 ];
 /// Crates whose modules lie in layers, first to last: each uses itself and those before it.
-const LAYERED: [(&str, &[&str]); 1] = [(
-    "regraft-onnx",
-    &[
-        "error", "proto", "file", "ir", "import", "analysis", "read", "surgery",
-    ],
-)];
+const LAYERED: [(&str, &[&str]); 2] = [
+    (
+        "regraft-onnx",
+        &[
+            "error", "proto", "file", "ir", "import", "analysis", "read", "surgery",
+        ],
+    ),
+    (
+        "regraft-data",
+        &[
+            "error",
+            "random",
+            "decode",
+            "packed",
+            "preprocess",
+            "augment",
+            "dataset",
+            "source",
+            "split",
+            "select",
+            "open",
+            "loader",
+            "record",
+        ],
+    ),
+];
 /// Names that belong to the plugin crates and the table that lists them.
 const BACKENDS: [&str; 4] = ["flex", "ndarray", "cuda", "wgpu"];
 /// Where a backend may be named: its plugin crate, the table of them, and the extension of their operations.

@@ -13,6 +13,7 @@ mod plugins;
 use burn::tensor::Device;
 
 /// A backend: compiled in, or known but left out.
+#[derive(Debug)]
 pub struct Plugin {
     /// What `--device` and the cargo feature call it.
     pub name: &'static str,
@@ -23,6 +24,7 @@ pub struct Plugin {
 }
 
 /// A compiled-in backend's functions.
+#[derive(Debug)]
 pub struct Built {
     /// One description a device found; never panics.
     pub devices: fn() -> Vec<String>,

@@ -17,24 +17,25 @@
 //! ```
 
 mod augment;
+mod dataset;
 mod decode;
 mod error;
-mod folder;
-mod idx;
 mod loader;
+mod open;
+mod packed;
 mod preprocess;
 mod random;
 mod record;
 mod select;
+mod source;
 mod split;
 
+pub use dataset::{Dataset, ImageSet, Packed, Sample};
 pub use decode::{Decoded, decode};
 pub use error::{Error, some};
-pub use folder::{
-    Dataset, ImageSet, OpenOptions, Packed, Sample, is_image, open, open_part, open_split,
-};
-pub use idx::IdxImages;
 pub use loader::{Batch, Batches, Loader, LoaderOptions, Skipped, load_image, usable_threads};
+pub use open::{OpenOptions, open, open_part, open_split};
+pub use packed::IdxImages;
 pub use random::{order, rng};
 pub use record::{
     Changes, ImageRecord, SplitName, Unknown, changes, hashes, read_records, records,
@@ -42,3 +43,4 @@ pub use record::{
 };
 pub use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage, Preprocess};
 pub use select::Selection;
+pub use source::is_image;

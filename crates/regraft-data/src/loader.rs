@@ -1,6 +1,7 @@
 //! Batches in a fixed order from several decoding threads.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,9 +10,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use regraft_spec::{Augment, OnBadImage, Preprocess};
 
 use crate::augment;
+use crate::dataset::ImageSet;
 use crate::decode::decode;
 use crate::error::Error;
-use crate::folder::ImageSet;
 use crate::preprocess;
 use crate::random::{order, rng};
 
@@ -234,6 +235,15 @@ pub struct Batches {
     workers: Vec<JoinHandle<()>>,
     in_flight: usize,
     failed: bool,
+}
+
+impl fmt::Debug for Batches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batches")
+            .field("batch", &self.next_batch)
+            .field("of", &self.count)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Batches {

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::dataset::{Dataset, ImageSet, Sample};
 use crate::error::Error;
-use crate::folder::{Dataset, ImageSet, Sample};
 use crate::loader::usable_threads;
 
 /// A part of a data set.

@@ -1,7 +1,7 @@
 //! Part of a data set: some of its classes, or some of the images of each.
 
+use crate::dataset::{Dataset, ImageSet, Sample};
 use crate::error::{Error, some};
-use crate::folder::{Dataset, ImageSet, Sample};
 use crate::random::order;
 
 /// What to use of a data set; by default all.

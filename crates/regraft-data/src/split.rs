@@ -1,6 +1,6 @@
 //! A stratified, seeded validation split.
 
-use crate::folder::{ImageSet, Sample};
+use crate::dataset::{ImageSet, Sample};
 use crate::random::order;
 
 /// Takes `fraction` of every class out of `set`; the rest comes first. At least one image of each class stays for training.

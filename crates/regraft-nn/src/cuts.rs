@@ -1,5 +1,6 @@
 //! Features at every cut of a network, for judging how far up it serves other images.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -19,6 +20,15 @@ pub struct Cuts {
     trunk: Option<Trunk>,
     /// Each block that gives features, and its columns among all.
     columns: Vec<(usize, Range<usize>)>,
+}
+
+impl fmt::Debug for Cuts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cuts")
+            .field("columns", &self.columns)
+            .field("compiled", &self.is_compiled())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Cuts {

@@ -1,6 +1,7 @@
 //! A network under a freeze plan: the trunk below the cut, the trainable rest above it.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
@@ -50,6 +51,16 @@ pub struct Network {
     dropout: Vec<(ValueId, f64)>,
     /// Batch norms and sums that are computed in one step with others, by node.
     fused: HashMap<usize, Fused>,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("cut", &self.start)
+            .field("parameters", &self.parameters.len())
+            .field("trained", &self.trained.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a training pass made of the running statistics of batch norm layers that update them.

@@ -3,6 +3,7 @@
 //! On the processor a compiled plan runs it (`regraft-trunk`); elsewhere, and where a plan does not know an operator, Burn
 //! does, node by node, on the same folded graph.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Device;
@@ -22,6 +23,15 @@ pub struct Trunk {
     device: Device,
     output: ValueId,
     executor: Executor,
+}
+
+impl fmt::Debug for Trunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trunk")
+            .field("output", &self.output)
+            .field("compiled", &self.is_compiled())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who runs the nodes.

@@ -133,26 +133,42 @@ pub(crate) const TEXT: &str = "a string that is not empty";
 /// The numbers that a key takes, none of them infinite or NaN.
 #[derive(Clone, Copy)]
 pub(crate) struct Range {
-    pub contains: fn(f64) -> bool,
+    pub at_least: Option<f64>,
+    pub above: Option<f64>,
+    pub below: Option<f64>,
     /// As in "expected …".
     pub words: &'static str,
 }
 
+impl Range {
+    pub fn contains(&self, number: f64) -> bool {
+        self.at_least.is_none_or(|least| number >= least)
+            && self.above.is_none_or(|bound| number > bound)
+            && self.below.is_none_or(|bound| number < bound)
+    }
+}
+
 pub(crate) const ANY: Range = Range {
-    contains: |_| true,
+    at_least: None,
+    above: None,
+    below: None,
     words: "a finite number",
 };
 pub(crate) const ABOVE_ZERO: Range = Range {
-    contains: |x| x > 0.0,
+    above: Some(0.0),
     words: "a number above 0",
+    ..ANY
 };
 pub(crate) const NOT_NEGATIVE: Range = Range {
-    contains: |x| x >= 0.0,
+    at_least: Some(0.0),
     words: "a number of at least 0",
+    ..ANY
 };
 pub(crate) const BELOW_ONE: Range = Range {
-    contains: |x| (0.0..1.0).contains(&x),
+    at_least: Some(0.0),
+    below: Some(1.0),
     words: "a number from 0 to below 1",
+    ..ANY
 };
 
 /// Counts of epochs: more would only be a slip of the hand.

@@ -36,6 +36,7 @@
 //! | `overrides` | `--set key=value` |
 //! | `parse`, `write` | document to recipe and recipe to TOML, for values that are tables |
 //! | `paths` | the paths of a file, which are relative to its folder |
+//! | `schema` | the JSON Schema of a recipe |
 //! | `template` | a recipe to begin with, every key explained |
 //! | `annotated` | the recipe of a run folder |
 //! | `differences` | the keys in which two recipes differ |
@@ -53,6 +54,7 @@ mod parse;
 mod paths;
 mod preprocess;
 mod recipe;
+mod schema;
 mod template;
 mod write;
 
@@ -65,6 +67,7 @@ pub use recipe::{DataSection, DeviceSection, Head, HeadKind, ModelSection, Recip
 pub use regraft_spec::{
     EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind, StopMetric,
 };
+pub use schema::schema;
 pub use template::template;
 
 /// Reads a recipe from a file's name and text, if there is a file, and lays overrides (`key.path=value`) over it, a

@@ -385,7 +385,7 @@ impl<'a> Section<'a> {
 
     pub(crate) fn number(&self, key: &str, range: Range) -> Result<Option<f64>, Error> {
         let read = |entry: Entry<'_>| {
-            let number = entry.as_number().filter(|&number| (range.contains)(number));
+            let number = entry.as_number().filter(|&number| range.contains(number));
             number.ok_or_else(|| entry.value_error(range.words))
         };
         self.get(key).map(read).transpose()
@@ -450,9 +450,7 @@ impl<'a> Section<'a> {
             return Ok(None);
         };
         match entry.as_numbers().as_deref() {
-            Some(&[first, second])
-                if (BELOW_ONE.contains)(first) && (BELOW_ONE.contains)(second) =>
-            {
+            Some(&[first, second]) if BELOW_ONE.contains(first) && BELOW_ONE.contains(second) => {
                 Ok(Some((first, second)))
             }
             _ => Err(entry.value_error("two numbers in brackets, each from 0 to below 1")),
@@ -559,5 +557,5 @@ fn finite(value: &Value) -> Option<f64> {
 /// The number in single precision, if it is in range there too.
 fn single(number: f64, range: Range) -> Option<f32> {
     let number = number as f32;
-    (number.is_finite() && (range.contains)(f64::from(number))).then_some(number)
+    (number.is_finite() && range.contains(f64::from(number))).then_some(number)
 }

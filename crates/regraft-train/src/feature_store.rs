@@ -107,7 +107,7 @@ impl FeatureStore {
 }
 
 /// A split to draw batches from.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Source {
     loader: Loader,
     store: Option<Arc<FeatureStore>>,

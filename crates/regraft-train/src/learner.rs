@@ -3,6 +3,7 @@
 //! Between them lie summing over parts of a batch and clipping.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use burn::module::ParamId;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -29,6 +30,16 @@ pub struct Learner {
     pub(crate) device: Device,
 }
 
+impl fmt::Debug for Learner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Learner")
+            .field("network", &self.network)
+            .field("objective", &self.objective)
+            .field("grad_clip", &self.grad_clip)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a batch, or a part of one, says about the weights.
 pub struct Gradients {
     params: GradientsParams,
@@ -39,6 +50,16 @@ pub struct Gradients {
     pub right: usize,
     /// Images.
     pub images: usize,
+}
+
+impl fmt::Debug for Gradients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gradients")
+            .field("loss", &self.loss)
+            .field("right", &self.right)
+            .field("images", &self.images)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Learner {

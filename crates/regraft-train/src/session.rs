@@ -1,6 +1,7 @@
 //! A network in training under one phase of a plan, and its way from phase to phase.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Bytes, Device};
@@ -30,6 +31,15 @@ pub struct SessionOptions {
     pub device: Device,
 }
 
+impl fmt::Debug for SessionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionOptions")
+            .field("dropout", &self.dropout)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A network in training: a [`StateDict`] under one phase of a plan.
 ///
 /// [`Session::enter`] goes on to another phase: values stay, the optimiser's state of parameters that go on training stays,
@@ -53,6 +63,15 @@ pub struct Session {
     /// Values that phases before this one have changed.
     before: StateDict,
     learner: Learner,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("options", &self.options)
+            .field("learner", &self.learner)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Values of a session, by canonical name.

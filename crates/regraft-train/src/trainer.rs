@@ -1,5 +1,6 @@
 //! The training loop: phases of epochs, epochs of steps, checkpoints between them.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,7 +62,18 @@ pub struct Trainer<'a> {
     pub stop: Stop,
 }
 
+impl fmt::Debug for Trainer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trainer")
+            .field("settings", &self.settings)
+            .field("phases", &self.phases.len())
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a finished run came to.
+#[derive(Debug)]
 pub struct Outcome {
     /// Epochs trained.
     pub epochs: usize,

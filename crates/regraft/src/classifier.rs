@@ -1,5 +1,6 @@
 //! Serving a trained model: labels, preprocessing and weights all come from its file.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +29,16 @@ pub struct Classifier {
     /// The run folder that the model lies in.
     #[cfg_attr(not(feature = "recipe"), allow(dead_code))]
     pub(crate) run: Option<PathBuf>,
+}
+
+impl fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Classifier")
+            .field("path", &self.path)
+            .field("labels", &self.labels.len())
+            .field("preprocess", &self.preprocess)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A label with its probability.

@@ -25,6 +25,7 @@ use crate::record::sha256;
 use crate::source::{Located, locate};
 
 /// A recipe with its model and its images opened: the first stage.
+#[derive(Debug)]
 pub struct Opened {
     /// The recipe, its paths made independent of the working directory.
     pub asked: Recipe,
@@ -55,6 +56,7 @@ pub struct ModelFile {
 }
 
 /// A recipe whose preprocessing, and with it the size of images, is decided: the second stage.
+#[derive(Debug)]
 pub struct Sized {
     /// What it was made of.
     pub opened: Opened,
@@ -63,6 +65,7 @@ pub struct Sized {
 }
 
 /// A network with its new head: the third stage.
+#[derive(Debug)]
 pub struct Grafted {
     /// The recipe, its paths made independent of the working directory.
     pub asked: Recipe,
@@ -89,6 +92,7 @@ pub struct Grafted {
 }
 
 /// A grafted network with its plan: the last stage, ready to train.
+#[derive(Debug)]
 pub struct Planned {
     /// The network, its data, and the recipe as it was given.
     pub grafted: Grafted,

@@ -7,6 +7,7 @@ use crate::run_folder::{MODEL, replaced_model};
 use crate::zoo_models::{self, Known};
 
 /// A model's file, and what the zoo knows of it.
+#[derive(Debug)]
 pub(crate) struct Located {
     pub path: PathBuf,
     pub known: Known,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
-use regraft::recipe::{KEYS, template};
+use regraft::recipe::{KEYS, schema, template};
 
 use crate::output;
 use crate::usage::Usage;
@@ -25,6 +25,8 @@ pub enum RecipeVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the JSON Schema of a recipe, for editors that complete and check TOML.
+    Schema,
     /// Write a commented recipe.
     Init {
         /// The file to write.
@@ -59,6 +61,7 @@ pub fn run(verb: RecipeVerb) -> Result<()> {
             }
             Ok(())
         }
+        RecipeVerb::Schema => output::json(&schema()),
         RecipeVerb::Init { file } => init(&file),
     }
 }

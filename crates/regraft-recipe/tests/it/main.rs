@@ -9,6 +9,7 @@ mod keys;
 mod overrides;
 mod paths;
 mod round_trip;
+mod schema;
 mod template;
 
 use regraft_recipe::{Error, Recipe, read};

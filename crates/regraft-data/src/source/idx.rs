@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::decode::{Decoded, MAX_SIDE};
+use crate::dataset::{Dataset, ImageSet, Packed, Sample};
+use crate::decode::MAX_SIDE;
 use crate::error::Error;
-use crate::folder::{ImageSet, Packed, Sample};
+use crate::packed::IdxImages;
 
 /// What the images' file is called, after its split: as distributed, and as some tools unpack it.
 const IMAGES: [&str; 2] = ["-images-idx3-ubyte", "-images.idx3-ubyte"];
@@ -30,7 +31,7 @@ const MOST_EXPANSION: u64 = 1032;
 
 /// A part of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Split {
+enum Split {
     Train,
     Test,
 }
@@ -44,70 +45,40 @@ impl Split {
     }
 }
 
-/// Grey images of one size.
-#[derive(PartialEq, Eq)]
-pub struct IdxImages {
-    height: u32,
-    width: u32,
-    /// Row by row, image by image.
-    pixels: Vec<u8>,
-}
-
-impl std::fmt::Debug for IdxImages {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "IdxImages({} of {} x {})",
-            self.len(),
-            self.height,
-            self.width
-        )
-    }
-}
-
-impl IdxImages {
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.pixels.len() / self.area()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.pixels.is_empty()
-    }
-
-    /// An image's grey values, row by row; `None` where there is none of this position.
-    pub fn bytes(&self, position: usize) -> Option<&[u8]> {
-        let start = position.checked_mul(self.area())?;
-        self.pixels.get(start..start.checked_add(self.area())?)
-    }
-
-    /// An image as RGB; `None` where there is none of this position.
-    pub fn image(&self, position: usize) -> Option<Decoded> {
-        let grey = self.bytes(position)?;
-        Some(Decoded {
-            width: self.width,
-            height: self.height,
-            rgb: grey.iter().flat_map(|&value| [value; 3]).collect(),
-        })
-    }
-
-    /// Pixels of an image, at least 1: `read_images` refuses others.
-    fn area(&self) -> usize {
-        self.height as usize * self.width as usize
-    }
-}
-
 /// Whether a folder holds IDX files.
-pub(crate) fn is_idx(folder: &Path) -> bool {
+pub(super) fn is_idx(folder: &Path) -> bool {
     [Split::Train, Split::Test]
         .iter()
         .any(|&split| has(folder, split))
 }
 
 /// Whether a folder of IDX files has a split.
-pub(crate) fn has(folder: &Path, split: Split) -> bool {
+fn has(folder: &Path, split: Split) -> bool {
     find(folder, split, IMAGES).is_some() || find(folder, split, LABELS).is_some()
+}
+
+/// Reads all splits that there are.
+pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
+    let train = read_split(path, Split::Train, None)?;
+    let test = match has(path, Split::Test) {
+        true => Some(read_split(path, Split::Test, Some(&train.classes))?),
+        false => None,
+    };
+    Ok(Dataset {
+        train,
+        validation: None,
+        test,
+        warnings: Vec::new(),
+    })
+}
+
+/// Reads the images to test on where there are any, else those to train on.
+pub(super) fn read_one(path: &Path, classes: Option<&[String]>) -> Result<ImageSet, Error> {
+    let split = match has(path, Split::Test) {
+        true => Split::Test,
+        false => Split::Train,
+    };
+    read_split(path, split, classes)
 }
 
 /// Reads a split, against a given list of classes where there is one.
@@ -116,11 +87,7 @@ pub(crate) fn has(folder: &Path, split: Split) -> bool {
 ///
 /// # Errors
 /// When a file is missing, damaged or fits badly to its other, or a label has no name or is not in the list.
-pub(crate) fn read(
-    folder: &Path,
-    split: Split,
-    classes: Option<&[String]>,
-) -> Result<ImageSet, Error> {
+fn read_split(folder: &Path, split: Split, classes: Option<&[String]>) -> Result<ImageSet, Error> {
     let path = wanted(folder, split, IMAGES)?;
     let labels_path = wanted(folder, split, LABELS)?;
     let labels = read_labels(&labels_path)?;
