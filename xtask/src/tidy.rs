@@ -21,7 +21,7 @@ const WITHOUT: [(&str, &[&str]); 6] = [
     ("regraft-freeze", &["burn", "image", "regraft-onnx"]),
     ("regraft-program", &["burn", "image"]),
     ("regraft-trunk", &["burn", "image"]),
-    ("regraft-train", &["regraft-recipe", "toml", "regraft-zoo"]),
+    ("regraft-train", &["regraft-recipe", "regraft-zoo"]),
 ];
 /// Crates whose modules lie in layers, first to last: each uses itself and those before it.
 const LAYERED: [(&str, &[&str]); 2] = [
