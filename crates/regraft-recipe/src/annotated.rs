@@ -1,6 +1,7 @@
 //! The recipe of a run folder: what was asked for as plain lines, what it came to as comments.
 
 use crate::recipe::Recipe;
+use crate::resolved::ResolvedRecipe;
 use crate::write::{sections, text};
 
 const HEADER: &str = "\
@@ -18,13 +19,11 @@ const HEADER: &str = "\
 ///
 /// Paths in a recipe file are relative to its folder. The caller makes the sources of `asked` absolute where the text
 /// is written to another folder.
-pub fn annotated(asked: &Recipe, resolved: &Recipe) -> String {
+pub fn annotated(asked: &Recipe, resolved: &ResolvedRecipe) -> String {
     let default = Recipe::new(&asked.model.source, &asked.data.source);
-    let mut resolved = resolved.clone();
-    resolved.resolve_training();
     let recipes = sections(asked)
         .into_iter()
-        .zip(sections(&resolved))
+        .zip(sections(resolved))
         .zip(sections(&default));
     let lines = recipes.map(|((asked, resolved), default)| {
         let values = asked.keys.into_iter().zip(resolved.keys).zip(default.keys);

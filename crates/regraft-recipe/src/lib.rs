@@ -36,6 +36,7 @@
 //! | `overrides` | `--set key=value` |
 //! | `parse`, `write` | document to recipe and recipe to TOML, for values that are tables |
 //! | `paths` | the paths of a file, which are relative to its folder |
+//! | `resolved` | what a recipe comes to |
 //! | `schema` | the JSON Schema of a recipe |
 //! | `template` | a recipe to begin with, every key explained |
 //! | `annotated` | the recipe of a run folder |
@@ -54,6 +55,7 @@ mod parse;
 mod paths;
 mod preprocess;
 mod recipe;
+mod resolved;
 mod schema;
 mod template;
 mod write;
@@ -67,6 +69,7 @@ pub use recipe::{DataSection, DeviceSection, Head, HeadKind, ModelSection, Recip
 pub use regraft_spec::{
     EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind, StopMetric,
 };
+pub use resolved::ResolvedRecipe;
 pub use schema::schema;
 pub use template::template;
 

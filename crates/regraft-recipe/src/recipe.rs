@@ -195,16 +195,8 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// Gives `train.lr` and `train.schedule.warmup_epochs` the values they come to where the recipe leaves them out.
-    /// The recipe trains as before.
-    pub fn resolve_training(&mut self) {
-        let train = &mut self.train;
-        train.lr = Some(train.learning_rate());
-        train.schedule.warmup_epochs = Some(train.schedule.warmup(train.epochs));
-    }
-
     /// The recipe as TOML, every value spelt out, in the same order always. `lr` and `warmup_epochs` are left out where
-    /// the recipe leaves them to their defaults; [`Recipe::resolve_training`] fills them. Reading the text gives the
+    /// the recipe leaves them to their defaults; [`Recipe::resolve`] fills them. Reading the text gives the
     /// same recipe, as long as every value is in the range its field states.
     pub fn to_toml(&self) -> String {
         write::to_toml(self)

@@ -15,7 +15,7 @@ use regraft_nn::{Dropout, outline};
 use regraft_onnx::{
     Graph, HeadKind, HeadSpec, ImportOptions, Input, Model, Op, Parameter, head, metadata,
 };
-use regraft_recipe::{HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe};
+use regraft_recipe::{HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe, ResolvedRecipe};
 use regraft_train::{Observer, Settings};
 
 use crate::auto;
@@ -97,7 +97,7 @@ pub struct Planned {
     /// The network, its data, and the recipe as it was given.
     pub grafted: Grafted,
     /// The recipe with every choice made: given to [`prepare`] again, it gives the same run.
-    pub recipe: Recipe,
+    pub recipe: ResolvedRecipe,
     /// What trains when.
     pub plan: FreezePlan,
 }
@@ -359,10 +359,7 @@ impl Grafted {
                     .to_owned(),
             );
         }
-        let mut recipe = self.asked.clone();
-        recipe.freeze = freeze;
-        recipe.data.preprocess = PreprocessSpec::Partial(self.preprocess.clone().into());
-        recipe.resolve_training();
+        let recipe = self.asked.resolve(freeze, self.preprocess.clone());
         Ok(Planned {
             grafted: self,
             recipe,

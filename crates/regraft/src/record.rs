@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use regraft_data::{Changes, ImageRecord};
-use regraft_recipe::{Difference, Recipe, differences};
+use regraft_recipe::{Difference, Recipe, ResolvedRecipe, differences};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -61,8 +61,11 @@ impl RunRecord {
     ///
     /// # Errors
     /// When another version wrote it.
-    pub fn resolved(&self) -> Result<Recipe, Error> {
-        Ok(Recipe::parse(&self.resolved, RunFile::Record.name())?)
+    pub fn resolved(&self) -> Result<ResolvedRecipe, Error> {
+        Ok(ResolvedRecipe::parse(
+            &self.resolved,
+            RunFile::Record.name(),
+        )?)
     }
 }
 
@@ -96,7 +99,7 @@ impl std::io::Write for HashWriter<'_> {
 /// The settings that a run goes on with: those it began with, and the new values of those that may change.
 pub(crate) struct Settings {
     pub asked: Recipe,
-    pub resolved: Recipe,
+    pub resolved: ResolvedRecipe,
     /// What changed, for telling.
     pub changes: Vec<Difference>,
 }
@@ -140,16 +143,16 @@ pub(crate) fn settings(
             run.display(),
         )));
     }
-    let mut resolved = record.resolved()?;
-    resolved.model.source.clone_from(&asked.model.source);
-    resolved.data.source.clone_from(&asked.data.source);
-    resolved.train.epochs = asked.train.epochs;
-    resolved.train.schedule = asked.train.schedule;
-    resolved.train.early_stopping = asked.train.early_stopping;
-    resolved.train.checkpoint_every = asked.train.checkpoint_every;
-    resolved.data.on_bad_image = asked.data.on_bad_image;
-    resolved.device = asked.device.clone();
-    resolved.resolve_training();
+    let resolved = record.resolved()?.change(|recipe| {
+        recipe.model.source.clone_from(&asked.model.source);
+        recipe.data.source.clone_from(&asked.data.source);
+        recipe.train.epochs = asked.train.epochs;
+        recipe.train.schedule = asked.train.schedule;
+        recipe.train.early_stopping = asked.train.early_stopping;
+        recipe.train.checkpoint_every = asked.train.checkpoint_every;
+        recipe.data.on_bad_image = asked.data.on_bad_image;
+        recipe.device = asked.device.clone();
+    });
     Ok(Settings {
         asked,
         resolved,

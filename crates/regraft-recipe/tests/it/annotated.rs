@@ -2,22 +2,22 @@
 
 use proptest::prelude::*;
 use regraft_freeze::Policy;
-use regraft_recipe::{Optimizer, PreprocessSpec, Recipe, annotated, read};
+use regraft_recipe::{Optimizer, Recipe, ResolvedRecipe, annotated, read};
 use regraft_spec::Preprocess;
 
 use crate::parse;
 use crate::round_trip::recipe;
 
 /// What the recipe comes to on an ImageNet model.
-fn resolved(asked: &Recipe) -> Recipe {
-    let mut resolved = asked.clone();
-    let preprocess = asked.data.preprocess.resolve(&Preprocess::default());
-    resolved.data.preprocess = PreprocessSpec::Partial(preprocess.into());
-    if asked.freeze.policy == Policy::Auto {
-        resolved.freeze.policy = Policy::LastBlocks(2);
+fn resolved(asked: &Recipe) -> ResolvedRecipe {
+    let mut freeze = asked.freeze.clone();
+    if freeze.policy == Policy::Auto {
+        freeze.policy = Policy::LastBlocks(2);
     }
-    resolved.resolve_training();
-    resolved
+    asked.resolve(
+        freeze,
+        asked.data.preprocess.resolve(&Preprocess::default()),
+    )
 }
 
 fn run(lines: &str) -> String {
@@ -95,7 +95,7 @@ fn a_derived_value_is_plain_only_when_it_was_asked_for() {
 #[test]
 fn a_source_that_came_to_another_says_so() {
     let asked = Recipe::new("m", "d");
-    let text = annotated(&asked, &Recipe::new("/models/m.onnx", "d"));
+    let text = annotated(&asked, &Recipe::new("/models/m.onnx", "d").resolve_alone());
     assert!(
         text.contains("source = \"m\"\n# came to: \"/models/m.onnx\"\n"),
         "{text}"
@@ -134,7 +134,7 @@ fn an_override_takes_the_derived_values_along() {
 proptest! {
     #[test]
     fn reading_it_gives_what_was_asked_for(asked in recipe(), other in recipe()) {
-        for resolved in [&other, &resolved(&asked)] {
+        for resolved in [&other.resolve_alone(), &resolved(&asked)] {
             let text = annotated(&asked, resolved);
             let read = Recipe::parse(&text, "recipe.toml")
                 .map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;

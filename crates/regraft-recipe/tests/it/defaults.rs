@@ -196,11 +196,10 @@ fn one_cycle_warms_up_for_three_tenths_of_the_training() {
 #[test]
 fn a_recipe_holds_only_what_was_asked_for_until_it_is_resolved() {
     let check = |lines: &str, asked, resolved| {
-        let mut recipe = parse(lines).unwrap();
+        let recipe = parse(lines).unwrap();
         let values = |recipe: &Recipe| (recipe.train.lr, recipe.train.schedule.warmup_epochs);
         assert_eq!(values(&recipe), asked, "{lines}");
-        recipe.resolve_training();
-        assert_eq!(values(&recipe), resolved, "{lines}");
+        assert_eq!(values(&recipe.resolve_alone()), resolved, "{lines}");
     };
     check("", (None, None), (Some(0.001), Some(3.0)));
     check(

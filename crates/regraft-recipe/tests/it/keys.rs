@@ -41,8 +41,8 @@ fn every_key_that_is_written_is_listed() {
         train.early_stopping = {}";
     for optimizer in ["sgd", "adamw"] {
         let overrides = [format!("train.optimizer={optimizer}")];
-        let mut recipe = read(Some(("recipe.toml", all)), &overrides).unwrap();
-        recipe.resolve_training();
+        let recipe = read(Some(("recipe.toml", all)), &overrides).unwrap();
+        let recipe = recipe.resolve_alone();
         let written: toml_edit::DocumentMut = recipe.to_toml().parse().unwrap();
         let mut tables = vec![(
             String::new(),
@@ -109,8 +109,8 @@ fn a_default_in_words_names_the_value_that_is_meant() {
             "data.source=d",
             &format!("train.optimizer={name}"),
         ];
-        let mut recipe = read(None, &overrides.map(str::to_owned)).unwrap();
-        recipe.resolve_training();
+        let recipe = read(None, &overrides.map(str::to_owned)).unwrap();
+        let recipe = recipe.resolve_alone();
         recipe.to_toml()
     };
     let default = |key: &str| KEYS.iter().find(|info| info.key == key).unwrap().default();

@@ -312,10 +312,9 @@ name = "auto"
 threads = 0
 "#;
     assert_eq!(recipe.to_toml(), expected);
-    recipe.resolve_training();
     let resolved = expected.replace(
         "schedule = { name = \"one-cycle\" }",
         "lr = 0.001\nschedule = { name = \"one-cycle\", warmup_epochs = 3.0 }",
     );
-    assert_eq!(recipe.to_toml(), resolved);
+    assert_eq!(recipe.resolve_alone().to_toml(), resolved);
 }
