@@ -192,7 +192,7 @@ impl Trainer<'_> {
             self.tell_of_rounding(&mut run, &self.phases[phase], observer)?;
         }
         let values = run.session.values()?;
-        self.keep(Kept::Last, &values.written())?;
+        self.write(Kept::Last, &values.written())?;
         let Run {
             session, progress, ..
         } = run;
@@ -237,7 +237,7 @@ impl Trainer<'_> {
         }
     }
 
-    fn keep(&self, kept: Kept, state: &StateDict) -> Result<(), Error> {
+    fn write(&self, kept: Kept, state: &StateDict) -> Result<(), Error> {
         (self.keep)(kept, state).map_err(Error::Write)
     }
 
@@ -281,7 +281,7 @@ impl Trainer<'_> {
             _ => true,
         };
         if better {
-            self.keep(Kept::Best, &values.written())?;
+            self.write(Kept::Best, &values.written())?;
             progress.best = Some(Best { epoch, score });
             progress.without_improvement = 0;
         } else {
