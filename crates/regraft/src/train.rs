@@ -281,8 +281,12 @@ fn work(
     let keep = keeper(planned, &folder.path);
     let trainer = trainer(planned, &folder.path, &keep, stop)?;
     let mut without_validation = false;
+    let mut told = Vec::new();
     let outcome = trainer.run(&mut |event: &Event<'_>| {
         without_validation |= *event == Event::NoValidation;
+        if let Event::Note(note) = event {
+            told.push((*note).to_owned());
+        }
         observer.observe(event);
     })?;
     // What is evaluated is read from the written file: two networks at once would be the most memory of the run.
@@ -310,6 +314,7 @@ fn work(
     }
     let mut warnings = planned.warnings.clone();
     warnings.extend(notes);
+    warnings.extend(told);
     if without_validation {
         warnings.push(NO_VALIDATION.to_owned());
     }

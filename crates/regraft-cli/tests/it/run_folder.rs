@@ -105,8 +105,10 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
         .assert()
         .success();
     let said = String::from_utf8(resumed.get_output().stderr.clone()).unwrap();
-    let told = said.contains("epoch-0002") && said.contains("of its section `");
-    assert!(told, "{said}");
+    let told = |text: &str| text.contains("epoch-0002") && text.contains("of its section `");
+    assert!(told(&said), "{said}");
+    let summary = std::fs::read_to_string(place.path("cut/summary.json")).unwrap();
+    assert!(told(&summary), "{summary}");
     assert!(place.bytes("cut/last.onnx") == place.bytes("whole/last.onnx"));
 }
 
