@@ -145,8 +145,10 @@ impl Session {
             decay => {
                 let mut averager = Averager::new(decay, network.weights());
                 if let Some((steps, mean)) = average {
-                    let mean = mean.above(&network);
-                    averager.restore(&mut network, steps, mean.values())?;
+                    // What rested in the phase of the mean is in the state alone.
+                    let mut values = state.above(&network);
+                    values.extend(mean.above(&network));
+                    averager.restore(&mut network, steps, values.values())?;
                 }
                 Some(averager)
             }

@@ -105,6 +105,32 @@ fn layers_that_trained_and_rest_again_keep_what_they_learned() {
 }
 
 #[test]
+fn averaged_weights_keep_what_an_earlier_phase_learned() {
+    let phases = phases(&[
+        (Policy::LastBlocks(1), Some(1)),
+        (Policy::FeatureExtractor, Some(1)),
+        (Policy::NormOnly, None),
+    ]);
+    let settings = Settings { ema: 0.9, ..sgd() };
+    let mut session = Session::new(options(settings), &phases[0]).unwrap();
+    let trained = step(&mut session);
+    let mut session = session.enter(&phases[1]).unwrap();
+    step(&mut session);
+    let mut session = session.enter(&phases[2]).unwrap();
+    let state = session.values().unwrap().state;
+    let averaged = session
+        .learner_mut()
+        .as_written(|network| network.rest_values().unwrap());
+    let convolutions = trained.keys().filter(|name| name.contains(".conv"));
+    let mut rested = 0;
+    for name in convolutions {
+        assert_eq!(averaged[name], state.get(name).unwrap(), "{name}");
+        rested += 1;
+    }
+    assert!(rested > 1);
+}
+
+#[test]
 fn a_saved_session_goes_on_as_if_it_had_never_stopped() {
     let phase = &phases(&[(Policy::LastBlocks(1), None)])[0];
     let settings = Settings { ema: 0.9, ..sgd() };
