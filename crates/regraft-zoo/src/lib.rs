@@ -54,7 +54,8 @@ pub use error::{Error, Failure};
 pub use fetch::{fetch, fetch_all};
 pub use manifest::{Entry, Labels, Manifest, Weights};
 pub use options::{Options, Progress};
-pub use preprocess::{Channels, Crop, Interpolation, Preprocess};
+pub use preprocess::Preprocess;
+pub use regraft_spec::{Channels, Crop, Interpolation};
 pub use source::Source;
 
 /// What this crate's functions give.

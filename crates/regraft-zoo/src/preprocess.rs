@@ -1,8 +1,9 @@
 //! How an image becomes a model's input, in the keys that recipes and exported models use.
 
+use regraft_spec::{Channels, Crop, Interpolation};
 use serde::{Deserialize, Serialize};
 
-/// Preprocessing of one image: `value = (pixel * scale - mean) / std`, pixel in 0..=255, per channel in the model's order.
+/// Preprocessing of one image, of which a manifest leaves no key out: `value = (pixel * scale - mean) / std`, pixel in 0..=255, per channel in the model's order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
@@ -24,40 +25,19 @@ pub struct Preprocess {
     pub std: Vec<f32>,
 }
 
-/// How a rectangle becomes a square.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Crop {
-    /// Resize the shorter side to `resize`, then take the centre `size` x `size`.
-    Center,
-    /// Resize to `size` x `size` whatever the aspect ratio.
-    Squash,
-}
-
-/// Resampling filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Interpolation {
-    /// Nearest neighbour.
-    Nearest,
-    /// Triangle filter.
-    Bilinear,
-    /// Catmull-Rom cubic.
-    Bicubic,
-    /// Lanczos with three lobes.
-    Lanczos,
-}
-
-/// Channel order of the network's input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Channels {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red (Caffe, OpenCV).
-    Bgr,
-    /// One luminance channel.
-    Grey,
+impl From<&Preprocess> for regraft_spec::Preprocess {
+    fn from(known: &Preprocess) -> Self {
+        Self {
+            size: known.size,
+            resize: known.resize,
+            crop: known.crop,
+            interpolation: known.interpolation,
+            channels: known.channels,
+            scale: known.scale,
+            mean: known.mean.clone(),
+            std: known.std.clone(),
+        }
+    }
 }
 
 impl Preprocess {

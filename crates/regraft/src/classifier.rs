@@ -117,7 +117,7 @@ impl Classifier {
         };
         let preprocess = match model_preprocess(model, &path)? {
             Some(preprocess) => Some(preprocess),
-            None => located.known.preprocess()?,
+            None => located.known.preprocess(),
         };
         let image_size = preprocess.as_ref().map(|p| [p.size as usize; 2]);
         let graph = Graph::import(

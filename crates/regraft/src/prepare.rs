@@ -193,7 +193,7 @@ impl Opened {
     pub fn size(mut self) -> Result<Sized, Error> {
         let stated = match model_preprocess(&self.model, &self.file.path)? {
             Some(preprocess) => Some(preprocess),
-            None => self.located.known.preprocess()?,
+            None => self.located.known.preprocess(),
         };
         let asked = &self.asked.data.preprocess;
         let base = match stated {

@@ -15,8 +15,8 @@ impl Known {
         Self
     }
 
-    pub fn preprocess(&self) -> Result<Option<Preprocess>, Error> {
-        Ok(None)
+    pub fn preprocess(&self) -> Option<Preprocess> {
+        None
     }
 
     pub fn labels(&self) -> Option<Vec<String>> {

@@ -18,17 +18,8 @@ impl Known {
     }
 
     /// How the zoo says that images become numbers.
-    pub fn preprocess(&self) -> Result<Option<Preprocess>, Error> {
-        let Some(known) = self.0.as_ref().and_then(|entry| entry.preprocess.as_ref()) else {
-            return Ok(None);
-        };
-        // Both sides write the same keys.
-        serde_json::to_value(known)
-            .and_then(serde_json::from_value)
-            .map(Some)
-            .map_err(|error| Error::Unfit {
-                reason: format!("the zoo's preprocessing cannot be used: {error}"),
-            })
+    pub fn preprocess(&self) -> Option<Preprocess> {
+        self.0.as_ref()?.preprocess.as_ref().map(Preprocess::from)
     }
 
     /// What the zoo says that the outputs mean.
