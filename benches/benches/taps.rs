@@ -9,8 +9,9 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use regraft_arch::{Classes, Spec, build};
 use regraft_nn::{Precision, Trunk};
-use regraft_onnx::{Graph, ImportOptions, ValueId};
-use regraft_program::tap;
+use regraft_onnx::{Graph, ImportOptions};
+use regraft_program::{Tap, tap};
+use regraft_spec::Pooling;
 
 const IMAGES: usize = 16;
 
@@ -20,13 +21,18 @@ fn taps(criterion: &mut Criterion) {
         let model = build(&Spec::new(name.parse().unwrap(), Classes::Count(10))).unwrap();
         let graph = Arc::new(Graph::import(&model, &ImportOptions::default()).unwrap());
         let blocks = graph.blocks.iter().take_while(|block| !block.head);
-        let cuts: Vec<ValueId> = blocks.map(|block| block.output).collect();
+        let cuts: Vec<Tap> = blocks
+            .map(|block| Tap {
+                value: block.output,
+                pooling: Pooling::Mean,
+            })
+            .collect();
         let tapped = Arc::new(tap(&graph, &cuts).unwrap().graph);
         let [channels, height, width] = graph.image_shape();
         let pixels: Vec<f32> = (0..IMAGES * channels * height * width)
             .map(|i| (i * 7 % 13) as f32 / 13.0 - 0.5)
             .collect();
-        let last = *cuts.last().unwrap();
+        let last = cuts.last().unwrap().value;
         let compiled =
             |graph, output| Trunk::up_to(graph, output, &device, Precision::F32).unwrap();
         let passes = [

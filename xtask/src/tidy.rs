@@ -11,7 +11,7 @@ const APART: [&str; 6] = [
     "regraft-freeze",
     "regraft-data",
     "regraft-kernels",
-    "regraft-score",
+    "regraft-probe",
     "regraft-zoo",
 ];
 /// What a crate does without, however it is reached.

@@ -7,12 +7,28 @@ use crate::output::line;
 
 /// `regraft train` and `resume`.
 pub fn print(s: &Summary) -> Result<()> {
+    if let Some(head) = &s.head {
+        line(format_args!(
+            "head                 solved from {} images, {} features at {} taps",
+            head.images,
+            head.features,
+            head.taps.len()
+        ))?;
+        line(format_args!(
+            "accuracy, left out   {:.3} ± {:.3} (each image judged by a head that was solved without it)",
+            head.accuracy, head.accuracy_error
+        ))?;
+    }
+    let solved_alone = s.epochs == 0 && s.validation.is_some();
     if let (Some(before), Some(after)) = (s.validation_before, s.validation) {
         line(format_args!(
             "validation accuracy  {:.3} untrained, {:.3} trained ({} images)",
             before.accuracy, after.accuracy, after.images
         ))?;
-    } else if let Some(after) = s.validation {
+    } else if let Some(after) = s
+        .validation
+        .filter(|v| !solved_alone || s.head.as_ref().is_none_or(|head| head.images != v.images))
+    {
         line(format_args!(
             "validation accuracy  {:.3} ({} images)",
             after.accuracy, after.images
@@ -26,10 +42,12 @@ pub fn print(s: &Summary) -> Result<()> {
             "test accuracy        {accuracy:.3} ({images} images)"
         ))?;
     }
-    line(format_args!(
-        "best epoch           {} of {}",
-        s.best_epoch, s.epochs
-    ))?;
+    if s.epochs > 0 {
+        line(format_args!(
+            "best epoch           {} of {}",
+            s.best_epoch, s.epochs
+        ))?;
+    }
     line(format_args!(
         "frozen               {} parameters, each compared with the pretrained bytes: unchanged",
         s.frozen_unchanged

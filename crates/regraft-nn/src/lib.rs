@@ -8,20 +8,20 @@
 
 mod activation;
 mod batch_norm;
-mod cuts;
 mod error;
 mod network;
 mod operators;
 mod outline;
+mod taps;
 mod trunk;
 mod weights;
 
 pub use activation::Activation;
-pub use cuts::Cuts;
 pub use error::Error;
 pub use network::{Dropout, Network, RunningStatistics, cut_of, kept_values};
 pub use outline::outline;
 pub use regraft_trunk::Precision;
+pub use taps::Taps;
 pub use trunk::Trunk;
 pub use weights::{Weights, parameter_id};
 

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use regraft_freeze::Phase;
 use regraft_kernels::{channels_to_first, channels_to_last};
 use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
-use regraft_program::{Fused, TrainingProgram};
+use regraft_program::{Fused, TrainingProgram, side_by_side};
 use regraft_spec::Statistics;
 use regraft_trunk::Precision;
 
@@ -38,6 +38,8 @@ pub struct Network {
     trunk: Trunk,
     /// First node above the cut.
     start: usize,
+    /// What crosses the cut: one activation, and pooled features of lower blocks where the head reads those too.
+    crossing: Vec<ValueId>,
     /// Parameters above the cut, in the order of `weights`.
     parameters: Vec<ParameterId>,
     /// Position in `parameters` by the graph's numbering.
@@ -229,12 +231,20 @@ impl Network {
         let mut kept: Vec<ValueId> = dropout.iter().map(|(value, _)| *value).collect();
         kept.extend(kept_values(&graph));
         let fused = TrainingProgram::new(&graph, start, &kept).fused;
-        let trunk = Trunk::in_precision(&graph, start, &device, precision)?;
+        let crossing = crossing(&graph, start);
+        let trunk = match crossing[..] {
+            [only] => Trunk::up_to(&graph, only, &device, precision)?,
+            _ => {
+                let joined = Arc::new(side_by_side(&graph, &crossing));
+                Trunk::up_to(&joined, joined.output, &device, precision)?
+            }
+        };
         Ok(Self {
             graph,
             device,
             trunk,
             start,
+            crossing,
             parameters,
             slot,
             weights,
@@ -256,15 +266,18 @@ impl Network {
         &self.device
     }
 
-    /// Extents of one image's activation at the cut, without the batch.
+    /// Extents of one image's activation at the cut, without the batch. Where several values cross, they lie flat and side by
+    /// side.
     pub fn feature_shape(&self) -> Vec<usize> {
-        let value = match self.start {
-            0 => self.graph.input,
-            start => self.graph.nodes[start - 1].output,
-        };
-        let mut dims = self.graph.value(value).dims(1);
-        dims.remove(0);
-        dims
+        match self.crossing[..] {
+            [only] => self.graph.value(only).dims(1).split_off(1),
+            _ => vec![self.crossing.iter().map(|id| self.crossing_len(*id)).sum()],
+        }
+    }
+
+    /// Values of one image in something that crosses the cut.
+    fn crossing_len(&self, value: ValueId) -> usize {
+        self.graph.value(value).values_per_image() as usize
     }
 
     /// Whether any node lies below the cut.
@@ -407,6 +420,34 @@ impl Network {
         }
     }
 
+    /// What crosses the cut, each in its own shape.
+    fn apart(&self, features: Activation) -> Result<Vec<(ValueId, Activation)>, Error> {
+        let joined = match (&self.crossing[..], features) {
+            ([only], features) => return Ok(vec![(*only, features)]),
+            (_, Activation::R2(joined)) => joined,
+            (_, other) => {
+                return Err(Error::Node {
+                    node: "the cut".to_owned(),
+                    reason: format!("features of shape {:?}, expected [N, values]", other.dims()),
+                });
+            }
+        };
+        let batch = joined.dims()[0];
+        let mut first = 0;
+        let part = |id: &ValueId| {
+            let length = self.crossing_len(*id);
+            let part = joined.clone().narrow(1, first, length);
+            first += length;
+            let shape = self.graph.value(*id).dims(batch);
+            let part = Activation::R2(part).reshape(&shape);
+            part.map(|part| (*id, part)).ok_or_else(|| Error::Node {
+                node: self.graph.value(*id).name.clone(),
+                reason: format!("tensors of shape {shape:?} are not supported"),
+            })
+        };
+        self.crossing.iter().map(part).collect()
+    }
+
     fn run_to(
         &self,
         features: Activation,
@@ -425,11 +466,9 @@ impl Network {
         }
         uses[target.index()] += 1;
         let mut values: Vec<Option<Activation>> = vec![None; count];
-        let cut = match self.start {
-            0 => self.graph.input,
-            start => self.graph.nodes[start - 1].output,
-        };
-        values[cut.index()] = Some(self.drop_out(cut, features, training)?);
+        for (id, value) in self.apart(features)? {
+            values[id.index()] = Some(self.drop_out(id, value, training)?);
+        }
         // Batch norms that their only reader computes.
         let mut norms: HashMap<ValueId, regraft_ops::Norm> = HashMap::new();
         let mut updates = Vec::new();
@@ -658,6 +697,27 @@ pub fn kept_values(graph: &Graph) -> Vec<ValueId> {
         .into_iter()
         .chain(blocks)
         .collect()
+}
+
+/// The values that nodes from `start` on read and do not compute; where they read none, what the node before gives.
+fn crossing(graph: &Graph, start: usize) -> Vec<ValueId> {
+    let above: HashSet<ValueId> = graph.nodes[start..].iter().map(|n| n.output).collect();
+    let mut crossing: Vec<ValueId> = Vec::new();
+    for input in graph.nodes[start..].iter().flat_map(|node| &node.inputs) {
+        if let Input::Value(id) = input
+            && !above.contains(id)
+            && !crossing.contains(id)
+        {
+            crossing.push(*id);
+        }
+    }
+    if crossing.is_empty() {
+        crossing.push(match start {
+            0 => graph.input,
+            start => graph.nodes[start - 1].output,
+        });
+    }
+    crossing
 }
 
 /// The first node above the cut of a phase.

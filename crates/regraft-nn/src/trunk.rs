@@ -44,35 +44,10 @@ enum Executor {
 }
 
 impl Trunk {
-    /// The graph's first `end` nodes, which must end at a cut (or be none).
-    ///
-    /// # Errors
-    /// When a parameter has a rank that is not supported.
-    pub fn new(graph: &Arc<Graph>, end: usize, device: &Device) -> Result<Self, Error> {
-        Self::in_precision(graph, end, device, Precision::F32)
-    }
-
-    /// The same with convolutions in another precision.
-    ///
-    /// # Errors
-    /// As [`Self::new`], and where the device has not that precision.
-    pub fn in_precision(
-        graph: &Arc<Graph>,
-        end: usize,
-        device: &Device,
-        precision: Precision,
-    ) -> Result<Self, Error> {
-        let output = match end {
-            0 => graph.input,
-            end => graph.nodes[end - 1].output,
-        };
-        Self::up_to(graph, output, device, precision)
-    }
-
     /// What the value `output` needs of the graph.
     ///
     /// # Errors
-    /// As [`Self::in_precision`].
+    /// When a parameter has a rank that is not supported, and where the device has not that precision.
     pub fn up_to(
         graph: &Arc<Graph>,
         output: ValueId,
@@ -114,7 +89,7 @@ impl Trunk {
     /// without a compiled trunk do.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// As [`Self::up_to`].
     pub fn node_by_node(
         graph: &Arc<Graph>,
         output: ValueId,

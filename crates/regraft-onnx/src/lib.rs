@@ -54,5 +54,5 @@ pub use ir::site::HeadSite;
 pub use ir::value::Value;
 pub use proto::tensor::tensor_from_pb;
 pub use proto::weights::Weights;
-pub use surgery::head::{self, HeadKind, HeadSpec};
+pub use surgery::head::{self, HeadKind, HeadSpec, HeadTap};
 pub use surgery::write;

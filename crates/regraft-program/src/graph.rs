@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use regraft_onnx::op::Op;
+use regraft_onnx::op::{Op, Pool};
 use regraft_onnx::{Dim, Graph, Input, InputLayout, Node, Value, ValueId};
+use regraft_spec::Pooling;
 
 /// The part of a graph that `target` needs, with `target` as its output. It has no blocks and no head.
 pub fn subgraph(graph: &Graph, target: ValueId) -> Graph {
@@ -71,56 +72,60 @@ pub fn pixels_last(graph: &Graph) -> Graph {
     turned
 }
 
-/// A graph whose output is `[N, F]`: the features at several values side by side, each averaged over positions.
+/// A value to take features at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tap {
+    /// `[N, C, H, W]`, `[N, tokens, F]` or `[N, F]`.
+    pub value: ValueId,
+    /// What of it becomes a vector. `[N, F]` is taken as it is, and `[N, tokens, F]` only averaged.
+    pub pooling: Pooling,
+}
+
+/// A graph whose output is `[N, F]`: the features at several taps side by side.
 #[derive(Debug, Clone)]
 pub struct Tapped {
     /// The graph; its output is what the taps give.
     pub graph: Graph,
-    /// Of each value asked for, its columns in the output; none where it is no map of features.
+    /// Of each tap asked for, its columns in the output; none where the value has not what the pooling wants.
     pub columns: Vec<Option<Range<usize>>>,
 }
 
-/// Taps values of a graph: `[N, C, H, W]` and `[N, tokens, F]` are averaged over positions, `[N, F]` is taken as it is. One
-/// pass through the part of the network that the taps need gives all of them. `None` where no value can be tapped.
-pub fn tap(graph: &Graph, values: &[ValueId]) -> Option<Tapped> {
+/// The graph that gives the features at all `taps` in one pass through the part of the network that they need. `None` where
+/// no tap has features.
+pub fn tap(graph: &Graph, taps: &[Tap]) -> Option<Tapped> {
     let mut tapped = graph.clone();
-    let mut columns = Vec::with_capacity(values.len());
+    let mut columns = Vec::with_capacity(taps.len());
     let mut pooled = Vec::new();
     let mut width = 0;
-    for &value in values {
-        let Some((axes, features)) = positions(graph.value(value)) else {
+    for tap in taps {
+        let Some((ops, features)) = pooling(graph.value(tap.value), tap.pooling) else {
             columns.push(None);
             continue;
         };
         columns.push(Some(width..width + features));
         width += features;
-        if axes.is_empty() {
-            pooled.push(Input::Value(value));
-            continue;
-        }
-        let name = format!("{} (pooled)", graph.value(value).name);
-        let op = Op::ReduceMean {
-            axes,
-            keep_dims: false,
-        };
-        let mean = node(&mut tapped, name, op, vec![Input::Value(value)], features);
-        pooled.push(Input::Value(mean.output));
         // Right behind what makes the value, so that it need not be kept for long.
-        let maker = tapped.nodes.iter().position(|node| node.output == value);
-        tapped
-            .nodes
-            .insert(maker.map_or(0, |maker| maker + 1), mean);
+        let maker = tapped.nodes.iter().position(|n| n.output == tap.value);
+        let mut position = maker.map_or(0, |maker| maker + 1);
+        let mut output = tap.value;
+        for (op, shape) in ops {
+            let name = format!(
+                "{} ({}, {})",
+                graph.value(tap.value).name,
+                tap.pooling,
+                op.name()
+            );
+            let node = node(&mut tapped, name, op, vec![Input::Value(output)], shape);
+            output = node.output;
+            tapped.nodes.insert(position, node);
+            position += 1;
+        }
+        pooled.push(Input::Value(output));
     }
     let output = match pooled[..] {
         [] => return None,
         [Input::Value(only)] => only,
-        _ => {
-            let op = Op::Concat { axis: 1 };
-            let joined = node(&mut tapped, "taps".to_owned(), op, pooled, width);
-            let output = joined.output;
-            tapped.nodes.push(joined);
-            output
-        }
+        _ => join(&mut tapped, pooled, width),
     };
     Some(Tapped {
         graph: subgraph(&tapped, output),
@@ -128,27 +133,101 @@ pub fn tap(graph: &Graph, values: &[ValueId]) -> Option<Tapped> {
     })
 }
 
-/// The axes that a value's positions lie on, and how many features it has at each.
-fn positions(value: &Value) -> Option<(Vec<usize>, usize)> {
-    match value.shape[..] {
-        [Dim::Batch(1), Dim::Fixed(features)] => Some((Vec::new(), features)),
-        [Dim::Batch(1), Dim::Fixed(_), Dim::Fixed(features)] => Some((vec![1], features)),
-        [
-            Dim::Batch(1),
-            Dim::Fixed(channels),
-            Dim::Fixed(_),
-            Dim::Fixed(_),
-        ] => Some((vec![2, 3], channels)),
+/// The graph whose output is `[N, values]`: several values of a graph, each flattened, side by side.
+pub fn side_by_side(graph: &Graph, values: &[ValueId]) -> Graph {
+    let mut joined = graph.clone();
+    let mut width = 0;
+    let mut parts = Vec::new();
+    for &value in values {
+        let length = graph.value(value).values_per_image() as usize;
+        let name = format!("{} (flat)", graph.value(value).name);
+        let inputs = vec![Input::Value(value)];
+        let flat = node(
+            &mut joined,
+            name,
+            Op::Reshape,
+            inputs,
+            vec![Dim::Fixed(length)],
+        );
+        parts.push(Input::Value(flat.output));
+        width += length;
+        joined.nodes.push(flat);
+    }
+    let output = join(&mut joined, parts, width);
+    subgraph(&joined, output)
+}
+
+/// Joins vectors at the end of a graph.
+fn join(graph: &mut Graph, parts: Vec<Input>, width: usize) -> ValueId {
+    let op = Op::Concat { axis: 1 };
+    let joined = node(
+        graph,
+        "side by side".to_owned(),
+        op,
+        parts,
+        vec![Dim::Fixed(width)],
+    );
+    let output = joined.output;
+    graph.nodes.push(joined);
+    output
+}
+
+/// The nodes that pool a value, each with its shape for one image, and how many features come of it.
+fn pooling(value: &Value, pooling: Pooling) -> Option<(Vec<(Op, Vec<Dim>)>, usize)> {
+    let mean = |axes: Vec<usize>| Op::ReduceMean {
+        axes,
+        keep_dims: false,
+    };
+    match (&value.shape[..], pooling) {
+        ([Dim::Batch(1), Dim::Fixed(features)], Pooling::Mean) => Some((Vec::new(), *features)),
+        ([Dim::Batch(1), Dim::Fixed(_), Dim::Fixed(features)], Pooling::Mean) => Some((
+            vec![(mean(vec![1]), vec![Dim::Fixed(*features)])],
+            *features,
+        )),
+        (
+            [
+                Dim::Batch(1),
+                Dim::Fixed(channels),
+                Dim::Fixed(height),
+                Dim::Fixed(width),
+            ],
+            _,
+        ) => {
+            let features = channels * pooling.cells();
+            let flat = vec![Dim::Fixed(features)];
+            let cells =
+                |side: usize| vec![Dim::Fixed(*channels), Dim::Fixed(side), Dim::Fixed(side)];
+            let ops = match pooling {
+                Pooling::Mean => vec![(mean(vec![2, 3]), flat)],
+                Pooling::Max => vec![(Op::GlobalMaxPool, cells(1)), (Op::Reshape, flat)],
+                Pooling::Grid(side) => {
+                    let (rows, columns) = (pooling.windows(*height)?, pooling.windows(*width)?);
+                    let windows = Op::AveragePool {
+                        pool: Pool {
+                            kernel: [rows.length, columns.length],
+                            stride: [rows.stride, columns.stride],
+                            pads: [rows.pads[0], columns.pads[0], rows.pads[1], columns.pads[1]],
+                            dilation: [1, 1],
+                            ceil_mode: false,
+                        },
+                        count_include_pad: false,
+                    };
+                    vec![(windows, cells(side)), (Op::Reshape, flat)]
+                }
+            };
+            Some((ops, features))
+        }
         _ => None,
     }
 }
 
-/// A node that gives `[N, features]`, and its value in the graph.
-fn node(graph: &mut Graph, name: String, op: Op, inputs: Vec<Input>, features: usize) -> Node {
+/// A node, and its value in the graph: of the batch, and of `shape` for each image.
+fn node(graph: &mut Graph, name: String, op: Op, inputs: Vec<Input>, shape: Vec<Dim>) -> Node {
     let output = ValueId::at(graph.values.len());
+    let batch = std::iter::once(Dim::Batch(1));
     graph.values.push(Value {
         name: name.clone(),
-        shape: vec![Dim::Batch(1), Dim::Fixed(features)],
+        shape: batch.chain(shape).collect(),
     });
     Node {
         name,

@@ -36,7 +36,7 @@ mod training;
 
 pub use error::Unsupported;
 pub use fold::fold_batch_norm;
-pub use graph::{Tapped, pixels_last, subgraph, tap};
+pub use graph::{Tap, Tapped, pixels_last, side_by_side, subgraph, tap};
 pub use inference::Program;
 pub use pass::{Note, Outcome, Pass};
 pub use read::Shapes;

@@ -6,10 +6,10 @@ use regraft_spec::{Augment, FeatureCache, OnBadImage, Precision};
 use toml_edit::Value;
 
 use crate::error::{Error, KeyHint};
-use crate::kind::{BELOW_ONE, Kind, NOT_NEGATIVE};
+use crate::kind::{BELOW_ONE, Kind, NOT_NEGATIVE, TAPS};
 use crate::names::Named;
 use crate::parse::Section;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Start};
 use crate::{parse, write};
 
 /// The one declaration of a key: what it is for, what it takes, how it is read and written.
@@ -59,18 +59,18 @@ pub const KEYS: &[KeyInfo] = &[
         key: "model.head",
         about: "What comes after the features.",
         value: Kind::Own {
-            takes: "`linear`, `mlp` or `keep`, or a table with `kind`",
-            default: "\"linear\"",
+            takes: "`auto`, `solved`, `linear`, `mlp` or `keep`, or a table with `kind`",
+            default: "\"auto\"",
             read: parse::head,
             write: |recipe| Some(write::head(&recipe.model.head)),
         },
     },
     KeyInfo {
         key: "model.head.kind",
-        about: "One new linear layer, two with a ReLU between them, or the model's own head.",
+        about: "A linear layer that is solved from the images' features, one that is trained, two with a ReLU between them, or the model's own head. With auto it is solved where nothing but the head trains, images do not vary and nothing is dropped, else linear.",
         value: Kind::Part {
-            takes: "`linear`, `mlp` or `keep`",
-            default: "\"linear\"",
+            takes: "`auto`, `solved`, `linear`, `mlp` or `keep`",
+            default: "\"auto\"",
         },
     },
     KeyInfo {
@@ -79,6 +79,14 @@ pub const KEYS: &[KeyInfo] = &[
         value: Kind::Part {
             takes: "a string that is not empty",
             default: "where the model's own head begins",
+        },
+    },
+    KeyInfo {
+        key: "model.head.taps",
+        about: "Where a solved head takes its features: where cross-validation says, after each of so many of the highest blocks, or after the blocks named.",
+        value: Kind::Part {
+            takes: TAPS,
+            default: "\"auto\" for solved",
         },
     },
     KeyInfo {
@@ -95,6 +103,15 @@ pub const KEYS: &[KeyInfo] = &[
         value: Kind::Part {
             takes: "a number from 0 to below 1",
             default: "0 for mlp",
+        },
+    },
+    KeyInfo {
+        key: "model.start",
+        about: "How the values of a new linear head begin where it trains: small random numbers, or solved from the images' features.",
+        value: Kind::Word {
+            words: Start::names,
+            read: |section, key, recipe| section.choose(key, &mut recipe.model.start),
+            write: |recipe| recipe.model.start.name(),
         },
     },
     KeyInfo {
@@ -557,7 +574,7 @@ pub(crate) struct Shorthand {
 pub(crate) const SHORTHANDS: &[Shorthand] = &[
     Shorthand {
         key: "model.head",
-        tag: Some(("kind", "linear")),
+        tag: Some(("kind", "auto")),
         kept: &["at"],
     },
     Shorthand {

@@ -127,6 +127,8 @@ impl fmt::Debug for Kind {
 
 /// What a flag takes.
 pub(crate) const FLAG: &str = "`true` or `false`";
+/// What `model.head.taps` takes.
+pub(crate) const TAPS: &str = "`auto`, a whole number from 1 to 1000000, or names of blocks in brackets, each followed by a colon and a pooling (max, grid2 to grid4) where the pooling is not the mean";
 /// What a text takes.
 pub(crate) const TEXT: &str = "a string that is not empty";
 

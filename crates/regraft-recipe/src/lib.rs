@@ -65,7 +65,9 @@ pub use differences::{Difference, differences};
 pub use error::{Error, KeyHint, OverrideProblem, Place};
 pub use keys::{KEYS, KeyInfo};
 pub use preprocess::{PartialPreprocess, PreprocessSpec};
-pub use recipe::{DataSection, DeviceSection, Head, HeadKind, ModelSection, Recipe, TrainSection};
+pub use recipe::{
+    DataSection, DeviceSection, Head, HeadKind, ModelSection, Recipe, Start, Taps, TrainSection,
+};
 pub use regraft_spec::{
     EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind, StopMetric,
 };

@@ -6,7 +6,7 @@ use regraft_spec::{
     ScheduleKind, StopMetric,
 };
 
-use crate::recipe::HeadKind;
+use crate::recipe::{HeadKind, Start};
 
 /// A choice that a recipe writes as one word.
 pub(crate) trait Named: Sized + 'static {
@@ -24,6 +24,8 @@ pub(crate) trait Named: Sized + 'static {
 
 impl Named for HeadKind {
     const ALL: &'static [Self] = &[
+        Self::Auto,
+        Self::Solved,
         Self::Linear,
         Self::Mlp {
             hidden: 512,
@@ -34,9 +36,22 @@ impl Named for HeadKind {
 
     fn name(&self) -> &'static str {
         match self {
+            Self::Auto => "auto",
+            Self::Solved => "solved",
             Self::Linear => "linear",
             Self::Mlp { .. } => "mlp",
             Self::Keep => "keep",
+        }
+    }
+}
+
+impl Named for Start {
+    const ALL: &'static [Self] = &[Self::Random, Self::Solved];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Solved => "solved",
         }
     }
 }
@@ -76,13 +91,14 @@ impl Named for StopMetric {
 }
 
 impl Named for FeatureCache {
-    const ALL: &'static [Self] = &[Self::Auto, Self::Off, Self::Memory];
+    const ALL: &'static [Self] = &[Self::Auto, Self::Off, Self::Memory, Self::Disk];
 
     fn name(&self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Off => "off",
             Self::Memory => "memory",
+            Self::Disk => "disk",
         }
     }
 }

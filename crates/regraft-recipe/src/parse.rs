@@ -10,11 +10,11 @@ use crate::document::Document;
 use crate::error::{Error, alternatives, foreign_message};
 use crate::keys::{self, KEYS, KeyInfo};
 use crate::kind::{
-    ABOVE_ZERO, ANY, BELOW_ONE, FLAG, NOT_NEGATIVE, Range, TEXT, UP_TO_A_MILLION, whole_words,
+    ABOVE_ZERO, ANY, BELOW_ONE, FLAG, NOT_NEGATIVE, Range, TAPS, TEXT, UP_TO_A_MILLION, whole_words,
 };
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
-use crate::recipe::{Head, HeadKind, Recipe};
+use crate::recipe::{Head, HeadKind, Recipe, Taps};
 use regraft_spec::similar::likely;
 use regraft_spec::{EarlyStopping, Optimizer, Schedule, ScheduleKind};
 
@@ -76,6 +76,7 @@ fn read_head(section: &Section<'_>) -> Result<Head, Error> {
         return Ok(Head::default());
     };
     match kind {
+        HeadKind::Auto | HeadKind::Solved => table.allow_only(&kind, &["kind", "at", "taps"])?,
         HeadKind::Linear => table.allow_only(&kind, &["kind", "at"])?,
         HeadKind::Mlp { .. } => table.allow_only(&kind, &["kind", "at", "hidden", "dropout"])?,
         HeadKind::Keep => table.allow_only(&kind, &["kind"])?,
@@ -85,12 +86,34 @@ fn read_head(section: &Section<'_>) -> Result<Head, Error> {
             hidden: table.count("hidden", 1..=65_536)?.unwrap_or(hidden),
             dropout: table.number("dropout", BELOW_ONE)?.unwrap_or(dropout),
         },
-        HeadKind::Linear | HeadKind::Keep => kind,
+        other => other,
     };
     Ok(Head {
         kind,
         at: table.text("at")?,
+        taps: read_taps(&table)?,
     })
+}
+
+/// `"auto"`, a number of blocks, or names.
+fn read_taps(section: &Section<'_>) -> Result<Taps, Error> {
+    let Some(entry) = section.get("taps") else {
+        return Ok(Taps::Auto);
+    };
+    if entry.item.as_str() == Some("auto") {
+        return Ok(Taps::Auto);
+    }
+    if let Some(count) = entry.whole(&UP_TO_A_MILLION) {
+        return Ok(Taps::Last(as_count(count)));
+    }
+    let names: Option<Vec<String>> = entry.item.as_array().and_then(|names| {
+        let names = names.iter().map(|name| name.as_str().map(str::to_owned));
+        names.collect()
+    });
+    match names {
+        Some(names) if !names.is_empty() => Ok(Taps::Named(names)),
+        _ => Err(entry.value_error(TAPS)),
+    }
 }
 
 /// `"all"`, or the names of at least two classes.

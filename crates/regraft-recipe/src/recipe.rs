@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use regraft_freeze::FreezeConfig;
+use regraft_freeze::{FreezeConfig, Policy};
 use regraft_spec::{
     Augment, EarlyStopping, FeatureCache, OnBadImage, Optimizer, Precision, Schedule, ScheduleKind,
 };
@@ -34,6 +34,8 @@ pub struct ModelSection {
     pub source: String,
     /// What comes after the features.
     pub head: Head,
+    /// How the values of a new head begin. Default random.
+    pub start: Start,
     /// Probability of dropping a feature before a new head, 0 to below 1. Default 0.
     pub dropout: f64,
 }
@@ -41,17 +43,45 @@ pub struct ModelSection {
 /// The end of the network.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Head {
-    /// What is put there. Default linear.
+    /// What is put there. Default auto.
     pub kind: HeadKind,
     /// Name of the node whose output feeds a new head; none: where the model's own head begins.
     pub at: Option<String>,
+    /// Where a solved head takes its features. Default auto.
+    pub taps: Taps,
+}
+
+/// Where a solved head takes its features.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Taps {
+    /// Where cross-validation says.
+    #[default]
+    Auto,
+    /// After each of so many of the highest blocks, at least 1.
+    Last(usize),
+    /// After the blocks of these names, each with a pooling behind a colon where it is not the mean: `layer3.1:grid2`.
+    Named(Vec<String>),
+}
+
+/// How the values of a new head begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// Small random numbers.
+    #[default]
+    Random,
+    /// The head that is solved from the features of the training images.
+    Solved,
 }
 
 /// What stands after the features.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum HeadKind {
-    /// One new linear layer, features to classes.
+    /// Solved where nothing but the head trains and nothing is asked for that only a trained head can have; else linear.
     #[default]
+    Auto,
+    /// One new linear layer over pooled features of one or several blocks, whose values are solved from the training images.
+    Solved,
+    /// One new linear layer, features to classes.
     Linear,
     /// Two new linear layers with a ReLU between them.
     Mlp {
@@ -136,6 +166,7 @@ impl Recipe {
             model: ModelSection {
                 source: model.into(),
                 head: Head::default(),
+                start: Start::default(),
                 dropout: 0.0,
             },
             data: DataSection {
@@ -200,6 +231,31 @@ impl Recipe {
     /// same recipe, as long as every value is in the range its field states.
     pub fn to_toml(&self) -> String {
         write::to_toml(self)
+    }
+}
+
+impl Recipe {
+    /// What stands after the features: the given kind, or what [`HeadKind::Auto`] means in this recipe.
+    pub fn head_kind(&self) -> HeadKind {
+        let trains = self.freeze.policy != Policy::FeatureExtractor
+            || self.data.augment.is_random()
+            || self.model.dropout > 0.0;
+        match self.model.head.kind {
+            HeadKind::Auto if self.model.head.taps != Taps::Auto => HeadKind::Solved,
+            HeadKind::Auto if trains => HeadKind::Linear,
+            HeadKind::Auto => HeadKind::Solved,
+            given => given,
+        }
+    }
+
+    /// Whether the head's values are solved before anything else happens.
+    pub fn solves(&self) -> bool {
+        self.head_kind() == HeadKind::Solved || self.model.start == Start::Solved
+    }
+
+    /// Whether the solved head is all there is: no step of training follows.
+    pub fn only_solves(&self) -> bool {
+        self.head_kind() == HeadKind::Solved && self.freeze.policy == Policy::FeatureExtractor
     }
 }
 

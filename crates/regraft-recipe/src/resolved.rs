@@ -26,6 +26,7 @@ impl Recipe {
 
     /// What the recipe comes to where policy and preprocessing stay as they are: the values that follow from its own keys.
     pub fn resolve_alone(mut self) -> ResolvedRecipe {
+        self.model.head.kind = self.head_kind();
         let train = &mut self.train;
         train.lr = Some(train.learning_rate());
         train.schedule.warmup_epochs = Some(train.schedule.warmup(train.epochs));

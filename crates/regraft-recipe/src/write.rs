@@ -7,7 +7,7 @@ use toml_edit::{Array, InlineTable, Value};
 use crate::names::Named;
 use crate::parse::in_sections;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
-use crate::recipe::{Head, HeadKind, Recipe};
+use crate::recipe::{Head, HeadKind, Recipe, Taps};
 use regraft_spec::{EarlyStopping, Optimizer, Schedule};
 
 /// A section and its keys.
@@ -68,6 +68,14 @@ pub(crate) fn head(head: &Head) -> Value {
         table.extend([given("hidden", whole(hidden)), given("dropout", dropout)]);
     }
     table.push(("at", head.at.as_deref().map(Value::from)));
+    table.push(match &head.taps {
+        Taps::Auto => ("taps", None),
+        Taps::Last(count) => given("taps", whole(*count)),
+        Taps::Named(names) => {
+            let names = names.iter().map(String::as_str).collect::<Array>();
+            given("taps", Value::Array(names))
+        }
+    });
     inline(table)
 }
 

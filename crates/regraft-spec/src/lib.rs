@@ -13,11 +13,13 @@
 
 pub mod files;
 mod loading;
+mod pooling;
 mod preprocess;
 pub mod similar;
 mod training;
 
 pub use loading::{Augment, OnBadImage};
+pub use pooling::{Pooling, UnknownPooling, Windows};
 pub use preprocess::{Channels, Crop, Interpolation, InvalidPreprocess, Preprocess};
 pub use training::{
     EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind, Statistics,

@@ -40,6 +40,23 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// What predictions come to, however they were made.
+    pub fn of(predictions: impl IntoIterator<Item = Prediction>) -> Self {
+        let predictions: Vec<Prediction> = predictions.into_iter().collect();
+        let count = predictions.len().max(1) as f64;
+        let right = predictions.iter().filter(|p| p.predicted() == p.label);
+        let accuracy = right.count() as f64 / count;
+        let own = |p: &Prediction| p.probabilities.get(p.label).copied().unwrap_or(0.0);
+        let losses = predictions
+            .iter()
+            .map(|p| -f64::from(own(p)).max(1e-30).ln());
+        Self {
+            loss: losses.sum::<f64>() / count,
+            accuracy,
+            predictions,
+        }
+    }
+
     /// Share of images whose label is among the `k` most probable classes.
     pub fn top_k(&self, k: usize) -> f64 {
         let hits = self

@@ -58,6 +58,8 @@ pub struct Trainer<'a> {
     pub run: PathBuf,
     /// Writes the best network and the last.
     pub keep: &'a Keep<'a>,
+    /// Whether the network is of use as it begins: it is then the best until an epoch is better.
+    pub keep_start: bool,
     /// Ends the run after the step in hand.
     pub stop: Stop,
 }
@@ -160,6 +162,11 @@ impl Trainer<'_> {
             }
             _ => None,
         };
+        if let (Some(before), true) = (&before, self.keep_start) {
+            self.write(Kept::Best, &StateDict::default())?;
+            let score = Some(self.score(before));
+            progress.best = Some(Best { epoch: 0, score });
+        }
         let mut run = Run {
             session,
             progress,

@@ -1,20 +1,19 @@
 //! How far up a pretrained network serves the recipe's images: a linear probe at every cut.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use regraft_data::{ImageSet, Loader, LoaderOptions, OnBadImage, Preprocess, order};
 use regraft_freeze::DepthScore;
-use regraft_nn::Cuts;
+use regraft_nn::Taps;
 use regraft_onnx::Graph;
-use regraft_score::{ProbeOptions, linear_probe};
+use regraft_probe::{ChooseOptions, choose};
 use regraft_train::{Event, Observer};
 
 use crate::error::Error;
 
 /// Most images to look at.
-const MOST_IMAGES: usize = 2000;
-/// Widest features to probe.
-const MOST_FEATURES: usize = 4096;
+const MOST_IMAGES: usize = 1000;
 
 /// Scores the features after each block below the head on training images, which the observer hears of.
 pub(crate) fn scores(
@@ -26,7 +25,7 @@ pub(crate) fn scores(
     observer: &mut dyn Observer,
 ) -> Result<Vec<DepthScore>, Error> {
     let device = regraft_backend::open(device)?;
-    let cuts = Cuts::new(graph, &device)?;
+    let taps = Taps::at_every_cut(graph, &device)?;
     let mut chosen = order(images.samples.len(), seed, 0, true);
     chosen.truncate(MOST_IMAGES);
     chosen.sort_unstable();
@@ -47,39 +46,39 @@ pub(crate) fn scores(
     };
     let loader = Loader::new(sample, options)?;
     let mut labels = Vec::with_capacity(total);
-    let mut features: Vec<Vec<f32>> = vec![Vec::new(); graph.blocks.len()];
+    let mut features: Vec<f32> = Vec::new();
     for batch in loader.in_order() {
         let batch = batch?;
         if batch.labels.is_empty() {
             continue;
         }
         labels.extend(batch.labels.iter().copied());
-        for (block, values) in cuts.features(batch.pixels, batch.shape)? {
-            features[block].extend(values);
-        }
+        features.extend(taps.features(batch.pixels, batch.shape)?);
         observer.observe(&Event::Reading {
             done: labels.len().min(total),
             total,
         });
     }
-    let probe = ProbeOptions {
+    let groups: Vec<Range<usize>> = taps.columns().iter().flatten().cloned().collect();
+    let blocks: Vec<usize> = (0..taps.columns().len())
+        .filter(|&block| taps.columns()[block].is_some())
+        .collect();
+    let sets: Vec<Vec<usize>> = (0..groups.len()).map(|group| vec![group]).collect();
+    if sets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let options = ChooseOptions {
         seed,
-        ..ProbeOptions::default()
+        ..ChooseOptions::default()
     };
-    features
-        .iter()
-        .enumerate()
-        .filter(|(_, values)| {
-            let width = values.len() / labels.len().max(1);
-            (1..=MOST_FEATURES).contains(&width)
+    let classes = images.classes.len();
+    let choice = choose(&features, &labels, classes, &groups, &sets, &options)?;
+    let scores = blocks.into_iter().zip(choice.candidates);
+    Ok(scores
+        .map(|(block, worth)| DepthScore {
+            block,
+            score: worth.accuracy,
+            error: worth.accuracy_error,
         })
-        .map(|(block, values)| {
-            let score = linear_probe(values, &labels, images.classes.len(), &probe)?;
-            Ok(DepthScore {
-                block,
-                score: score.accuracy,
-                error: score.error,
-            })
-        })
-        .collect()
+        .collect())
 }

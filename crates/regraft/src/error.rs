@@ -44,7 +44,7 @@ pub enum Error {
     #[error(
         "`freeze.policy = \"auto\"` measures how far the features serve, and cannot; choose a policy by hand, e.g. \"feature-extractor\""
     )]
-    Probe(#[from] regraft_score::Error),
+    Probe(#[from] regraft_probe::Error),
     /// The zoo.
     #[cfg(feature = "zoo")]
     #[error(transparent)]

@@ -39,6 +39,8 @@ mod run_file;
 #[cfg(feature = "recipe")]
 mod run_files;
 mod run_folder;
+#[cfg(feature = "recipe")]
+mod solve;
 mod source;
 #[cfg(feature = "recipe")]
 mod train;
@@ -61,6 +63,8 @@ pub use run_file::RunFile;
 #[cfg(feature = "recipe")]
 pub use run_files::{Metric, PlanRecord, PredictionRecord, RunFiles};
 pub use run_folder::RunFolder;
+#[cfg(feature = "recipe")]
+pub use solve::{SolvedHead, TriedTaps};
 pub use source::model_file;
 #[cfg(feature = "recipe")]
 pub use train::{ResumeOptions, Resumption, RunOptions, Score, Summary, pace, resume, train};
@@ -71,13 +75,13 @@ pub use regraft_data as data;
 pub use regraft_freeze as freeze;
 pub use regraft_nn as nn;
 pub use regraft_onnx as onnx;
+#[cfg(feature = "recipe")]
+pub use regraft_probe as probe;
 pub use regraft_program as program;
 #[cfg(feature = "recipe")]
 pub use regraft_recipe as recipe;
 #[cfg(feature = "recipe")]
 pub use regraft_recipe::Recipe;
-#[cfg(feature = "recipe")]
-pub use regraft_score as score;
 pub use regraft_spec as spec;
 pub use regraft_train as training;
 pub use regraft_train::{Event, Observer, Pace, Silent};

@@ -15,13 +15,16 @@ use regraft_nn::{Dropout, outline};
 use regraft_onnx::{
     Graph, HeadKind, HeadSpec, ImportOptions, Input, Model, Op, Parameter, head, metadata,
 };
-use regraft_recipe::{HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe, ResolvedRecipe};
+use regraft_recipe::{
+    HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe, ResolvedRecipe, Taps,
+};
 use regraft_train::{Observer, Settings};
 
 use crate::auto;
 use crate::error::Error;
 use crate::preprocess::{assumed_preprocess, model_preprocess};
 use crate::record::sha256;
+use crate::solve::SolvedHead;
 use crate::source::{Located, locate};
 
 /// A recipe with its model and its images opened: the first stage.
@@ -65,7 +68,7 @@ pub struct Sized {
 }
 
 /// A network with its new head: the third stage.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Grafted {
     /// The recipe, its paths made independent of the working directory.
     pub asked: Recipe,
@@ -73,7 +76,9 @@ pub struct Grafted {
     pub pretrained: ModelFile,
     /// The model with its new head.
     pub model: Model,
-    /// Its graph.
+    /// The same without a head, where the head is new; else as it is. Both share their weights.
+    pub headless: Model,
+    /// The model's graph.
     pub graph: Arc<Graph>,
     /// The folder that the images were opened in, as it was given.
     pub data_root: PathBuf,
@@ -100,6 +105,8 @@ pub struct Planned {
     pub recipe: ResolvedRecipe,
     /// What trains when.
     pub plan: FreezePlan,
+    /// The head, once it is solved.
+    pub head: Option<SolvedHead>,
 }
 
 impl Deref for Planned {
@@ -164,7 +171,8 @@ impl Opened {
         let model = Model::open(&located.path).map_err(fault)?;
         let file = ModelFile::new(&located.path)?;
         let data = open_data(recipe, recorded)?;
-        if recipe.train.early_stopping.is_some() && data.validation.is_none() {
+        let trains = !recipe.only_solves();
+        if trains && recipe.train.early_stopping.is_some() && data.validation.is_none() {
             return Err(regraft_train::Error::NothingToStopBy.into());
         }
         let mut warnings = data.warnings.clone();
@@ -253,7 +261,7 @@ impl Sized {
             ..ImportOptions::default()
         };
         let present = data.train.counts().iter().filter(|&&n| n > 0).count();
-        let (sized, mut model) = match asked.model.head.kind {
+        let (mut sized, mut model) = match asked.head_kind() {
             RecipeHead::Keep => {
                 let sized = pretrained.for_image_size(size).map_err(fault)?;
                 let graph = Graph::import(&sized, &options).map_err(fault)?;
@@ -268,11 +276,13 @@ impl Sized {
                 let spec = HeadSpec {
                     kind: match kind {
                         RecipeHead::Mlp { hidden, .. } => HeadKind::Mlp { hidden },
-                        RecipeHead::Linear | RecipeHead::Keep => HeadKind::Linear,
+                        // A solved head takes its taps once there are features.
+                        _ => HeadKind::Linear,
                     },
                     at: None,
                     labels: data.train.classes.clone(),
                     seed: asked.train.seed,
+                    taps: Vec::new(),
                 };
                 let at = asked.model.head.at.as_deref();
                 let headless = head::cut(&pretrained, &native, at).map_err(fault)?;
@@ -285,21 +295,12 @@ impl Sized {
         let json = serde_json::to_string(&preprocess).map_err(|error| Error::Unfit {
             reason: error.to_string(),
         })?;
-        metadata::set(&mut model, metadata::PREPROCESSING, &json);
-        metadata::remove(&mut model, metadata::UNTRAINED);
+        for model in [&mut model, &mut sized] {
+            metadata::set(model, metadata::PREPROCESSING, &json);
+            metadata::remove(model, metadata::UNTRAINED);
+        }
         let graph = Arc::new(Graph::import(&model, &options).map_err(fault)?);
-        let is_new = |p: &&Parameter| {
-            p.initializer
-                .as_deref()
-                .is_some_and(|name| !sized.has_weight(name))
-        };
-        let fresh: HashSet<&str> = graph
-            .parameters
-            .iter()
-            .filter(is_new)
-            .map(|p| p.name.as_str())
-            .collect();
-        let mut outline = outline(&graph, |name| fresh.contains(name));
+        let mut outline = described(&graph, &sized);
         outline.untrained = metadata::is_untrained(&pretrained);
         let facts = DataFacts {
             train_images: data.train.samples.len(),
@@ -312,6 +313,7 @@ impl Sized {
             asked,
             pretrained: file,
             model,
+            headless: sized,
             graph,
             data_root,
             data,
@@ -324,7 +326,46 @@ impl Sized {
     }
 }
 
+/// What the policy engine is told of a network: parameters that the headless one has not are new.
+fn described(graph: &Graph, headless: &Model) -> Outline {
+    let is_new = |p: &&Parameter| {
+        p.initializer
+            .as_deref()
+            .is_some_and(|name| !headless.has_weight(name))
+    };
+    let fresh: HashSet<&str> = graph
+        .parameters
+        .iter()
+        .filter(is_new)
+        .map(|p| p.name.as_str())
+        .collect();
+    outline(graph, |name| fresh.contains(name))
+}
+
 impl Grafted {
+    /// The same with another model, which has another head.
+    ///
+    /// # Errors
+    /// When the model cannot be imported.
+    pub(crate) fn with_model(&self, model: Model) -> Result<Self, Error> {
+        let [_, height, width] = self.graph.image_shape();
+        let options = ImportOptions {
+            image_size: Some([height, width]),
+            ..ImportOptions::default()
+        };
+        let fault = |source| Error::model(&self.pretrained.path, source);
+        let graph = Arc::new(Graph::import(&model, &options).map_err(fault)?);
+        let mut outline = described(&graph, &self.headless);
+        outline.untrained = self.outline.untrained;
+        Ok(Self {
+            dropout: dropout(&self.asked, &graph),
+            model,
+            graph,
+            outline,
+            ..self.clone()
+        })
+    }
+
     /// Decides what trains, as the recipe's policy says. For the policy `auto` features of training images are looked at,
     /// which the observer hears of.
     ///
@@ -364,6 +405,7 @@ impl Grafted {
             grafted: self,
             recipe,
             plan,
+            head: None,
         })
     }
 }
@@ -371,7 +413,41 @@ impl Grafted {
 impl Planned {
     /// The plan as people read it.
     pub fn table(&self) -> String {
-        table(&self.outline, &self.plan, &self.facts, &self.footprint())
+        let mut text = table(&self.outline, &self.plan, &self.facts, &self.footprint());
+        match &self.head {
+            Some(head) => text.push_str(&format!("\n{}\n", head.in_words())),
+            None if self.recipe.solves() => text.push_str(&format!(
+                "\nthe head is solved from features of {} images before anything trains\n",
+                self.facts.train_images
+            )),
+            None => {}
+        }
+        text
+    }
+
+    /// The plan for the same recipe with the network that has its solved head.
+    pub(crate) fn started(
+        &self,
+        grafted: Grafted,
+        head: Option<SolvedHead>,
+    ) -> Result<Self, Error> {
+        let plan = resolve(&grafted.outline, &grafted.facts, &self.recipe.freeze)?;
+        let taps = head.as_ref().map(|head| head.taps.clone());
+        let recipe = self.recipe.clone().change(|recipe| {
+            if let Some(taps) = taps.filter(|_| recipe.head_kind() == RecipeHead::Solved) {
+                recipe.model.head.taps = Taps::Named(taps);
+            }
+        });
+        Ok(Self {
+            grafted,
+            recipe,
+            plan: FreezePlan {
+                policy: self.plan.policy.clone(),
+                reason: self.plan.reason.clone(),
+                ..plan
+            },
+            head,
+        })
     }
 
     /// What each phase costs.
@@ -424,7 +500,11 @@ pub(crate) fn open_data(recipe: &Recipe, recorded: Option<Recorded<'_>>) -> Resu
     let data = regraft_data::open_part(
         &path,
         &OpenOptions {
-            validation: if drawn { recipe.data.validation } else { 0.0 },
+            // A head that is solved is judged on every image in turn, so that none need be held out.
+            validation: match drawn && !recipe.only_solves() {
+                true => recipe.data.validation,
+                false => 0.0,
+            },
             seed: recipe.train.seed,
         },
         &Selection {
@@ -537,7 +617,7 @@ fn dropout(recipe: &Recipe, graph: &Graph) -> Vec<Dropout> {
             ..
         },
         Some(value),
-    ) = (recipe.model.head.kind, inputs.get(1))
+    ) = (recipe.head_kind(), inputs.get(1))
     {
         dropout.push(Dropout {
             value: value.clone(),

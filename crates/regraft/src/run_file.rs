@@ -22,6 +22,8 @@ pub enum RunFile {
     Metrics,
     /// The last two checkpoints.
     Checkpoints,
+    /// The network with its solved head, where training goes on from that.
+    Start,
     /// The best network.
     Best,
     /// The network after the last epoch.
@@ -40,7 +42,7 @@ pub enum RunFile {
 
 impl RunFile {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Recipe,
         Self::Record,
         Self::Split,
@@ -49,6 +51,7 @@ impl RunFile {
         Self::MetricsTable,
         Self::Metrics,
         Self::Checkpoints,
+        Self::Start,
         Self::Best,
         Self::Last,
         Self::Labels,
@@ -69,6 +72,7 @@ impl RunFile {
             Self::MetricsTable => METRICS_CSV,
             Self::Metrics => METRICS_JSONL,
             Self::Checkpoints => CHECKPOINTS,
+            Self::Start => "start.onnx",
             Self::Best => "model.onnx",
             Self::Last => "last.onnx",
             Self::Labels => "labels.txt",

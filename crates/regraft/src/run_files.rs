@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::record::RunRecord;
 use crate::run_file::RunFile;
 use crate::run_folder::is_run;
+use crate::solve::SolvedHead;
 use crate::train::Summary;
 
 /// `plan.json`: what trains when, and what each phase costs.
@@ -23,6 +24,9 @@ pub struct PlanRecord {
     pub plan: FreezePlan,
     /// One entry a phase.
     pub estimates: Vec<Estimate>,
+    /// The solved head, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<SolvedHead>,
 }
 
 /// A line of `metrics.jsonl`.
@@ -35,12 +39,13 @@ pub enum Metric {
     Epoch(EpochReport),
 }
 
-/// A line of `predictions.csv`: what the best network says of a held-out image.
+/// A line of `predictions.csv`: what the best network says of a held-out image, or of a training image a head that was solved
+/// without it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictionRecord {
     /// The image, as `split.csv` has it.
     pub image: String,
-    /// Validation or test.
+    /// Validation or test; train where the head was solved without the image.
     pub split: SplitName,
     /// Its true class.
     pub label: String,

@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, SplitName, some};
+use regraft_nn::Network;
 use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role, write};
 use regraft_recipe::Recipe;
 use regraft_spec::files::write_whole_by;
 use regraft_train::{
-    Evaluation, Event, Keep, Kept, NO_VALIDATION, Observer, Pace, Silent, Standing, StateDict,
-    Stop, Trainer, evaluate,
+    Evaluation, Event, Keep, Kept, NO_VALIDATION, Observer, Pace, Prediction, Silent, Standing,
+    StateDict, Stop, Trainer, evaluate,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,7 @@ use crate::record::{self, RunRecord};
 use crate::run_file::RunFile;
 use crate::run_files::{PlanRecord, PredictionRecord, RunFiles};
 use crate::run_folder::RunFolder;
+use crate::solve::{self, SolvedHead};
 
 /// Where a run goes, and how it is stopped.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +69,9 @@ pub struct Summary {
     pub trained: usize,
     /// Wall-clock time of this call.
     pub seconds: f64,
+    /// The solved head, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<SolvedHead>,
     /// Warnings to show the user.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -150,6 +155,7 @@ fn save_settings(planned: &Planned, files: &RunFiles) -> Result<(), Error> {
     let plan = PlanRecord {
         plan: planned.plan.clone(),
         estimates: planned.estimates(),
+        head: planned.head.clone(),
     };
     files.save_plan(&planned.table(), &plan)
 }
@@ -249,6 +255,9 @@ pub fn resume(
 
 /// The summary of a run that has nothing left to do.
 fn finished(files: &RunFiles, run: &Path, standing: &Standing, recipe: &Recipe) -> Option<Summary> {
+    if recipe.only_solves() {
+        return solved_before(files, run);
+    }
     let patience = recipe
         .train
         .early_stopping
@@ -259,6 +268,40 @@ fn finished(files: &RunFiles, run: &Path, standing: &Standing, recipe: &Recipe) 
     let mut summary = files.summary().ok()?;
     summary.run = run.to_owned();
     Some(summary)
+}
+
+/// The summary of a run whose head was solved.
+fn solved_before(files: &RunFiles, run: &Path) -> Option<Summary> {
+    let mut summary = files.summary().ok().filter(|_| files.has(RunFile::Best))?;
+    summary.run = run.to_owned();
+    Some(summary)
+}
+
+/// Solves the head of a run that asks for it, or takes the one that was solved before the run was stopped.
+fn solve_head(
+    planned: &Planned,
+    folder: &RunFolder,
+    stop: &Stop,
+    observer: &mut dyn Observer,
+) -> Result<(Planned, Vec<(usize, Vec<f32>)>), Error> {
+    let files = folder.files();
+    let path = files.path(RunFile::Start);
+    if path.exists() {
+        let fault = |source| Error::model(&path, source);
+        let model = Model::open(&path).map_err(fault)?;
+        let grafted = planned.grafted.with_model(model)?;
+        let head = files.plan().ok().and_then(|plan| plan.head);
+        return Ok((planned.started(grafted, head)?, Vec::new()));
+    }
+    let start = solve::start(planned, stop, observer)?;
+    observer.observe(&Event::Note(&start.head.in_words()));
+    let started = planned.started(start.grafted, Some(start.head))?;
+    save_settings(&started, &files)?;
+    files.save_record(&RunRecord::new(&started))?;
+    if !started.recipe.only_solves() {
+        write_model(&path, &started.model)?;
+    }
+    Ok((started, start.left_out))
 }
 
 fn work(
@@ -277,6 +320,18 @@ fn work(
                 observer.observe(&Event::Reading { done, total });
             });
         files.save_split(&images)?;
+    }
+    let stopping = Stop::new(stop.clone(), &folder.path);
+    let (started, left_out) = match planned.recipe.solves() {
+        true => {
+            let (started, left_out) = solve_head(planned, folder, &stopping, observer)?;
+            (Some(started), left_out)
+        }
+        false => (None, Vec::new()),
+    };
+    let planned = started.as_ref().unwrap_or(planned);
+    if planned.recipe.only_solves() {
+        return conclude_solved(planned, folder, &left_out, notes, start);
     }
     let keep = keeper(planned, &folder.path);
     let trainer = trainer(planned, &folder.path, &keep, stop)?;
@@ -328,10 +383,80 @@ fn work(
         frozen_unchanged,
         trained: planned.plan.trained().len(),
         seconds: start.elapsed().as_secs_f64(),
+        head: planned.head.clone(),
         warnings,
     };
     files.save_summary(&summary)?;
     Ok(summary)
+}
+
+/// Ends a run whose solved head is all there is.
+fn conclude_solved(
+    planned: &Planned,
+    folder: &RunFolder,
+    left_out: &[(usize, Vec<f32>)],
+    notes: Vec<String>,
+    start: Instant,
+) -> Result<Summary, Error> {
+    let files = folder.files();
+    write_model(&files.path(RunFile::Best), &planned.model)?;
+    write_model(&files.path(RunFile::Last), &planned.model)?;
+    let frozen_unchanged = prove_frozen(planned, &folder.path)?;
+    let train = &planned.data.train;
+    let judged = Evaluation::of(left_out.iter().map(|(index, probabilities)| Prediction {
+        index: *index,
+        label: train.samples[*index].label,
+        probabilities: probabilities.clone(),
+    }));
+    let root = &planned.data_root;
+    let mut predictions = PredictionRecord::of(&judged, train, SplitName::Train, root);
+    let held_out = [
+        (&planned.data.validation, SplitName::Validation),
+        (&planned.data.test, SplitName::Test),
+    ];
+    let mut scores = [Some(Score::from(&judged)), None];
+    if held_out.iter().any(|(set, _)| set.is_some()) {
+        let device = &planned.recipe.device.name;
+        let network = Network::inference(planned.graph.clone(), &regraft_backend::open(device)?)?;
+        for (score, (set, split)) in scores.iter_mut().zip(held_out) {
+            let Some(set) = set else {
+                continue;
+            };
+            let loader = loader(planned, set.clone(), false)?;
+            let evaluation = evaluate(&network, &loader, &mut Silent)?;
+            predictions.extend(PredictionRecord::of(&evaluation, set, split, root));
+            if !evaluation.predictions.is_empty() {
+                *score = Some(Score::from(&evaluation));
+            }
+        }
+    }
+    files.save_predictions(&predictions)?;
+    let [validation, test] = scores;
+    let mut warnings = planned.warnings.clone();
+    warnings.extend(notes);
+    let summary = Summary {
+        run: folder.path.clone(),
+        epochs: 0,
+        best_epoch: 0,
+        validation_before: None,
+        validation,
+        test,
+        frozen_unchanged,
+        trained: planned.plan.trained().len(),
+        seconds: start.elapsed().as_secs_f64(),
+        head: planned.head.clone(),
+        warnings,
+    };
+    files.save_summary(&summary)?;
+    Ok(summary)
+}
+
+/// Writes a model, whole or not at all.
+fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
+    Ok(write_whole_by(path, |partial| {
+        let mut file = std::fs::File::create(partial)?;
+        model.write_to(&mut file).map_err(std::io::Error::other)
+    })?)
 }
 
 /// Writes the networks of a run into its folder, as ONNX.
@@ -345,11 +470,7 @@ fn keeper<'a>(
             Kept::Last => RunFile::Last.name(),
         };
         let model = write::with_weights(&planned.model, &planned.graph, state.values())?;
-        write_whole_by(&run.join(name), |partial| {
-            let mut file = std::fs::File::create(partial)?;
-            model.write_to(&mut file).map_err(std::io::Error::other)
-        })?;
-        Ok(())
+        Ok(write_model(&run.join(name), &model)?)
     }
 }
 
@@ -372,6 +493,7 @@ fn trainer<'a>(
         device: regraft_backend::open(&planned.recipe.device.name)?,
         run: run.to_owned(),
         keep,
+        keep_start: planned.recipe.solves(),
         stop: Stop::new(stop.clone(), run),
     })
 }

@@ -5,4 +5,5 @@
 mod build;
 mod joined;
 mod real_models;
+mod tapped_head;
 mod taps;

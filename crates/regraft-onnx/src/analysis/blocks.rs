@@ -15,13 +15,14 @@ use crate::ir::value::Value;
 /// The blocks of a graph whose head, if it has one, has been found: no block lies on both sides of its beginning.
 pub(crate) fn split(graph: &Graph) -> Vec<Block> {
     let (nodes, parameters) = (&graph.nodes, &graph.parameters);
-    let segments = segments(nodes, &graph.values, graph.input, graph.output);
-    let head_start = graph.head.as_ref().ok().map(|site| site.first_node);
+    let head = graph.head.as_ref().ok();
+    let head_start = head.map(|site| site.first_node);
+    let taps = head.map_or(&[][..], |site| &site.taps);
+    let segments = segments(nodes, &graph.values, graph.input, graph.output, taps);
     let mut blocks: Vec<(Block, Option<String>)> = Vec::new();
-    for nodes_range in segments {
+    for (nodes_range, value) in segments {
         let head = head_start.is_some_and(|start| nodes_range.start >= start);
         let name = segment_name(&nodes[nodes_range.clone()], parameters);
-        let value = nodes[nodes_range.end - 1].output;
         let key = name.as_deref().map(block_key);
         if let Some((last, last_key)) = blocks.last_mut() {
             // Activations, pools and lone normalisations stay with the layer they follow.
@@ -69,13 +70,14 @@ pub(crate) fn split(graph: &Graph) -> Vec<Block> {
 }
 
 /// Stretches of nodes between places where exactly one activation is alive, images first: only such a one can be kept for
-/// each image.
+/// each image. Each comes with the activation that leaves it. `taps`, pooled features on their way to the head, may pass.
 fn segments(
     nodes: &[Node],
     values: &[Value],
     input: ValueId,
     output: ValueId,
-) -> Vec<Range<usize>> {
+    taps: &[ValueId],
+) -> Vec<(Range<usize>, ValueId)> {
     let images_first = |value: ValueId| {
         let shape = &values[value.0].shape;
         shape.first() == Some(&Dim::Batch(1))
@@ -94,15 +96,20 @@ fn segments(
     let mut start = 0;
     let mut alive: Vec<ValueId> = vec![input];
     for (index, node) in nodes.iter().enumerate() {
-        alive.push(node.output);
+        if !taps.contains(&node.output) {
+            alive.push(node.output);
+        }
         alive.retain(|value| last_use[value.0] > index);
-        if alive == [node.output] && images_first(node.output) {
-            segments.push(start..index + 1);
+        if let [only] = alive[..]
+            && (only == node.output || taps.contains(&node.output))
+            && images_first(only)
+        {
+            segments.push((start..index + 1, only));
             start = index + 1;
         }
     }
-    if start < nodes.len() {
-        segments.push(start..nodes.len());
+    if let Some(last) = nodes.last().filter(|_| start < nodes.len()) {
+        segments.push((start..nodes.len(), last.output));
     }
     segments
 }

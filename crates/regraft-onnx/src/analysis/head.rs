@@ -86,11 +86,89 @@ pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
             value = input;
         }
     }
-    site(graph, feature, first)
+    match pooled_from_several(graph, feature, first) {
+        Some((feature, first, taps)) => site_beside(graph, feature, first, taps),
+        None => site(graph, feature, first),
+    }
+}
+
+/// Where the head's features are pooled from several values and joined: the highest of these values, the first node above
+/// it, and the pooled features of the others.
+fn pooled_from_several(
+    graph: &Graph,
+    feature: ValueId,
+    first: usize,
+) -> Option<(ValueId, usize, Vec<ValueId>)> {
+    let (joins, join) = producer(graph, feature)?;
+    let is_vector = graph.value(feature).shape.len() == 2;
+    if !is_vector || !matches!(join.op, Op::Concat { axis: 1 }) {
+        return None;
+    }
+    let mut pooling = HashSet::from([joins]);
+    let mut highest: Option<(usize, ValueId)> = None;
+    let mut sources = HashSet::new();
+    let mut branches = Vec::new();
+    for input in &join.inputs {
+        let Input::Value(branch) = input else {
+            return None;
+        };
+        let mut source = *branch;
+        for of_pooling in [is_flattening, is_pooling] {
+            if let Some((position, node)) = producer(graph, source).filter(|(_, n)| of_pooling(n)) {
+                pooling.insert(position);
+                source = single_activation(node)?;
+            }
+        }
+        let position = producer(graph, source)?.0;
+        sources.insert(source);
+        branches.push(*branch);
+        if highest.is_none_or(|(highest, _)| position > highest) {
+            highest = Some((position, source));
+        }
+    }
+    let (position, value) = highest?;
+    // With a single source nothing passes the cuts below it.
+    let all_of_head = (position + 1..first).all(|node| pooling.contains(&node));
+    if sources.len() < 2 || !all_of_head {
+        return None;
+    }
+    let below = |branch: &ValueId| producer(graph, *branch).is_some_and(|(at, _)| at < position);
+    let read_once = |branch: &ValueId| {
+        let reads = graph.nodes.iter().flat_map(|node| &node.inputs);
+        reads
+            .filter(|input| **input == Input::Value(*branch))
+            .count()
+            == 1
+    };
+    branches.retain(below);
+    branches
+        .iter()
+        .all(read_once)
+        .then_some((value, position + 1, branches))
+}
+
+fn is_flattening(node: &Node) -> bool {
+    matches!(node.op, Op::Reshape)
+}
+
+fn is_pooling(node: &Node) -> bool {
+    matches!(
+        node.op,
+        Op::GlobalAveragePool | Op::GlobalMaxPool | Op::AveragePool { .. } | Op::ReduceMean { .. }
+    )
 }
 
 /// The site that takes `feature` and begins at `first_node`; an error says why a head cannot be cut there.
 pub(crate) fn site(graph: &Graph, feature: ValueId, first_node: usize) -> Result<HeadSite, String> {
+    site_beside(graph, feature, first_node, Vec::new())
+}
+
+fn site_beside(
+    graph: &Graph,
+    feature: ValueId,
+    first_node: usize,
+    taps: Vec<ValueId>,
+) -> Result<HeadSite, String> {
     let (features, spatial) = match graph.value(feature).shape.as_slice() {
         [Dim::Batch(1), Dim::Fixed(features)] => (*features, false),
         [
@@ -112,7 +190,7 @@ pub(crate) fn site(graph: &Graph, feature: ValueId, first_node: usize) -> Result
         .iter()
         .map(|n| n.output)
         .chain([graph.input])
-        .filter(|v| *v != feature)
+        .filter(|v| *v != feature && !taps.contains(v))
         .collect();
     let crossing = graph.nodes[first_node..]
         .iter()
@@ -134,6 +212,7 @@ pub(crate) fn site(graph: &Graph, feature: ValueId, first_node: usize) -> Result
         first_node,
         features,
         spatial,
+        taps,
     })
 }
 

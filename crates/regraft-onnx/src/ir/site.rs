@@ -13,4 +13,6 @@ pub struct HeadSite {
     pub features: usize,
     /// Whether the feature is an image that a new head has to pool.
     pub spatial: bool,
+    /// Pooled features of lower blocks, `[N, F]`, that the head reads beside `feature`: it alone reads them.
+    pub taps: Vec<ValueId>,
 }

@@ -55,3 +55,13 @@ pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
         ..AttributeProto::default()
     }
 }
+
+/// An attribute of several whole numbers.
+pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        type_: AttributeType::INTS.into(),
+        ints: values.to_vec(),
+        ..AttributeProto::default()
+    }
+}

@@ -13,10 +13,11 @@ use crate::error::Error;
 use crate::file::metadata;
 use crate::file::model::{Model, allow_plain_initializers};
 use crate::import::ImportOptions;
-use crate::ir::dim::Dim;
+use crate::ir::dim::{Dim, show};
 use crate::ir::graph::Graph;
 pub use crate::ir::site::HeadSite;
 use crate::proto::{element, nodes, tensor};
+use regraft_spec::Pooling;
 
 /// What to put in the head's place.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,19 @@ pub struct HeadSpec {
     pub labels: Vec<String>,
     /// Decides the initial weights.
     pub seed: u64,
+    /// Where the head takes its features, lowest first. None: at the network's own features, averaged.
+    pub taps: Vec<HeadTap>,
+}
+
+/// A place where a head takes features.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadTap {
+    /// What people call the place: the name of the block that the value leaves. It becomes part of node names.
+    pub block: String,
+    /// Name of the value: `[N, C, H, W]`, `[N, tokens, F]` or `[N, F]`.
+    pub value: String,
+    /// What of it becomes a vector; of values without positions, and of tokens, only the mean.
+    pub pooling: Pooling,
 }
 
 /// Layers of a head.
@@ -108,16 +122,7 @@ pub fn cut(model: &Model, graph: &Graph, at: Option<&str>) -> Result<Model, Erro
     let file = proto.graph.mut_or_insert_default();
     let feature = graph.value(site.feature).name.clone();
     let needed = needed_by(&file.node, &feature);
-    let mut index = 0;
-    file.node.retain(|_| {
-        index += 1;
-        needed[index - 1]
-    });
-    let used: HashSet<String> = file
-        .node
-        .iter()
-        .flat_map(|node| node.input.iter().cloned())
-        .collect();
+    let used = retain(file, &needed);
     let weigh = |file: &GraphProto| -> usize {
         let bytes = |tensor: &TensorProto| tensor.raw_data.len();
         file.initializer.iter().map(bytes).sum()
@@ -150,27 +155,24 @@ pub fn cut(model: &Model, graph: &Graph, at: Option<&str>) -> Result<Model, Erro
 /// # Errors
 /// When the model's output is no feature a head can take.
 pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, Error> {
-    let site =
-        site(graph, graph.output, graph.nodes.len()).map_err(|reason| Error::Head { reason })?;
     let mut proto = headless.proto.clone();
     let file = proto.graph.mut_or_insert_default();
     let element = element::of(file, &graph.output_name);
     let mut builder = HeadBuilder::new(&file.node, &file.initializer, element, spec.seed);
     let classes = spec.labels.len();
-    let mut value = graph.output_name.clone();
-    if site.spatial {
-        value = builder.node("GlobalAveragePool", "pool", &[&value], vec![]);
-        value = builder.node("Flatten", "flatten", &[&value], vec![]);
-    }
+    let (mut value, features) = match spec.taps.is_empty() {
+        true => builder.features_of_output(graph)?,
+        false => builder.tapped_features(file, graph, &spec.taps, headless.opset())?,
+    };
     let logits = match spec.kind {
         HeadKind::Mlp { hidden } => {
-            let he = (2.0 / site.features as f32).sqrt();
-            value = builder.linear("fc1", &value, site.features, hidden, he)?;
+            let he = (2.0 / features as f32).sqrt();
+            value = builder.linear("fc1", &value, features, hidden, he)?;
             value = builder.node("Relu", "relu", &[&value], vec![]);
             builder.linear("fc2", &value, hidden, classes, CLASSIFIER_DEVIATION)?
         }
         HeadKind::Linear | HeadKind::Keep => {
-            builder.linear("fc", &value, site.features, classes, CLASSIFIER_DEVIATION)?
+            builder.linear("fc", &value, features, classes, CLASSIFIER_DEVIATION)?
         }
     };
     let free = !file
@@ -186,6 +188,13 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
     };
     file.node.extend(builder.nodes);
     file.initializer.extend(builder.initializers);
+    // What lies above the highest tap has no reader.
+    if !spec.taps.is_empty() {
+        let needed = needed_by(&file.node, &logits);
+        let used = retain(file, &needed);
+        file.initializer
+            .retain(|tensor| used.contains(&tensor.name));
+    }
     declare_output(file, &logits, &[Dim::Batch(1), Dim::Fixed(classes)])?;
     allow_plain_initializers(&mut proto);
     let mut grafted = Model::from_proto(proto)?;
@@ -215,6 +224,17 @@ fn declare_output(file: &mut GraphProto, name: &str, shape: &[Dim]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Keeps the needed nodes of a file; gives the names of everything they read.
+fn retain(file: &mut GraphProto, needed: &[bool]) -> HashSet<String> {
+    let mut index = 0;
+    file.node.retain(|_| {
+        index += 1;
+        needed[index - 1]
+    });
+    let inputs = file.node.iter().flat_map(|node| node.input.iter().cloned());
+    inputs.collect()
 }
 
 /// Which nodes the value `name` depends on.
@@ -280,6 +300,125 @@ impl HeadBuilder {
         self.nodes
             .push(nodes::node(operator, inputs, &output, attribute));
         output
+    }
+
+    /// The network's own features, averaged over positions: their value and how many there are.
+    fn features_of_output(&mut self, graph: &Graph) -> Result<(String, usize), Error> {
+        let site = site(graph, graph.output, graph.nodes.len())
+            .map_err(|reason| Error::Head { reason })?;
+        let mut value = graph.output_name.clone();
+        if site.spatial {
+            value = self.node("GlobalAveragePool", "pool", &[&value], vec![]);
+            value = self.node("Flatten", "flatten", &[&value], vec![]);
+        }
+        Ok((value, site.features))
+    }
+
+    /// The features of all taps side by side: their value and how many there are.
+    ///
+    /// The nodes of a tap stand right behind the one that makes its value, so that a cut above it has nothing but pooled
+    /// features to carry.
+    fn tapped_features(
+        &mut self,
+        file: &mut GraphProto,
+        graph: &Graph,
+        taps: &[HeadTap],
+        opset: i64,
+    ) -> Result<(String, usize), Error> {
+        let mut pooled = Vec::new();
+        let mut width = 0;
+        for tap in taps {
+            let fault = |reason: String| Error::Head {
+                reason: format!("no tap after `{}`: {reason}", tap.block),
+            };
+            let named = graph.values.iter().find(|value| value.name == tap.value);
+            let maker = file
+                .node
+                .iter()
+                .position(|node| node.output.contains(&tap.value));
+            let (Some(value), Some(maker)) = (named, maker) else {
+                return Err(fault(format!("the file has no value `{}`", tap.value)));
+            };
+            let before = self.nodes.len();
+            let Some((output, features)) = self.pooled(tap, &value.shape, opset) else {
+                return Err(fault(format!(
+                    "a value of shape {} has no pooling `{}`",
+                    show(&value.shape),
+                    tap.pooling
+                )));
+            };
+            let at = maker + 1;
+            file.node.splice(at..at, self.nodes.drain(before..));
+            pooled.push(output);
+            width += features;
+        }
+        if let [only] = &pooled[..] {
+            return Ok((only.clone(), width));
+        }
+        let inputs: Vec<&str> = pooled.iter().map(String::as_str).collect();
+        let joined = self.node("Concat", "features", &inputs, vec![nodes::int("axis", 1)]);
+        Ok((joined, width))
+    }
+
+    /// A tap's features: their value and how many there are.
+    fn pooled(&mut self, tap: &HeadTap, shape: &[Dim], opset: i64) -> Option<(String, usize)> {
+        let name = format!("{}/{}", tap.block, tap.pooling);
+        let value = tap.value.as_str();
+        match (shape, tap.pooling) {
+            ([Dim::Batch(1), Dim::Fixed(features)], Pooling::Mean) => {
+                Some((tap.value.clone(), *features))
+            }
+            ([Dim::Batch(1), Dim::Fixed(_), Dim::Fixed(features)], Pooling::Mean) => {
+                let keep = nodes::int("keepdims", 0);
+                let mean = match opset {
+                    ..18 => self.node(
+                        "ReduceMean",
+                        &name,
+                        &[value],
+                        vec![nodes::ints("axes", &[1]), keep],
+                    ),
+                    18.. => {
+                        let axes = format!("{}.{name}.axes", self.prefix);
+                        self.initializers.push(tensor::integer_proto(&axes, &[1]));
+                        self.node("ReduceMean", &name, &[value, &axes], vec![keep])
+                    }
+                };
+                Some((mean, *features))
+            }
+            (
+                [
+                    Dim::Batch(1),
+                    Dim::Fixed(channels),
+                    Dim::Fixed(height),
+                    Dim::Fixed(width),
+                ],
+                _,
+            ) => {
+                let (operator, windows) = match tap.pooling {
+                    Pooling::Mean => ("GlobalAveragePool", vec![]),
+                    Pooling::Max => ("GlobalMaxPool", vec![]),
+                    Pooling::Grid(_) => {
+                        let rows = tap.pooling.windows(*height)?;
+                        let columns = tap.pooling.windows(*width)?;
+                        let both = [rows, columns];
+                        let kernel = both.map(|windows| windows.length as i64);
+                        let strides = both.map(|windows| windows.stride as i64);
+                        let [before, after] =
+                            [0, 1].map(|end| both.map(|windows| windows.pads[end] as i64));
+                        let attributes = vec![
+                            nodes::ints("kernel_shape", &kernel),
+                            nodes::ints("strides", &strides),
+                            nodes::ints("pads", &[before, after].concat()),
+                        ];
+                        ("AveragePool", attributes)
+                    }
+                };
+                let pooled = self.node(operator, &name, &[value], windows);
+                let flat = self.node("Flatten", &format!("{name}/flatten"), &[&pooled], vec![]);
+                Some((flat, channels * tap.pooling.cells()))
+            }
+            _ => None,
+        }
     }
 
     /// A linear layer with uniform weights of the given standard deviation and zero biases.

@@ -35,6 +35,7 @@ pub fn use_fully(bytes: &[u8]) -> Result<(), Error> {
             at,
             labels,
             seed: 1,
+            taps: Vec::new(),
         };
         if let Ok(grafted) = head::replace(&model, &graph, &spec) {
             let again = Model::from_bytes(&grafted.to_bytes()?)?;

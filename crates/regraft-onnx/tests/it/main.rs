@@ -32,6 +32,7 @@ fn spec(kind: HeadKind) -> HeadSpec {
         at: None,
         labels: ["cat", "dog", "cow"].map(str::to_owned).to_vec(),
         seed: 7,
+        taps: Vec::new(),
     }
 }
 

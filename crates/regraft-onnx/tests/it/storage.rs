@@ -127,6 +127,7 @@ fn a_head_grafted_on_a_float16_model_is_float16_too() {
         at: None,
         labels: vec!["cat".to_owned(), "dog".to_owned()],
         seed: 1,
+        taps: Vec::new(),
     };
     let grafted = head::replace(&model, &import(&model), &spec).unwrap();
     let file = proto(&grafted).graph;

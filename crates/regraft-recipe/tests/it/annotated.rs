@@ -33,6 +33,7 @@ fn only_what_was_asked_for_is_a_plain_line() {
 [model]
 source = "m"
 # head = { kind = "linear" }
+# start = "random"
 # dropout = 0.0
 
 [data]

@@ -3,7 +3,7 @@
 use regraft_freeze::FreezeConfig;
 use regraft_recipe::{
     EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess, Precision,
-    PreprocessSpec, Recipe, Schedule, ScheduleKind, StopMetric,
+    PreprocessSpec, Recipe, Schedule, ScheduleKind, Start, StopMetric, Taps,
 };
 use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage};
 
@@ -69,6 +69,7 @@ fn the_example_is_the_default_but_for_what_it_names() {
         metric: StopMetric::Accuracy,
     });
     expected.device.name = "flex".to_owned();
+    expected.model.head.kind = HeadKind::Linear;
     expected.freeze.policy = example.freeze.policy.clone();
     assert_eq!(example, expected);
 }
@@ -81,10 +82,12 @@ fn two_sources_are_a_recipe() {
     assert_eq!(
         recipe.model.head,
         Head {
-            kind: HeadKind::Linear,
-            at: None
+            kind: HeadKind::Auto,
+            at: None,
+            taps: Taps::Auto,
         }
     );
+    assert_eq!(recipe.model.start, Start::Random);
     assert_eq!(recipe.model.dropout, 0.0);
     assert_eq!((recipe.data.classes, recipe.data.per_class), (None, None));
     assert_eq!(recipe.data.validation, 0.2);
@@ -222,7 +225,8 @@ fn heads() {
             recipe.model.head,
             Head {
                 kind,
-                at: at.map(str::to_owned)
+                at: at.map(str::to_owned),
+                taps: Taps::Auto,
             },
             "{value}"
         );
@@ -230,7 +234,7 @@ fn heads() {
     check("'linear'", HeadKind::Linear, None);
     check(
         "{ at = '/layer3/Add' }",
-        HeadKind::Linear,
+        HeadKind::Auto,
         Some("/layer3/Add"),
     );
     check(
@@ -250,6 +254,39 @@ fn heads() {
         None,
     );
     check("{ kind = 'keep' }", HeadKind::Keep, None);
+}
+
+#[test]
+fn taps_are_auto_a_number_or_names() {
+    let taps =
+        |value: &str| parse(&format!("model.head.taps = {value}")).map(|r| r.model.head.taps);
+    assert_eq!(taps("'auto'").unwrap(), Taps::Auto);
+    assert_eq!(taps("3").unwrap(), Taps::Last(3));
+    let names = ["layer3.1", "layer4.1:grid2"].map(str::to_owned).to_vec();
+    assert_eq!(
+        taps("['layer3.1', 'layer4.1:grid2']").unwrap(),
+        Taps::Named(names)
+    );
+    for wrong in ["0", "[]", "'three'", "[1]"] {
+        let message = taps(wrong).unwrap_err().to_string();
+        assert!(message.contains("names of blocks in brackets"), "{message}");
+    }
+}
+
+#[test]
+fn a_head_is_solved_where_nothing_else_can_be_meant() {
+    let kind = |lines: &str| parse(lines).unwrap().head_kind();
+    assert_eq!(kind(""), HeadKind::Solved);
+    assert_eq!(kind("model.head = 'linear'"), HeadKind::Linear);
+    assert_eq!(kind("model.dropout = 0.2"), HeadKind::Linear);
+    assert_eq!(kind("data.augment = 'light'"), HeadKind::Linear);
+    assert_eq!(kind("freeze.policy = 'full'"), HeadKind::Linear);
+    assert_eq!(
+        kind("freeze.policy = 'full'\nmodel.head.taps = 2"),
+        HeadKind::Solved
+    );
+    let full = parse("freeze.policy = 'full'\nmodel.start = 'solved'").unwrap();
+    assert!(full.solves() && !full.only_solves());
 }
 
 #[test]

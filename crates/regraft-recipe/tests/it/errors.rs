@@ -280,11 +280,11 @@ fn a_wrong_word_lists_the_right_ones() {
     );
     check(
         "train.feature_cache = 'ram'",
-        "recipe.toml:3:23: `train.feature_cache` = 'ram': expected `auto`, `off` or `memory`",
+        "recipe.toml:3:23: `train.feature_cache` = 'ram': expected `auto`, `off`, `memory` or `disk`",
     );
     check(
         "model.head = 'none'",
-        "recipe.toml:3:14: `model.head` = 'none': expected `linear`, `mlp` or `keep`, or a table with `kind`",
+        "recipe.toml:3:14: `model.head` = 'none': expected `auto`, `solved`, `linear`, `mlp` or `keep`, or a table with `kind`",
     );
     check(
         "train.early_stopping = 5",
@@ -349,7 +349,7 @@ fn a_key_of_another_kind_is_an_error() {
     );
     check(
         "model.head = { hidden = 9 }",
-        "recipe.toml:3:16: `model.head.hidden` does not apply to `linear`, which takes `at`",
+        "recipe.toml:3:16: `model.head.hidden` does not apply to `auto`, which takes `at`, `taps`",
     );
     check(
         "model.head = { kind = 'keep', at = 'x' }",

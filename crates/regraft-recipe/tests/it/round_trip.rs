@@ -24,26 +24,44 @@ fn text() -> &'static str {
     "(?s).+"
 }
 
+fn taps() -> impl Strategy<Value = Taps> {
+    prop_oneof![
+        Just(Taps::Auto),
+        (1usize..1_000_000).prop_map(Taps::Last),
+        prop::collection::vec("[a-z0-9.:]{1,9}", 1..4).prop_map(Taps::Named),
+    ]
+}
+
 fn model() -> impl Strategy<Value = ModelSection> {
     let kind = prop_oneof![
         Just(HeadKind::Linear),
         (count(), below_one()).prop_map(|(hidden, dropout)| HeadKind::Mlp { hidden, dropout }),
     ];
-    let head = (kind, option::of(text()), below_one())
-        .prop_map(|(kind, at, dropout)| (Head { kind, at }, dropout));
+    let head = (kind, option::of(text()), below_one()).prop_map(|(kind, at, dropout)| {
+        let taps = Taps::Auto;
+        (Head { kind, at, taps }, dropout)
+    });
+    let solved = (option::of(text()), taps()).prop_map(|(at, taps)| {
+        let kind = HeadKind::Solved;
+        (Head { kind, at, taps }, 0.0)
+    });
     let head = prop_oneof![
         head,
+        solved,
         Just((
             Head {
                 kind: HeadKind::Keep,
-                at: None
+                at: None,
+                taps: Taps::Auto,
             },
             0.0
         ))
     ];
-    (text(), head).prop_map(|(source, (head, dropout))| ModelSection {
+    let start = prop_oneof![Just(Start::Random), Just(Start::Solved)];
+    (text(), head, start).prop_map(|(source, (head, dropout), start)| ModelSection {
         source,
         head,
+        start,
         dropout,
     })
 }
@@ -273,9 +291,11 @@ fn a_written_recipe_is_tidy() {
         ..Default::default()
     });
     recipe.train.early_stopping = Some(EarlyStopping::default());
+    recipe.model.head.kind = HeadKind::Linear;
     let expected = r#"[model]
 source = "resnet18-v1-7"
 head = { kind = "linear" }
+start = "random"
 dropout = 0.0
 
 [data]

@@ -88,10 +88,9 @@ fn the_template_reads_well() {
 # that is not empty.
 source = \"squeezenet1.1\"
 
-# What comes after the features. Takes `linear`, `mlp` or `keep`, or a table with `kind`.
-# head = \"linear\"
-#   head.kind: One new linear layer, two with a ReLU between them, or the model's own head. Takes
-#     `linear`, `mlp` or `keep`. Default: \"linear\".
+# What comes after the features. Takes `auto`, `solved`, `linear`, `mlp` or `keep`, or a table with
+# `kind`.
+# head = \"auto\"
 ";
     assert!(text.starts_with(start), "{text}");
 }

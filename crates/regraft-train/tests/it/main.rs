@@ -37,6 +37,7 @@ fn resnet() -> Arc<Graph> {
                 at: None,
                 labels: CLASSES.map(str::to_owned).to_vec(),
                 seed: 1,
+                taps: Vec::new(),
             };
             let grafted = head::replace(&model, &graph, &spec).unwrap();
             Arc::new(Graph::import(&grafted, &ImportOptions::default()).unwrap())

@@ -46,6 +46,7 @@ fn train(
             }
             Ok(())
         },
+        keep_start: false,
         stop: Stop::new(flag.clone(), run),
     };
     let mut heard = Vec::new();

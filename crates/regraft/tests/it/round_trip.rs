@@ -46,6 +46,7 @@ fn the_exported_file_gives_the_trained_networks_logits() {
                 let mut file = std::fs::File::create(folder.path().join("last.onnx"))?;
                 Ok(model.write_to(&mut file)?)
             },
+            keep_start: false,
             stop: Default::default(),
         };
         let trained = trainer.run(&mut Silent).unwrap().network;

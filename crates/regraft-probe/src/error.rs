@@ -49,12 +49,18 @@ pub enum Error {
         /// NaN or an infinity.
         value: f32,
     },
+    /// Nothing that a classifier could go by.
+    #[error("no feature differs from image to image; are all images the same?")]
+    Constant,
     /// Too few folds asked for.
     #[error("{folds} folds: cross-validation needs at least 2")]
     Folds {
         /// Folds asked for.
         folds: usize,
     },
+    /// No set of features to choose from.
+    #[error("no set of features to choose from; give at least one")]
+    NoCandidates,
     /// No strength at all.
     #[error("no regularisation strength to try; give at least one")]
     NoStrengths,

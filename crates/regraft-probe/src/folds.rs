@@ -32,6 +32,37 @@ pub(crate) fn stratified(
     assigned
 }
 
+/// For every row one of five folds, stratified; the only image of a class has one too.
+pub(crate) fn fifths(labels: &[usize], classes: usize, seed: u64) -> Vec<usize> {
+    let assigned = stratified(labels, classes, 5, seed);
+    let alone = |(row, fold): (usize, Option<usize>)| fold.unwrap_or(row % 5);
+    assigned.into_iter().enumerate().map(alone).collect()
+}
+
+/// At most about `most` rows, from every class its share and at least two where it has them, in order.
+pub fn sample(labels: &[usize], classes: usize, most: usize, seed: u64) -> Vec<usize> {
+    if labels.len() <= most {
+        return (0..labels.len()).collect();
+    }
+    let mut members = std::collections::BTreeMap::<usize, Vec<usize>>::new();
+    for (row, &label) in labels
+        .iter()
+        .enumerate()
+        .filter(|(_, label)| **label < classes)
+    {
+        members.entry(label).or_default().push(row);
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut rows = Vec::with_capacity(most);
+    for class in members.values_mut() {
+        class.shuffle(&mut random);
+        let share = (most * class.len()).div_ceil(labels.len()).max(2);
+        rows.extend(class.iter().take(share));
+    }
+    rows.sort_unstable();
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

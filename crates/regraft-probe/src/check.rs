@@ -1,0 +1,35 @@
+//! Input that cannot be solved or scored, found before anything is computed.
+
+use crate::error::Error;
+
+/// Refuses features that are no numbers.
+pub(crate) fn finite(features: &[f32], width: usize) -> Result<(), Error> {
+    match features.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(Error::NotFinite {
+            row: at / width,
+            column: at % width,
+            value: features[at],
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses features that are no matrix with a row a label, and labels beyond the classes.
+pub(crate) fn shape(features: &[f32], labels: &[usize], classes: usize) -> Result<usize, Error> {
+    if features.is_empty() || labels.is_empty() || !features.len().is_multiple_of(labels.len()) {
+        return Err(Error::Length {
+            values: features.len(),
+            labels: labels.len(),
+        });
+    }
+    if let Some(row) = labels.iter().position(|&label| label >= classes) {
+        return Err(Error::Label {
+            row,
+            label: labels[row],
+            classes,
+        });
+    }
+    let width = features.len() / labels.len();
+    finite(features, width)?;
+    Ok(width)
+}
