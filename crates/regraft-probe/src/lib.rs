@@ -1,16 +1,17 @@
-//! Transferability scores: how well the features of a pretrained network serve new labels, before anything is trained.
+//! Classifiers solved from features, and how good features are: on plain matrices, without a network.
 //!
-//! A score is a pure function of a feature matrix and labels; whoever runs the network makes the matrix. So far there is
-//! one, [`linear_probe`]: the cross-validated accuracy of a ridge classifier.
+//! [`solve`] makes a linear classifier from features and labels, and judges it on images left out. [`choose`] says which of
+//! several sets of features it is best solved from. Both are pure functions of their input; whoever runs the network makes
+//! the features.
 //!
 //! ```
-//! use regraft_probe::{ProbeOptions, linear_probe};
+//! use regraft_probe::{SolveOptions, solve};
 //!
 //! // Six images, two features each; the first feature tells the classes apart.
 //! let features = [0.1, 0.3, 0.0, 0.9, 0.2, 0.4, 1.1, 0.8, 1.0, 0.1, 0.9, 0.5];
 //! let labels = [0, 0, 0, 1, 1, 1];
-//! let score = linear_probe(&features, &labels, 2, &ProbeOptions::default())?;
-//! assert_eq!(score.accuracy, 1.0);
+//! let solved = solve(&features, &labels, 2, &[0..2], &SolveOptions::default())?;
+//! assert_eq!(solved.judgement.accuracy, 1.0);
 //! # Ok::<(), regraft_probe::Error>(())
 //! ```
 
@@ -22,6 +23,7 @@ mod folds;
 mod linear;
 mod matrix;
 mod minimise;
+mod neighbours;
 mod problem;
 mod ridge;
 mod solve;
@@ -33,6 +35,7 @@ pub use choose::{Choice, ChooseOptions, Judgement, choose};
 pub use error::Error;
 pub use folds::sample;
 pub use linear::Linear;
+pub use neighbours::nearest_neighbours;
 pub use ridge::Sums;
 pub use solve::{SolveOptions, Solved, solve};
 pub use temperature::temperature;

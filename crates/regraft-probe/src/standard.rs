@@ -41,8 +41,11 @@ impl Standard {
                 let (mean, variance) = moments[*index];
                 variance > 1e-14 * mean * mean && variance > 0.0
             };
-            let mean: f64 = moments[group.clone()].iter().map(|(_, v)| v).sum();
-            let floor = FLOOR * mean / group.len().max(1) as f64;
+            let varying = group.clone().filter(varies);
+            let (sum, count) = varying.fold((0.0, 0.0), |(sum, count), index| {
+                (sum + moments[index].1, count + 1.0)
+            });
+            let floor = FLOOR * sum / f64::max(count, 1.0);
             let first = columns.len();
             columns.extend(group.clone().filter(varies).map(|index| {
                 let (mean, variance) = moments[index];

@@ -67,7 +67,7 @@ pub const KEYS: &[KeyInfo] = &[
     },
     KeyInfo {
         key: "model.head.kind",
-        about: "A linear layer that is solved from the images' features, one that is trained, two with a ReLU between them, or the model's own head. With auto it is solved where nothing but the head trains, images do not vary and nothing is dropped, else linear.",
+        about: "A linear layer that is solved from the images' features, one that is trained, two with a ReLU between them, or the model's own head. With auto it is solved where nothing but the head trains and no key is set that only steps of training have a use for (epochs, learning rate, augmentation, dropout and the like), else linear.",
         value: Kind::Part {
             takes: "`auto`, `solved`, `linear`, `mlp` or `keep`",
             default: "\"auto\"",

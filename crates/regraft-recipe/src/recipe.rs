@@ -76,7 +76,7 @@ pub enum Start {
 /// What stands after the features.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum HeadKind {
-    /// Solved where nothing but the head trains and nothing is asked for that only a trained head can have; else linear.
+    /// Solved where nothing but the head trains and nothing is set that only steps of training have a use for; else linear.
     #[default]
     Auto,
     /// One new linear layer over pooled features of one or several blocks, whose values are solved from the training images.
@@ -239,7 +239,8 @@ impl Recipe {
     pub fn head_kind(&self) -> HeadKind {
         let trains = self.freeze.policy != Policy::FeatureExtractor
             || self.data.augment.is_random()
-            || self.model.dropout > 0.0;
+            || self.model.dropout > 0.0
+            || self.train.asks_for_steps();
         match self.model.head.kind {
             HeadKind::Auto if self.model.head.taps != Taps::Auto => HeadKind::Solved,
             HeadKind::Auto if trains => HeadKind::Linear,
@@ -260,6 +261,20 @@ impl Recipe {
 }
 
 impl TrainSection {
+    /// Whether anything is set that only steps of training have a use for.
+    fn asks_for_steps(&self) -> bool {
+        // What a solved head has a use for, or what changes nothing it is about.
+        let usual = Self {
+            seed: self.seed,
+            batch_size: self.batch_size,
+            shuffle: self.shuffle,
+            feature_cache: self.feature_cache,
+            checkpoint_every: self.checkpoint_every,
+            ..Self::default()
+        };
+        *self != usual
+    }
+
     /// The peak learning rate: the given one, or the optimizer's default.
     pub fn learning_rate(&self) -> f64 {
         self.lr.unwrap_or(self.optimizer.default_lr())

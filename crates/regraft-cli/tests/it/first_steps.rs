@@ -311,7 +311,7 @@ fn every_error_of_a_recipe_exits_with_2_and_is_short() {
         "model.head=3",
         "device.name=tpu",
         "train.schedule=step",
-        "train.feature_cache=disk",
+        "train.feature_cache=tape",
         "train.early_stopping=3",
         all_long.as_str(),
     ] {

@@ -77,7 +77,8 @@ fn check(path: &str) {
     for (tap, columns) in asked.iter().zip(taps.columns()) {
         let has_positions = graph.value(tap.value).shape.len() == 4;
         let Some(columns) = columns.clone() else {
-            assert!(!has_positions && tap.pooling != Pooling::Mean, "{tap:?}");
+            // No positions, or fewer than windows.
+            assert!(tap.pooling != Pooling::Mean, "{tap:?}");
             continue;
         };
         let trunk = Trunk::up_to(&graph, tap.value, &device, Precision::F32).unwrap();
