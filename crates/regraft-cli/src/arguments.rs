@@ -32,6 +32,9 @@ pub struct Settings {
     /// Passes over the training images: `train.epochs`.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub epochs: Option<u64>,
+    /// Time that `--policy auto` may take, such as 90s, 10m or 2h: `train.budget`. Alone it means that policy.
+    #[arg(long)]
+    pub budget: Option<String>,
     /// Peak learning rate: `train.lr`.
     #[arg(long, alias = "learning-rate", value_parser = learning_rate)]
     pub lr: Option<f64>,

@@ -102,6 +102,7 @@ impl Settings {
     fn in_their_words(&self, error: Error) -> anyhow::Error {
         let flags = [
             (self.policy.is_some(), "freeze.policy", "--policy"),
+            (self.budget.is_some(), "train.budget", "--budget"),
             (self.classes.is_some(), "data.classes", "--classes"),
         ];
         let error = anyhow::Error::from(regraft::Error::from(error));
@@ -123,7 +124,15 @@ impl Settings {
         push("train.lr", self.lr.map(|lr| format!("{lr:e}")));
         push("train.batch_size", self.batch_size.map(|n| n.to_string()));
         push("data.preprocess.size", self.size.map(|n| n.to_string()));
-        push("freeze.policy", self.policy.as_deref().map(policy));
+        let budgeted = self.budget.as_ref().map(|_| "auto".to_owned());
+        push(
+            "freeze.policy",
+            self.policy.as_deref().map(policy).or(budgeted),
+        );
+        push(
+            "train.budget",
+            self.budget.as_ref().map(|time| format!("{time:?}")),
+        );
         let quoted = |classes: &Vec<String>| {
             let names: Vec<String> = classes.iter().map(|name| format!("{name:?}")).collect();
             format!("[{}]", names.join(", "))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use regraft::data::usable_threads;
-use regraft::{Planned, Recipe, RunOptions, Summary};
+use regraft::{Recipe, RunOptions, Summary};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::{register, register_conditional_shutdown};
 
@@ -27,18 +27,10 @@ pub fn read_recipe(arguments: &RecipeArguments, talk: Talk) -> Result<Recipe> {
     Ok(recipe)
 }
 
-/// Prepares a recipe, with a bar where its policy looks at images.
-pub fn prepare(recipe: &Recipe, talk: Talk) -> Result<Planned> {
-    let mut progress = Progress::new(talk);
-    let planned = regraft::prepare(recipe, &mut progress);
-    progress.finish();
-    Ok(planned?)
-}
-
 /// Trains a recipe with progress on the terminal.
 pub fn train_recipe(recipe: &Recipe, output: &Output, talk: Talk) -> Result<Summary> {
     use_threads(recipe.device.threads);
-    let planned = prepare(recipe, talk)?;
+    let planned = regraft::prepare(recipe)?;
     warn(&planned.warnings);
     if talk > Talk::Quiet {
         say::line(planned.table());

@@ -88,6 +88,8 @@ pub struct Dataset {
     pub train: ImageSet,
     /// What the best epoch is chosen by, where there is one.
     pub validation: Option<ImageSet>,
+    /// Whether the validation images were drawn from those that train, and not put apart by whoever made the data.
+    pub validation_is_drawn: bool,
     /// What is only measured on, where the folder has one.
     pub test: Option<ImageSet>,
     /// What a person should know of.

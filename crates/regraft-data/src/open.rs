@@ -65,6 +65,7 @@ fn with_validation(mut data: Dataset, options: &OpenOptions) -> Dataset {
     Dataset {
         train,
         validation: Some(held_out),
+        validation_is_drawn: true,
         ..data
     }
 }

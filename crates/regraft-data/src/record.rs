@@ -262,7 +262,9 @@ pub fn with_recorded_splits(
         validation,
         test,
         warnings,
+        validation_is_drawn: _,
     } = data;
+    let drawn = validation.is_none();
     let classes = train.classes.clone();
     let (mut trained, mut validated, mut tested) = (Vec::new(), Vec::new(), Vec::new());
     for set in [Some(train), validation, test].into_iter().flatten() {
@@ -283,6 +285,7 @@ pub fn with_recorded_splits(
         })
     };
     Dataset {
+        validation_is_drawn: drawn,
         validation: set(validated),
         test: set(tested),
         train: ImageSet {

@@ -23,6 +23,7 @@ impl Selection {
             validation,
             test,
             warnings,
+            validation_is_drawn,
         } = data;
         let train = match self.per_class {
             Some(0) => {
@@ -37,6 +38,7 @@ impl Selection {
             train: self.pick(train)?,
             validation: validation.map(|set| self.pick(set)).transpose()?,
             test: test.map(|set| self.pick(set)).transpose()?,
+            validation_is_drawn,
             warnings,
         })
     }

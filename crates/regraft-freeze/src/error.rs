@@ -6,25 +6,11 @@ use crate::text::{NAME, cut};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `auto` without the scores that it decides by.
+    /// `auto`, which names no parameters.
     #[error(
-        "freeze policy `auto` decides by scores of the network's features on this data, and none were measured; measure them, or use `feature-extractor`, `last-blocks` or `full`"
+        "freeze policy `auto` is decided by trying several: resolve each of those, such as `feature-extractor`, `last-blocks` and `full`"
     )]
-    NeedsScores,
-    /// A score that says nothing about a depth.
-    #[error(
-        "score {score:?} ± {error:?} after block {block}: expected finite numbers, an error of at least 0, and one of the {available} blocks below the head"
-    )]
-    BadScore {
-        /// Index of the block.
-        block: usize,
-        /// The score.
-        score: f64,
-        /// Its standard error.
-        error: f64,
-        /// Blocks below the head.
-        available: usize,
-    },
+    DecidedByTrial,
     /// A block name that the network does not have.
     #[error("no block is named `{}`; {}", cut(name, NAME), suggest(near))]
     NoSuchBlock {

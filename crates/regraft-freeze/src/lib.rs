@@ -23,10 +23,8 @@
 //! # Ok::<(), regraft_freeze::Error>(())
 //! ```
 //!
-//! [`Policy::Auto`] is decided first, by [`choose_auto`] from scores of the network's features at several depths, and then
-//! resolved by [`resolve_auto`].
+//! [`Policy::Auto`] names no parameters: whoever trains tries several policies and keeps the best.
 
-mod auto;
 mod contradictions;
 mod error;
 mod globs;
@@ -39,10 +37,6 @@ mod table;
 mod text;
 mod written;
 
-pub use auto::{
-    AutoChoice, AutoRule, DepthScore, HALF_PER_CLASS, LITTLE_PER_CLASS, MUCH_IMAGES,
-    MUCH_PER_CLASS, SHALLOW_BLOCKS, THIRD_PER_CLASS, choose_auto, needs_scores, resolve_auto,
-};
 pub use error::Error;
 pub use outline::{BlockOutline, NormOutline, Outline, ParameterKind, ParameterOutline};
 pub use plan::{FreezePlan, NormPlan, ParameterPlan, Phase};

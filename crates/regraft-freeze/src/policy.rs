@@ -69,7 +69,7 @@ pub enum Policy {
     NormOnly,
     /// Biases, and the head.
     BiasOnly,
-    /// Chosen by [`crate::choose_auto`] from the size of the data and from how far up the pretrained features serve it.
+    /// Decided by trying several of the others on the data.
     Auto,
 }
 

@@ -33,7 +33,7 @@ pub struct DataFacts {
 ///
 /// # Errors
 /// When the policy names what the network lacks, leaves nothing to train, contradicts [`FreezeConfig::batch_norm`], or is
-/// `auto`, which [`crate::choose_auto`] and [`crate::resolve_auto`] decide.
+/// `auto`, which is decided by trying others.
 pub fn resolve(
     outline: &Outline,
     facts: &DataFacts,
@@ -162,7 +162,7 @@ fn selected(outline: &Outline, policy: &Policy) -> Result<Vec<bool>, Error> {
             "bias-only",
             "the network has no biases below its head. Use `norm-only` or `last-blocks`",
         )?,
-        Policy::Auto => return Err(Error::NeedsScores),
+        Policy::Auto => return Err(Error::DecidedByTrial),
     })
 }
 

@@ -6,7 +6,7 @@ use regraft_spec::{Augment, FeatureCache, OnBadImage, Precision};
 use toml_edit::Value;
 
 use crate::error::{Error, KeyHint};
-use crate::kind::{BELOW_ONE, Kind, NOT_NEGATIVE, TAPS};
+use crate::kind::{BELOW_ONE, BUDGET, Kind, NOT_NEGATIVE, TAPS};
 use crate::names::Named;
 use crate::parse::Section;
 use crate::recipe::{Recipe, Start};
@@ -280,6 +280,16 @@ pub const KEYS: &[KeyInfo] = &[
             least: 1,
             most: 1_000_000,
             of: |recipe| &mut recipe.train.epochs,
+        },
+    },
+    KeyInfo {
+        key: "train.budget",
+        about: "Time that the policy auto may take in all, decoding and evaluation included; other policies take none.",
+        value: Kind::Own {
+            takes: BUDGET,
+            default: "\"none\"",
+            read: parse::budget,
+            write: |recipe| Some(write::budget(recipe.train.budget)),
         },
     },
     KeyInfo {

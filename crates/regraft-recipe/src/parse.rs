@@ -10,7 +10,8 @@ use crate::document::Document;
 use crate::error::{Error, alternatives, foreign_message};
 use crate::keys::{self, KEYS, KeyInfo};
 use crate::kind::{
-    ABOVE_ZERO, ANY, BELOW_ONE, FLAG, NOT_NEGATIVE, Range, TAPS, TEXT, UP_TO_A_MILLION, whole_words,
+    ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, FLAG, NOT_NEGATIVE, Range, TAPS, TEXT, UP_TO_A_MILLION,
+    whole_words,
 };
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
@@ -298,6 +299,32 @@ pub(crate) fn schedule(section: &Section<'_>, recipe: &mut Recipe) -> Result<(),
 pub(crate) fn early_stopping(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
     recipe.train.early_stopping = read_early_stopping(section)?;
     Ok(())
+}
+
+pub(crate) fn budget(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    let Some(entry) = section.get("budget") else {
+        return Ok(());
+    };
+    recipe.train.budget = match entry.item.as_str() {
+        Some("none") => None,
+        Some(text) => Some(seconds(text).ok_or_else(|| entry.value_error(BUDGET))?),
+        None => return Err(entry.value_error(BUDGET)),
+    };
+    Ok(())
+}
+
+/// `90s`, `10m` or `2h` in seconds.
+fn seconds(text: &str) -> Option<f64> {
+    let unit = text.chars().next_back()?;
+    let factor = match unit {
+        's' => 1.0,
+        'm' => 60.0,
+        'h' => 3600.0,
+        _ => return None,
+    };
+    let number: f64 = text[..text.len() - 1].trim().parse().ok()?;
+    let seconds = number * factor;
+    (1.0..=8.64e6).contains(&seconds).then_some(seconds)
 }
 
 pub(crate) fn seed(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {

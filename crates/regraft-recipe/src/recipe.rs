@@ -119,6 +119,8 @@ pub struct DataSection {
 pub struct TrainSection {
     /// Passes over the training images, 1 to 1,000,000. Default 10.
     pub epochs: usize,
+    /// Seconds that the policy `auto` may take in all, 1 to 10^7; none: what it takes for want of a budget. Default none.
+    pub budget: Option<f64>,
     /// Images a step, 1 to 65,536. Default 32.
     pub batch_size: usize,
     /// The optimizer. Default [`Optimizer::adamw`], whose steps do not depend on how large a network's features are.
@@ -251,7 +253,9 @@ impl Recipe {
 
     /// Whether the head's values are solved before anything else happens.
     pub fn solves(&self) -> bool {
-        self.head_kind() == HeadKind::Solved || self.model.start == Start::Solved
+        self.head_kind() == HeadKind::Solved
+            || self.model.start == Start::Solved
+            || self.freeze.policy == Policy::Auto
     }
 
     /// Whether the solved head is all there is: no step of training follows.
@@ -270,6 +274,7 @@ impl TrainSection {
             shuffle: self.shuffle,
             feature_cache: self.feature_cache,
             checkpoint_every: self.checkpoint_every,
+            budget: self.budget,
             ..Self::default()
         };
         *self != usual
@@ -285,6 +290,7 @@ impl Default for TrainSection {
     fn default() -> Self {
         Self {
             epochs: 10,
+            budget: None,
             batch_size: 32,
             optimizer: Optimizer::adamw(),
             lr: None,

@@ -79,6 +79,11 @@ pub(crate) fn head(head: &Head) -> Value {
     inline(table)
 }
 
+/// `"none"`, or seconds.
+pub(crate) fn budget(seconds: Option<f64>) -> Value {
+    seconds.map_or("none".into(), |seconds| format!("{seconds}s").into())
+}
+
 /// `"all"`, or a number of images.
 pub(crate) fn per_class(limit: Option<usize>) -> Value {
     limit.map_or("all".into(), whole)

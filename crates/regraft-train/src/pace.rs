@@ -53,6 +53,14 @@ impl Trainer<'_> {
     /// # Errors
     /// When the network cannot be built or run.
     pub fn pace(&self, test: usize) -> Result<Pace, Error> {
+        self.pace_of(test, IMAGES)
+    }
+
+    /// [`Trainer::pace`] from steps of so many images: as many as a batch has tell most exactly.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn pace_of(&self, test: usize, images_a_step: usize) -> Result<Pace, Error> {
         if self.phases.is_empty() {
             return Err(Error::NoPhase);
         }
@@ -63,7 +71,7 @@ impl Trainer<'_> {
         let mut seconds = 0.0;
         let mut last = None;
         for span in &spans {
-            let step = self.step_of(&self.phases[span.phase])?;
+            let step = self.step_of(&self.phases[span.phase], images_a_step)?;
             let epochs = span.epochs as f64;
             let trunk_passes = if step.cached { 1.0 } else { epochs };
             seconds += trunk_passes * step.trunk * (train + validation)
@@ -90,13 +98,13 @@ impl Trainer<'_> {
         })
     }
 
-    fn step_of(&self, phase: &Phase) -> Result<Step, Error> {
+    fn step_of(&self, phase: &Phase, images: usize) -> Result<Step, Error> {
         let start = Instant::now();
         let mut session = Session::new(self.session_options(), phase)?;
         let build = start.elapsed().as_secs_f64();
         let mode = self.settings.feature_cache;
         let cached = Source::caches(session.network(), &self.train, mode);
-        let count = IMAGES.min(self.train.options().batch_size);
+        let count = images.clamp(1, self.train.options().batch_size);
         let [channels, height, width] = self.graph.image_shape();
         let pixels = vec![0.5; count * channels * height * width];
         let targets = vec![Target::Class(0); count];

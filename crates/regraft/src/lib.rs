@@ -5,7 +5,7 @@
 //!
 //! # fn main() -> Result<(), regraft::Error> {
 //! let recipe = Recipe::new("squeezenet1.1.onnx", "photos");
-//! let planned = prepare(&recipe, &mut Silent)?;
+//! let planned = prepare(&recipe)?;
 //! println!("{}", planned.table());
 //! let summary = train(&planned, &RunOptions::default(), &mut Silent)?;
 //! println!("{}", summary.run.join("model.onnx").display());
@@ -21,8 +21,6 @@
 //! Cargo features: a backend each (`flex` by default), `zoo` (models by name, downloads) and `recipe` (recipes, training, run
 //! folders), both on by default. Without them what is left opens a model, describes it and classifies images.
 
-#[cfg(feature = "recipe")]
-mod auto;
 mod classifier;
 mod error;
 #[cfg(feature = "recipe")]
@@ -32,6 +30,8 @@ mod npy;
 #[cfg(feature = "recipe")]
 mod prepare;
 mod preprocess;
+#[cfg(feature = "recipe")]
+mod race;
 mod raw;
 #[cfg(feature = "recipe")]
 mod record;
@@ -56,6 +56,8 @@ pub use error::Error;
 pub use inspect::{BlockReport, Inspection, ParameterReport, PassReport, Passes, inspect, passes};
 #[cfg(feature = "recipe")]
 pub use prepare::{Grafted, ModelFile, Opened, Planned, Sized, prepare};
+#[cfg(feature = "recipe")]
+pub use race::{Candidate, RaceRecord};
 pub use raw::{RawRun, Until, run_raw};
 #[cfg(feature = "recipe")]
 pub use record::RunRecord;

@@ -1,15 +1,15 @@
 //! From a recipe to everything that training needs, in four stages that can be entered and left: [`Opened`], [`Sized`],
 //! [`Grafted`], [`Planned`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use regraft_data::{Dataset, ImageRecord, OpenOptions, Preprocess, Selection, Unknown, some};
 use regraft_freeze::{
-    DataFacts, Estimate, Footprint, FreezePlan, Outline, Policy, choose_auto, estimate,
-    needs_scores, resolve, resolve_auto, table,
+    DataFacts, Estimate, Footprint, FreezeConfig, FreezePlan, Outline, ParameterKind, Policy,
+    estimate, resolve, table,
 };
 use regraft_nn::{Dropout, outline};
 use regraft_onnx::{
@@ -18,9 +18,8 @@ use regraft_onnx::{
 use regraft_recipe::{
     HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe, ResolvedRecipe, Taps,
 };
-use regraft_train::{Observer, Settings};
+use regraft_train::Settings;
 
-use crate::auto;
 use crate::error::Error;
 use crate::preprocess::{assumed_preprocess, model_preprocess};
 use crate::record::sha256;
@@ -97,7 +96,7 @@ pub struct Grafted {
 }
 
 /// A grafted network with its plan: the last stage, ready to train.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Planned {
     /// The network, its data, and the recipe as it was given.
     pub grafted: Grafted,
@@ -123,24 +122,20 @@ pub(crate) struct Recorded<'a> {
 }
 
 /// Reads a recipe's model and data, grafts the head and makes the plan: [`Opened::new`], [`Opened::size`],
-/// [`Sized::graft`] and [`Grafted::plan`] in one. The observer hears of images that the policy `auto` looks at.
+/// [`Sized::graft`] and [`Grafted::plan`] in one.
 ///
 /// # Errors
 /// When anything in the recipe, the model or the data is not as it should be.
-pub fn prepare(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Planned, Error> {
-    Opened::new(recipe)?.size()?.graft()?.plan(observer)
+pub fn prepare(recipe: &Recipe) -> Result<Planned, Error> {
+    Opened::new(recipe)?.size()?.graft()?.plan()
 }
 
 /// As [`prepare`], with the images of a run that goes on in the splits that it began with.
 pub(crate) fn prepare_recorded(
     recipe: &Recipe,
     recorded: Option<Recorded<'_>>,
-    observer: &mut dyn Observer,
 ) -> Result<Planned, Error> {
-    Opened::with(recipe, recorded)?
-        .size()?
-        .graft()?
-        .plan(observer)
+    Opened::with(recipe, recorded)?.size()?.graft()?.plan()
 }
 
 impl ModelFile {
@@ -366,30 +361,34 @@ impl Grafted {
         })
     }
 
-    /// Decides what trains, as the recipe's policy says. For the policy `auto` features of training images are looked at,
-    /// which the observer hears of.
+    /// Decides what trains, as the recipe's policy says.
     ///
     /// # Errors
     /// When the policy does not fit the network, or the features cannot be judged.
-    pub fn plan(mut self, observer: &mut dyn Observer) -> Result<Planned, Error> {
+    pub fn plan(mut self) -> Result<Planned, Error> {
         let asked = &self.asked;
-        let mut freeze = asked.freeze.clone();
+        let freeze = asked.freeze.clone();
         let plan = if freeze.policy == Policy::Auto {
-            let scores = match needs_scores(&self.outline, &self.facts) {
-                true => auto::scores(
-                    &self.graph,
-                    &asked.device.name,
-                    &self.data.train,
-                    &self.preprocess,
-                    asked.train.seed,
-                    observer,
-                )?,
-                false => Vec::new(),
+            if matches!(
+                asked.model.head.kind,
+                RecipeHead::Keep | RecipeHead::Mlp { .. }
+            ) {
+                return Err(Error::Setting {
+                    key: "model.head",
+                    reason: "the policy `auto` begins with a head that is solved, which is linear and new; use \"auto\", or another policy"
+                        .to_owned(),
+                });
+            }
+            let head_alone = FreezeConfig {
+                policy: Policy::FeatureExtractor,
+                ..freeze.clone()
             };
-            let choice = choose_auto(&self.outline, &self.facts, &scores)?;
-            let plan = resolve_auto(&self.outline, &self.facts, &asked.freeze, &choice)?;
-            freeze.policy = choice.policy;
-            plan
+            FreezePlan {
+                policy: Policy::Auto.to_string(),
+                reason: "candidates race on the validation images: a solved head first, then parts of the network tuned from it, as far as the time reaches"
+                    .to_owned(),
+                ..resolve(&self.outline, &self.facts, &head_alone)?
+            }
         } else {
             resolve(&self.outline, &self.facts, &asked.freeze)?
         };
@@ -430,8 +429,19 @@ impl Planned {
         &self,
         grafted: Grafted,
         head: Option<SolvedHead>,
+        freeze: &FreezeConfig,
     ) -> Result<Self, Error> {
-        let plan = resolve(&grafted.outline, &grafted.facts, &self.recipe.freeze)?;
+        let mut plan = resolve(&grafted.outline, &grafted.facts, freeze)?;
+        let slow = solved_rate(&grafted);
+        for parameter in plan
+            .phases
+            .iter_mut()
+            .flat_map(|phase| &mut phase.parameters)
+        {
+            if let Some(rate) = slow.get(&parameter.name) {
+                parameter.lr_multiplier *= rate;
+            }
+        }
         let taps = head.as_ref().map(|head| head.taps.clone());
         let recipe = self.recipe.clone().change(|recipe| {
             if let Some(taps) = taps.filter(|_| recipe.head_kind() == RecipeHead::Solved) {
@@ -441,11 +451,7 @@ impl Planned {
         Ok(Self {
             grafted,
             recipe,
-            plan: FreezePlan {
-                policy: self.plan.policy.clone(),
-                reason: self.plan.reason.clone(),
-                ..plan
-            },
+            plan,
             head,
         })
     }
@@ -490,6 +496,29 @@ impl Planned {
             checkpoint_every: train.checkpoint_every,
         }
     }
+}
+
+/// Factors on the learning rate of a solved head's weights.
+///
+/// Steps of Adam have the same size whatever a weight's own: on the small weights of thousands of features one step of all
+/// together would undo the solution. In proportion to the weights' size and against the root of their number, a step
+/// changes logits by a few per cent, whatever the scale and the number of features.
+fn solved_rate(grafted: &Grafted) -> HashMap<String, f64> {
+    /// At a learning rate of 0.001 a step of all weights together moves a logit by this many thousandths of its size.
+    const SHARE: f64 = 30.0;
+    let new = grafted.outline.parameters.iter().filter(|p| p.fresh);
+    let weights = new.filter(|p| p.kind == ParameterKind::Weight);
+    weights
+        .filter_map(|outlined| {
+            let mut all = grafted.graph.parameters.iter();
+            let values = all.find(|p| p.name == outlined.name)?.data.to_vec();
+            let inputs = (values.len() / *outlined.shape.first()?.max(&1)).max(1) as f64;
+            let squares: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
+            let size = (squares / values.len().max(1) as f64).sqrt();
+            let rate = SHARE * size / inputs.sqrt();
+            Some((outlined.name.clone(), rate.clamp(1e-6, 1.0)))
+        })
+        .collect()
 }
 
 /// Opens a recipe's images, in the splits of a record where there is one.

@@ -24,6 +24,8 @@ pub enum RunFile {
     Checkpoints,
     /// The network with its solved head, where training goes on from that.
     Start,
+    /// What the candidates of a race are tuned in, while it lasts.
+    Race,
     /// The best network.
     Best,
     /// The network after the last epoch.
@@ -42,7 +44,7 @@ pub enum RunFile {
 
 impl RunFile {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Recipe,
         Self::Record,
         Self::Split,
@@ -52,6 +54,7 @@ impl RunFile {
         Self::Metrics,
         Self::Checkpoints,
         Self::Start,
+        Self::Race,
         Self::Best,
         Self::Last,
         Self::Labels,
@@ -73,6 +76,7 @@ impl RunFile {
             Self::Metrics => METRICS_JSONL,
             Self::Checkpoints => CHECKPOINTS,
             Self::Start => "start.onnx",
+            Self::Race => "race",
             Self::Best => "model.onnx",
             Self::Last => "last.onnx",
             Self::Labels => "labels.txt",

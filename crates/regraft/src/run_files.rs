@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::race::RaceRecord;
 use crate::record::RunRecord;
 use crate::run_file::RunFile;
 use crate::run_folder::is_run;
@@ -27,6 +28,9 @@ pub struct PlanRecord {
     /// The solved head, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<SolvedHead>,
+    /// The candidates of the policy `auto`, once they have raced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race: Option<RaceRecord>,
 }
 
 /// A line of `metrics.jsonl`.

@@ -12,7 +12,7 @@ use regraft_onnx::{
 };
 use regraft_probe::{ChooseOptions, Judgement, SolveOptions, Solved, choose, sample, solve};
 use regraft_program::Tap;
-use regraft_recipe::{HeadKind as RecipeHead, Taps as AskedTaps};
+use regraft_recipe::Taps as AskedTaps;
 use regraft_spec::Pooling;
 use regraft_spec::similar::nearest;
 use regraft_train::{Event, Observer, Stop};
@@ -104,9 +104,13 @@ struct Offer {
     described: Vec<(usize, Vec<Pooling>)>,
 }
 
-/// Solves the head of a planned run from its training images.
+/// Solves the head of a planned run from a set of its images.
+///
+/// `asked` says where it takes its features.
 pub(crate) fn start(
     planned: &Planned,
+    set: &ImageSet,
+    asked: &AskedTaps,
     stop: &Stop,
     observer: &mut dyn Observer,
 ) -> Result<Start, Error> {
@@ -120,13 +124,7 @@ pub(crate) fn start(
         ..ImportOptions::default()
     };
     let bare = Arc::new(Graph::import(headless, &options).map_err(fault)?);
-    let set = &planned.data.train;
     let places = places(&bare);
-    let asked = match recipe.head_kind() {
-        RecipeHead::Solved => &recipe.model.head.taps,
-        // A linear head that only begins solved takes the network's own features.
-        _ => &AskedTaps::Last(0),
-    };
     let offer = offer(&bare, places, asked, set.samples.len())?;
     let began = std::time::Instant::now();
     let all = set.samples.len() <= AT_EVERY_TAP || offer.sets.len() == 1;

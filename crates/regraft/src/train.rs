@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, SplitName, some};
+use regraft_freeze::{FreezePlan, Policy};
 use regraft_nn::Network;
 use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role, write};
-use regraft_recipe::Recipe;
+use regraft_recipe::{HeadKind, Recipe, Taps};
 use regraft_spec::files::write_whole_by;
 use regraft_train::{
     Evaluation, Event, Keep, Kept, NO_VALIDATION, Observer, Pace, Prediction, Silent, Standing,
@@ -20,10 +21,11 @@ use serde::{Deserialize, Serialize};
 use crate::classifier::Classifier;
 use crate::error::Error;
 use crate::prepare::{Planned, Recorded, prepare_recorded};
+use crate::race::{self, RaceRecord, Winner};
 use crate::record::{self, RunRecord};
 use crate::run_file::RunFile;
 use crate::run_files::{PlanRecord, PredictionRecord, RunFiles};
-use crate::run_folder::RunFolder;
+use crate::run_folder::{self, RunFolder};
 use crate::solve::{self, SolvedHead};
 
 /// Where a run goes, and how it is stopped.
@@ -146,16 +148,21 @@ fn begin(planned: &Planned, folder: &RunFolder) -> Result<(), Error> {
     let files = folder.files();
     files.save_record(&RunRecord::new(planned))?;
     files.save_labels(&planned.data.train.classes)?;
-    save_settings(planned, &files)
+    save_settings(planned, None, &files)
 }
 
 /// Writes the recipe and the plan.
-fn save_settings(planned: &Planned, files: &RunFiles) -> Result<(), Error> {
+fn save_settings(
+    planned: &Planned,
+    race: Option<&RaceRecord>,
+    files: &RunFiles,
+) -> Result<(), Error> {
     files.save_recipe(&regraft_recipe::annotated(&planned.asked, &planned.recipe))?;
     let plan = PlanRecord {
         plan: planned.plan.clone(),
         estimates: planned.estimates(),
         head: planned.head.clone(),
+        race: race.cloned(),
     };
     files.save_plan(&planned.table(), &plan)
 }
@@ -187,7 +194,7 @@ pub fn resume(
         false => None,
     };
     let recorded = before.as_deref().map(|images| Recorded { images });
-    let mut planned = prepare_recorded(&settings.resolved, recorded, &mut Silent)?;
+    let mut planned = prepare_recorded(&settings.resolved, recorded)?;
     planned.grafted.asked = settings.asked;
     let asked = &mut planned.grafted.asked;
     asked.model.source.clone_from(&planned.recipe.model.source);
@@ -233,7 +240,7 @@ pub fn resume(
             ..record
         };
         files.save_record(&record)?;
-        save_settings(&planned, &files)?;
+        save_settings(&planned, None, &files)?;
     }
     notes.push(format!(
         "going on {}",
@@ -255,7 +262,7 @@ pub fn resume(
 
 /// The summary of a run that has nothing left to do.
 fn finished(files: &RunFiles, run: &Path, standing: &Standing, recipe: &Recipe) -> Option<Summary> {
-    if recipe.only_solves() {
+    if recipe.only_solves() || recipe.freeze.policy == Policy::Auto {
         return solved_before(files, run);
     }
     let patience = recipe
@@ -291,12 +298,20 @@ fn solve_head(
         let model = Model::open(&path).map_err(fault)?;
         let grafted = planned.grafted.with_model(model)?;
         let head = files.plan().ok().and_then(|plan| plan.head);
-        return Ok((planned.started(grafted, head)?, Vec::new()));
+        return Ok((
+            planned.started(grafted, head, &planned.recipe.freeze)?,
+            Vec::new(),
+        ));
     }
-    let start = solve::start(planned, stop, observer)?;
+    let asked = match planned.recipe.head_kind() {
+        HeadKind::Solved => planned.recipe.model.head.taps.clone(),
+        // A linear head that only begins solved takes the network's own features.
+        _ => Taps::Last(0),
+    };
+    let start = solve::start(planned, &planned.data.train, &asked, stop, observer)?;
     observer.observe(&Event::Note(&start.head.in_words()));
-    let started = planned.started(start.grafted, Some(start.head))?;
-    save_settings(&started, &files)?;
+    let started = planned.started(start.grafted, Some(start.head), &planned.recipe.freeze)?;
+    save_settings(&started, None, &files)?;
     files.save_record(&RunRecord::new(&started))?;
     if !started.recipe.only_solves() {
         write_model(&path, &started.model)?;
@@ -322,6 +337,10 @@ fn work(
         files.save_split(&images)?;
     }
     let stopping = Stop::new(stop.clone(), &folder.path);
+    if planned.recipe.freeze.policy == Policy::Auto {
+        let winner = race::run(planned, folder, start, stop, observer)?;
+        return conclude_race(winner, planned, folder, notes, start);
+    }
     let (started, left_out) = match planned.recipe.solves() {
         true => {
             let (started, left_out) = solve_head(planned, folder, &stopping, observer)?;
@@ -390,6 +409,99 @@ fn work(
     Ok(summary)
 }
 
+/// Ends a run whose candidates have raced: the winner's model is there.
+fn conclude_race(
+    winner: Winner,
+    asked: &Planned,
+    folder: &RunFolder,
+    notes: Vec<String>,
+    start: Instant,
+) -> Result<Summary, Error> {
+    let files = folder.files();
+    let Winner {
+        planned,
+        record,
+        left_out,
+        epochs,
+    } = winner;
+    let reason = asked.plan.reason.clone();
+    let planned = Planned {
+        plan: FreezePlan {
+            policy: format!("auto, which came to {}", planned.plan.policy),
+            reason,
+            ..planned.plan
+        },
+        ..planned
+    };
+    save_settings(&planned, Some(&record), &files)?;
+    let mut summary = match left_out {
+        Some(left_out) => conclude_solved(&planned, folder, &left_out, notes, start)?,
+        None => {
+            let best = files.path(RunFile::Best);
+            let model = Model::open(&best).map_err(|source| Error::model(&best, source))?;
+            write_model(&files.path(RunFile::Last), &model)?;
+            let frozen_unchanged = prove_frozen(&planned, &folder.path)?;
+            let (predictions, [validation, test]) = held_out_scores(&planned, &folder.path)?;
+            files.save_predictions(&predictions)?;
+            let mut warnings = planned.warnings.clone();
+            warnings.extend(notes);
+            Summary {
+                run: folder.path.clone(),
+                epochs,
+                best_epoch: epochs,
+                validation_before: None,
+                validation,
+                test,
+                frozen_unchanged,
+                trained: planned.plan.trained().len(),
+                seconds: 0.0,
+                head: planned.head.clone(),
+                warnings,
+            }
+        }
+    };
+    let race = files.path(RunFile::Race);
+    if race.is_dir() {
+        std::fs::remove_dir_all(&race)
+            .map_err(|source| run_folder::io("removing", &race, source))?;
+    }
+    summary.seconds = start.elapsed().as_secs_f64();
+    files.save_summary(&summary)?;
+    Ok(summary)
+}
+
+/// What the written model says of the images that were held out.
+fn held_out_scores(
+    planned: &Planned,
+    run: &Path,
+) -> Result<(Vec<PredictionRecord>, [Option<Score>; 2]), Error> {
+    let mut predictions = Vec::new();
+    let mut scores = [None, None];
+    let sets = [
+        (&planned.data.validation, SplitName::Validation),
+        (&planned.data.test, SplitName::Test),
+    ];
+    if sets.iter().all(|(set, _)| set.is_none()) {
+        return Ok((predictions, scores));
+    }
+    let best = Classifier::open(&run.to_string_lossy(), &planned.recipe.device.name)?;
+    for (score, (set, split)) in scores.iter_mut().zip(sets) {
+        let Some(set) = set else {
+            continue;
+        };
+        let loader = loader(planned, set.clone(), false)?;
+        let evaluation = evaluate(best.network(), &loader, &mut Silent)?;
+        predictions.extend(PredictionRecord::of(
+            &evaluation,
+            set,
+            split,
+            &planned.data_root,
+        ));
+        *score = (!evaluation.predictions.is_empty()).then(|| Score::from(&evaluation));
+    }
+    Ok((predictions, scores))
+}
+
 /// Ends a run whose solved head is all there is.
 fn conclude_solved(
     planned: &Planned,
@@ -452,7 +564,7 @@ fn conclude_solved(
 }
 
 /// Writes a model, whole or not at all.
-fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
+pub(crate) fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
     Ok(write_whole_by(path, |partial| {
         let mut file = std::fs::File::create(partial)?;
         model.write_to(&mut file).map_err(std::io::Error::other)
@@ -460,7 +572,7 @@ fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
 }
 
 /// Writes the networks of a run into its folder, as ONNX.
-fn keeper<'a>(
+pub(crate) fn keeper<'a>(
     planned: &'a Planned,
     run: &'a Path,
 ) -> impl Fn(Kept, &StateDict) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a {
@@ -480,6 +592,17 @@ fn trainer<'a>(
     keep: &'a Keep<'a>,
     stop: &Arc<AtomicBool>,
 ) -> Result<Trainer<'a>, Error> {
+    trainer_in(planned, run, keep, stop, planned.recipe.solves())
+}
+
+/// A trainer that works in a folder. With `keep_start` the network as it begins may be the best.
+pub(crate) fn trainer_in<'a>(
+    planned: &'a Planned,
+    run: &Path,
+    keep: &'a Keep<'a>,
+    stop: &Arc<AtomicBool>,
+    keep_start: bool,
+) -> Result<Trainer<'a>, Error> {
     Ok(Trainer {
         graph: planned.graph.clone(),
         phases: &planned.plan.phases,
@@ -493,7 +616,7 @@ fn trainer<'a>(
         device: regraft_backend::open(&planned.recipe.device.name)?,
         run: run.to_owned(),
         keep,
-        keep_start: planned.recipe.solves(),
+        keep_start,
         stop: Stop::new(stop.clone(), run),
     })
 }
@@ -509,7 +632,7 @@ pub fn pace(planned: &Planned) -> Result<Pace, Error> {
     Ok(trainer.pace(test)?)
 }
 
-fn loader(planned: &Planned, set: ImageSet, training: bool) -> Result<Loader, Error> {
+pub(crate) fn loader(planned: &Planned, set: ImageSet, training: bool) -> Result<Loader, Error> {
     let recipe = &planned.recipe;
     Ok(Loader::new(
         set,

@@ -9,7 +9,7 @@ use regraft::Pace;
 
 use crate::arguments::RecipeArguments;
 use crate::output::{self, line};
-use crate::running::{prepare, read_recipe, use_threads};
+use crate::running::{read_recipe, use_threads};
 use crate::say::{Talk, warn};
 
 /// Examples for `--help`.
@@ -31,7 +31,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, talk: Talk) -> Result<()> {
     let recipe = read_recipe(&arguments.recipe, talk)?;
     use_threads(recipe.device.threads);
-    let planned = prepare(&recipe, talk)?;
+    let planned = regraft::prepare(&recipe)?;
     let pace = regraft::pace(&planned)?;
     if arguments.json {
         return output::json(&serde_json::json!({

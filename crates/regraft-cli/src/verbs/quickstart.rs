@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments, talk: Talk) -> Result<()> {
             count(&images.join("train"))
         ));
     }
-    let untrained = regraft::prepare(&recipe, &mut regraft::Silent)?;
+    let untrained = regraft::prepare(&recipe)?;
     let before = scores(
         &Classifier::from_model(&untrained.model, model, device)?,
         &images,

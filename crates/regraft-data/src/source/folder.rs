@@ -18,6 +18,7 @@ pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
             train: read_set(path, None, &mut warnings)?,
             validation: None,
             test: None,
+            validation_is_drawn: false,
             warnings,
         });
     }
@@ -37,6 +38,7 @@ pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
     Ok(Dataset {
         train,
         validation,
+        validation_is_drawn: false,
         test,
         warnings,
     })

@@ -67,6 +67,7 @@ pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
     Ok(Dataset {
         train,
         validation: None,
+        validation_is_drawn: false,
         test,
         warnings: Vec::new(),
     })

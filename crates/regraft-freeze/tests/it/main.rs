@@ -1,7 +1,6 @@
 //! The engine from outside: policies on a made-up residual network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod auto;
 mod batch_norm;
 mod reading;
 
@@ -167,7 +166,7 @@ fn policies_that_cannot_be_met_say_what_would_work() {
         ),
         (
             "policy = \"auto\"",
-            "freeze policy `auto` decides by scores",
+            "freeze policy `auto` is decided by trying several",
         ),
     ] {
         let message = refusal(&outline, toml);
@@ -248,14 +247,6 @@ fn no_message_grows_with_the_network_or_with_what_was_asked_for() {
     let plan = resolve(&outline, &facts(500), &config(&toml)).unwrap();
     assert!(plan.policy.chars().count() < 100, "{}", plan.policy);
     assert!(plan.reason.chars().count() < 200, "{}", plan.reason);
-    let score = DepthScore {
-        block: 99,
-        score: f64::MAX,
-        error: -f64::MAX,
-    };
-    let error = choose_auto(&outline, &facts(500), &[score]).unwrap_err();
-    let message = error.to_string();
-    assert!(message.chars().count() < 200, "{message}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn recipe(model: &Path, data: &Path, overrides: &[&str]) -> Recipe {
 }
 
 fn run(recipe: &Recipe, out: &Path) -> (Planned, Summary) {
-    let prepared = prepare(recipe, &mut Silent).unwrap();
+    let prepared = prepare(recipe).unwrap();
     let options = RunOptions {
         out: Some(out.to_owned()),
         ..RunOptions::default()

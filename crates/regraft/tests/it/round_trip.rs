@@ -23,7 +23,7 @@ fn the_exported_file_gives_the_trained_networks_logits() {
             &format!("freeze.batch_norm={batch_norm}"),
         ];
         let recipe = recipe(&model, &data, &words);
-        let prepared = prepare(&recipe, &mut Silent).unwrap();
+        let prepared = prepare(&recipe).unwrap();
         let device = regraft::backend::open("auto").unwrap();
         let trainer = regraft::training::Trainer {
             graph: prepared.graph.clone(),
