@@ -11,6 +11,9 @@ pub enum Error {
         "freeze policy `auto` is decided by trying several: resolve each of those, such as `feature-extractor`, `last-blocks` and `full`"
     )]
     DecidedByTrial,
+    /// `surgical` without what it goes by.
+    #[error("freeze policy `surgical` goes by gradients on this data, and none were measured")]
+    NeedsGradients,
     /// A block name that the network does not have.
     #[error("no block is named `{}`; {}", cut(name, NAME), suggest(near))]
     NoSuchBlock {

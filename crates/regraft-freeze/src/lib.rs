@@ -42,5 +42,7 @@ pub use outline::{BlockOutline, NormOutline, Outline, ParameterKind, ParameterOu
 pub use plan::{FreezePlan, NormPlan, ParameterPlan, Phase};
 pub use policy::{BatchNorm, FreezeConfig, Policy, PolicyPart, Rule};
 pub use regraft_spec::Statistics;
-pub use resolve::{DataFacts, SMALL_BATCH, SMALL_DATA_IMAGES, resolve};
+pub use resolve::{
+    DataFacts, RelativeGradients, SMALL_BATCH, SMALL_DATA_IMAGES, resolve, resolve_measured,
+};
 pub use table::{Estimate, Footprint, estimate, table};

@@ -12,6 +12,9 @@ pub struct FreezePlan {
     pub policy: String,
     /// Why this came out.
     pub reason: String,
+    /// As [`crate::FreezeConfig::l2_sp`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l2_sp: Option<f64>,
     /// Phases in order; at least one.
     pub phases: Vec<Phase>,
 }

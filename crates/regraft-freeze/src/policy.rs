@@ -16,6 +16,9 @@ pub struct FreezeConfig {
     pub policy: Policy,
     /// Learning-rate factor from one block to the next lower one, in (0, 1]; `None`: the same rate everywhere.
     pub layer_decay: Option<f64>,
+    /// Pull of trained weights towards the values that they began with (L2-SP, Li 2018), at least 0: the share of the
+    /// difference that a step at learning rate 1 takes back. `None`: none.
+    pub l2_sp: Option<f64>,
     /// What batch norm's running statistics, scale and shift do.
     pub batch_norm: BatchNorm,
 }
@@ -26,6 +29,7 @@ impl FreezeConfig {
         Self {
             policy: part.policy,
             layer_decay: part.layer_decay,
+            l2_sp: part.l2_sp,
             batch_norm,
         }
     }
@@ -35,6 +39,7 @@ impl FreezeConfig {
         PolicyPart {
             policy: self.policy.clone(),
             layer_decay: self.layer_decay,
+            l2_sp: self.l2_sp,
         }
     }
 }
@@ -47,6 +52,8 @@ pub struct PolicyPart {
     pub policy: Policy,
     /// As in [`FreezeConfig::layer_decay`].
     pub layer_decay: Option<f64>,
+    /// As in [`FreezeConfig::l2_sp`].
+    pub l2_sp: Option<f64>,
 }
 
 /// Which parameters train.
@@ -69,6 +76,18 @@ pub enum Policy {
     NormOnly,
     /// Biases, and the head.
     BiasOnly,
+    /// The head first, then one more block from the top every so many epochs (Howard and Ruder 2018).
+    Gradual {
+        /// Epochs between two openings, at least 1.
+        every: usize,
+    },
+    /// The head first, then everything from there (Kumar 2022).
+    ProbeThenTune {
+        /// Epochs of the head alone. 0: the head is solved, and training begins with everything.
+        probe_epochs: usize,
+    },
+    /// Everything, each parameter at a rate in proportion to its gradient relative to its size (Auto-RGN, Lee 2023).
+    Surgical,
     /// Decided by trying several of the others on the data.
     Auto,
 }
@@ -112,6 +131,11 @@ impl fmt::Display for Policy {
             Policy::Rules(rules) => write!(f, "{} rules", rules.len()),
             Policy::NormOnly => write!(f, "norm-only"),
             Policy::BiasOnly => write!(f, "bias-only"),
+            Policy::Gradual { every } => write!(f, "gradual = {{ every = {every} }}"),
+            Policy::ProbeThenTune { probe_epochs } => {
+                write!(f, "probe-then-tune = {{ probe_epochs = {probe_epochs} }}")
+            }
+            Policy::Surgical => write!(f, "surgical"),
             Policy::Auto => write!(f, "auto"),
         }
     }

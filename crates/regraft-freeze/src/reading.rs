@@ -14,16 +14,19 @@ use regraft_spec::similar::{letters, misspelling};
 use crate::text::{WORD, cut};
 
 /// Policies that are a word. Each is a key of the policy table, too.
-const WORDS: [&str; 5] = [
+const WORDS: [&str; 8] = [
     "feature-extractor",
     "full",
     "norm-only",
     "bias-only",
+    "gradual",
+    "probe-then-tune",
+    "surgical",
     "auto",
 ];
 
 /// The other keys of the policy table: what each takes, and an example.
-const TABLES: [(&str, &str, &str); 5] = [
+const TABLES: [(&str, &str, &str); 6] = [
     (
         "last-blocks",
         "a whole number from 0",
@@ -40,6 +43,11 @@ const TABLES: [(&str, &str, &str); 5] = [
         "layer-decay",
         "a number above 0 and at most 1",
         "{ layer-decay = 0.65 }",
+    ),
+    (
+        "l2-sp",
+        "a number of at least 0",
+        "{ full = true, l2-sp = 0.01 }",
     ),
 ];
 
@@ -136,20 +144,28 @@ impl<'de> Shape<'de> for PolicyShape {
         let policy = named(&word).ok_or_else(|| unknown_policy(&word))?;
         Ok(PolicyPart {
             policy,
-            layer_decay: None,
+            ..PolicyPart::default()
         })
     }
 
     fn table<A: MapAccess<'de>>(self, mut entries: Entries<A>) -> Result<PolicyPart, A::Error> {
         let known: Vec<&'static str> = policy_keys().collect();
         let mut policies: Vec<(&str, Policy)> = Vec::new();
-        let mut layer_decay = None;
+        let (mut layer_decay, mut l2_sp) = (None, None);
         while let Some(key) = entries.key(&self, &known, policy_key)? {
             let policy = match key {
                 "layer-decay" => {
                     layer_decay = Some(entries.value(Plain(decay))?);
                     continue;
                 }
+                "l2-sp" => {
+                    l2_sp = Some(entries.value(Plain(pull))?);
+                    continue;
+                }
+                "gradual" | "probe-then-tune" => match entries.value(Stepwise(key))? {
+                    Some(policy) => policy,
+                    None => continue,
+                },
                 "last-blocks" => Policy::LastBlocks(entries.value(Plain(count))?),
                 "from" => Policy::From(entries.value(Plain(|found| block(key, found)))?),
                 "until" => Policy::Until(entries.value(Plain(|found| block(key, found)))?),
@@ -167,7 +183,7 @@ impl<'de> Shape<'de> for PolicyShape {
                 "`{first}` and `{second}` both say how deep to train; keep one"
             )));
         }
-        let policy = match (policies.pop(), layer_decay) {
+        let policy = match (policies.pop(), layer_decay.or(l2_sp)) {
             (Some((_, policy)), _) => policy,
             (None, Some(_)) => Policy::Full,
             (None, None) => {
@@ -179,6 +195,7 @@ impl<'de> Shape<'de> for PolicyShape {
         Ok(PolicyPart {
             policy,
             layer_decay,
+            l2_sp,
         })
     }
 }
@@ -189,6 +206,9 @@ fn named(word: &str) -> Option<Policy> {
         "full" => Some(Policy::Full),
         "norm-only" => Some(Policy::NormOnly),
         "bias-only" => Some(Policy::BiasOnly),
+        "gradual" => Some(Policy::Gradual { every: 1 }),
+        "probe-then-tune" => Some(Policy::ProbeThenTune { probe_epochs: 0 }),
+        "surgical" => Some(Policy::Surgical),
         "auto" => Some(Policy::Auto),
         _ => None,
     }
@@ -313,6 +333,81 @@ fn refused(key: &str, found: &Found) -> String {
             "`{key}`: expected true, such as {{ {key} = true, layer-decay = 0.65 }}, not {found}"
         ),
     }
+}
+
+/// `true`, or a table with the one number that a policy in steps has.
+struct Stepwise(&'static str);
+
+impl Stepwise {
+    /// The number's key, its least value, and an example.
+    fn number(&self) -> (&'static str, i128, &'static str) {
+        match self.0 {
+            "gradual" => ("every", 1, "{ gradual = { every = 2 } }"),
+            _ => (
+                "probe_epochs",
+                0,
+                "{ probe-then-tune = { probe_epochs = 3 } }",
+            ),
+        }
+    }
+
+    fn refused(&self, found: &Found) -> String {
+        let (key, least, example) = self.number();
+        format!(
+            "`{}`: expected true, or a table with `{key}`, a whole number from {least}, such as {example}, not {found}",
+            self.0
+        )
+    }
+}
+
+impl<'de> Shape<'de> for Stepwise {
+    type Value = Option<Policy>;
+
+    fn plain(&self, found: Found) -> Result<Option<Policy>, String> {
+        match found {
+            Found::Flag(true) => Ok(named(self.0)),
+            Found::Flag(false) => Ok(None),
+            found => Err(self.refused(&found)),
+        }
+    }
+
+    fn table<A: MapAccess<'de>>(self, mut entries: Entries<A>) -> Result<Self::Value, A::Error> {
+        let (key, least, example) = self.number();
+        let unknown = |found: &str| {
+            format!(
+                "unknown key `{}` in `{}`; expected `{key}`, such as {example}",
+                cut(found, WORD),
+                self.0
+            )
+        };
+        let known = [key];
+        let mut policy = named(self.0);
+        while entries.key(&self, &known, unknown)?.is_some() {
+            let number = entries.value(Plain(|found| match found {
+                Found::Whole(number) if number >= least => {
+                    usize::try_from(number).map_err(|_| self.refused(&Found::Whole(number)))
+                }
+                found => Err(self.refused(&found)),
+            }))?;
+            policy = Some(match self.0 {
+                "gradual" => Policy::Gradual { every: number },
+                _ => Policy::ProbeThenTune {
+                    probe_epochs: number,
+                },
+            });
+        }
+        Ok(policy)
+    }
+}
+
+fn pull(found: Found) -> Result<f64, String> {
+    match found {
+        Found::Whole(0) => Some(0.0),
+        Found::Whole(pull) if pull > 0 => Some(pull as f64),
+        Found::Number(pull) if pull >= 0.0 && pull.is_finite() => Some(pull),
+        _ => None,
+    }
+    .ok_or_else(|| refused("l2-sp", &found))
 }
 
 fn count(found: Found) -> Result<usize, String> {

@@ -29,18 +29,89 @@ pub struct DataFacts {
     pub batch_size: usize,
 }
 
+/// Gradient norms of parameters relative to their own norms, by canonical name: what [`Policy::Surgical`] goes by.
+pub type RelativeGradients = HashMap<String, f64>;
+
 /// Decides what trains.
 ///
 /// # Errors
-/// When the policy names what the network lacks, leaves nothing to train, contradicts [`FreezeConfig::batch_norm`], or is
-/// `auto`, which is decided by trying others.
+/// When the policy names what the network lacks, leaves nothing to train, contradicts [`FreezeConfig::batch_norm`], is
+/// `surgical`, which [`resolve_measured`] decides, or `auto`, which is decided by trying others.
 pub fn resolve(
     outline: &Outline,
     facts: &DataFacts,
     config: &FreezeConfig,
 ) -> Result<FreezePlan, Error> {
+    resolve_measured(outline, facts, config, None)
+}
+
+/// Decides what trains, with measured gradients for the policy that goes by them.
+///
+/// # Errors
+/// As [`resolve`]; `surgical` is an error where nothing was measured.
+pub fn resolve_measured(
+    outline: &Outline,
+    facts: &DataFacts,
+    config: &FreezeConfig,
+    gradients: Option<&RelativeGradients>,
+) -> Result<FreezePlan, Error> {
     let (batch_norm, mut why_batch_norm) = batch_norm(outline, facts, config.batch_norm);
-    let mut trained = selected(outline, &config.policy)?;
+    let rates = match (&config.policy, gradients) {
+        (Policy::Surgical, None) => return Err(Error::NeedsGradients),
+        (Policy::Surgical, Some(gradients)) => surgical(outline, gradients),
+        _ => vec![1.0; outline.parameters.len()],
+    };
+    let stretches = stretches(outline, &config.policy)?;
+    let alone = stretches.len() == 1;
+    let mut phases = Vec::new();
+    for stretch in stretches {
+        let phase = phase(outline, config, batch_norm, &rates, stretch)?;
+        let all_kept = phase
+            .norms
+            .iter()
+            .all(|norm| norm.statistics == Statistics::Frozen);
+        let update = batch_norm == BatchNorm::Updated && !phase.norms.is_empty();
+        if alone && update && all_kept {
+            why_batch_norm =
+                "batch norm keeps its statistics (none of its layers trains)".to_owned();
+        }
+        phases.push(phase);
+    }
+    let mut policy = config.policy.to_string();
+    if let Some(decay) = config.layer_decay {
+        policy.push_str(&format!(", layer-decay = {decay:?}"));
+    }
+    if let Some(pull) = config.l2_sp {
+        policy.push_str(&format!(", l2-sp = {pull:?}"));
+    }
+    Ok(FreezePlan {
+        policy,
+        reason: format!("{}; {why_batch_norm}", reason(&config.policy)),
+        l2_sp: config.l2_sp,
+        phases,
+    })
+}
+
+/// A stretch of epochs before it is decided what norms do in it.
+struct Stretch {
+    name: String,
+    epochs: Option<usize>,
+    /// In outline order.
+    trained: Vec<bool>,
+}
+
+fn phase(
+    outline: &Outline,
+    config: &FreezeConfig,
+    batch_norm: BatchNorm,
+    rates: &[f64],
+    stretch: Stretch,
+) -> Result<Phase, Error> {
+    let Stretch {
+        name,
+        epochs,
+        mut trained,
+    } = stretch;
     if batch_norm == BatchNorm::Frozen {
         refuse_training_frozen_norms(outline, &config.policy, &trained)?;
         for (parameter, trained) in outline.parameters.iter().zip(&mut trained) {
@@ -80,12 +151,6 @@ pub fn resolve(
     if config.batch_norm == BatchNorm::Updated {
         refuse_updating_nothing(&config.policy, &in_training_block, &norms)?;
     }
-    let all_kept = norms
-        .iter()
-        .all(|norm| norm.statistics == Statistics::Frozen);
-    if batch_norm == BatchNorm::Updated && !norms.is_empty() && all_kept {
-        why_batch_norm = "batch norm keeps its statistics (none of its layers trains)".to_owned();
-    }
     let frozen_blocks = (0..outline.blocks.len())
         .take_while(|block| !training_blocks.contains(block))
         .count();
@@ -93,46 +158,116 @@ pub fn resolve(
         .parameters
         .iter()
         .zip(trained)
-        .map(|(parameter, trained)| ParameterPlan {
+        .zip(rates)
+        .map(|((parameter, trained), rate)| ParameterPlan {
             name: parameter.name.clone(),
             trained,
-            lr_multiplier: config
-                .layer_decay
-                .map_or(1.0, |decay| decay.powi(depth(outline, parameter.block))),
+            lr_multiplier: rate
+                * config
+                    .layer_decay
+                    .map_or(1.0, |decay| decay.powi(depth(outline, parameter.block))),
             weight_decay: parameter.kind == ParameterKind::Weight,
         })
         .collect();
-    let policy = match config.layer_decay {
-        Some(decay) => format!("{}, layer-decay = {decay:?}", config.policy),
-        None => config.policy.to_string(),
-    };
-    Ok(FreezePlan {
-        policy,
-        reason: format!("{}; {why_batch_norm}", reason(&config.policy)),
-        phases: vec![Phase {
-            name: "train".to_owned(),
-            epochs: None,
-            frozen_blocks,
-            parameters,
-            norms,
-        }],
+    Ok(Phase {
+        name,
+        epochs,
+        frozen_blocks,
+        parameters,
+        norms,
     })
+}
+
+/// What trains when, as the policy alone has it.
+fn stretches(outline: &Outline, policy: &Policy) -> Result<Vec<Stretch>, Error> {
+    let to_the_end = |trained: Vec<bool>| Stretch {
+        name: "train".to_owned(),
+        epochs: None,
+        trained,
+    };
+    Ok(match policy {
+        Policy::Gradual { every } => {
+            let head = head_of(outline);
+            let weighted = (0..head).rev().filter(|&block| {
+                let mut inside = outline.parameters.iter();
+                inside.any(|p| p.block == block && !p.fresh)
+            });
+            let first = outline
+                .parameters
+                .iter()
+                .any(|p| p.block >= head || p.fresh);
+            let mut stretches: Vec<Stretch> = Vec::new();
+            if first {
+                stretches.push(Stretch {
+                    name: "the head".to_owned(),
+                    epochs: Some(*every),
+                    trained: from_block(outline, head),
+                });
+            }
+            stretches.extend(weighted.map(|block| Stretch {
+                name: format!("from {}", cut(&outline.blocks[block].name, NAME)),
+                epochs: Some(*every),
+                trained: from_block(outline, block),
+            }));
+            if let Some(last) = stretches.last_mut() {
+                last.epochs = None;
+            }
+            stretches
+        }
+        Policy::ProbeThenTune { probe_epochs: 0 } => vec![to_the_end(from_block(outline, 0))],
+        Policy::ProbeThenTune { probe_epochs } => vec![
+            Stretch {
+                name: "probe".to_owned(),
+                epochs: Some(*probe_epochs),
+                trained: from_block(outline, head_of(outline)),
+            },
+            Stretch {
+                name: "tune".to_owned(),
+                ..to_the_end(from_block(outline, 0))
+            },
+        ],
+        policy => vec![to_the_end(selected(outline, policy)?)],
+    })
+}
+
+/// Factors on the learning rate by relative gradients: the largest of the pretrained parameters has 1, new ones have 1, and
+/// none has less than a thousandth.
+fn surgical(outline: &Outline, gradients: &RelativeGradients) -> Vec<f64> {
+    let measured = |p: &ParameterOutline| {
+        let value = gradients.get(&p.name).copied();
+        value.filter(|value| value.is_finite() && !p.fresh)
+    };
+    let largest = outline
+        .parameters
+        .iter()
+        .filter_map(measured)
+        .fold(0.0, f64::max);
+    outline
+        .parameters
+        .iter()
+        .map(|p| match measured(p) {
+            Some(value) if largest > 0.0 => (value / largest).max(1e-3),
+            _ => 1.0,
+        })
+        .collect()
+}
+
+/// The first block of the head.
+fn head_of(outline: &Outline) -> usize {
+    let head = outline.blocks.iter().position(|block| block.head);
+    head.unwrap_or(outline.blocks.len())
+}
+
+/// Everything from a block on, and whatever is new.
+fn from_block(outline: &Outline, first: usize) -> Vec<bool> {
+    let parameters = outline.parameters.iter();
+    parameters.map(|p| p.block >= first || p.fresh).collect()
 }
 
 /// Which parameters the policy trains, in outline order.
 fn selected(outline: &Outline, policy: &Policy) -> Result<Vec<bool>, Error> {
-    let head = outline
-        .blocks
-        .iter()
-        .position(|block| block.head)
-        .unwrap_or(outline.blocks.len());
-    let from_block = |first: usize| -> Vec<bool> {
-        outline
-            .parameters
-            .iter()
-            .map(|p| p.block >= first || p.fresh)
-            .collect()
-    };
+    let head = head_of(outline);
+    let from_block = |first: usize| from_block(outline, first);
     Ok(match policy {
         Policy::FeatureExtractor => from_block(head),
         Policy::LastBlocks(n) if *n > head => {
@@ -162,6 +297,7 @@ fn selected(outline: &Outline, policy: &Policy) -> Result<Vec<bool>, Error> {
             "bias-only",
             "the network has no biases below its head. Use `norm-only` or `last-blocks`",
         )?,
+        Policy::Surgical | Policy::Gradual { .. } | Policy::ProbeThenTune { .. } => from_block(0),
         Policy::Auto => return Err(Error::DecidedByTrial),
     })
 }
@@ -254,11 +390,7 @@ fn matching(outline: &Outline, name: &str) -> Result<Vec<usize>, Error> {
 
 /// Steps from the head down to a block: 0 in the head, 1 just under it.
 fn depth(outline: &Outline, block: usize) -> i32 {
-    let head = outline
-        .blocks
-        .iter()
-        .position(|block| block.head)
-        .unwrap_or(outline.blocks.len());
+    let head = head_of(outline);
     i32::try_from(head.saturating_sub(block)).unwrap_or(i32::MAX)
 }
 
@@ -318,6 +450,22 @@ fn reason(policy: &Policy) -> String {
         Policy::Rules(_) => "rules decide, the last match wins".to_owned(),
         Policy::NormOnly => "normalisation layers and the head train".to_owned(),
         Policy::BiasOnly => "biases and the head train".to_owned(),
+        Policy::Gradual { every: 1 } => {
+            "the head trains, then one more block from the top each epoch".to_owned()
+        }
+        Policy::Gradual { every } => {
+            format!("the head trains, then one more block from the top every {every} epochs")
+        }
+        Policy::ProbeThenTune { probe_epochs: 0 } => {
+            "the head is solved, then everything trains from there".to_owned()
+        }
+        Policy::ProbeThenTune { probe_epochs } => {
+            format!("the head trains for {probe_epochs} epochs, then everything does")
+        }
+        Policy::Surgical => {
+            "everything trains, each parameter in proportion to its gradient relative to its size"
+                .to_owned()
+        }
         Policy::Auto => policy.to_string(),
     }
 }

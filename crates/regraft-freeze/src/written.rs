@@ -36,10 +36,28 @@ pub(crate) struct Table {
     norm_only: bool,
     #[serde(skip_serializing_if = "is_false")]
     bias_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gradual: Option<Gradual>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe_then_tune: Option<ProbeThenTune>,
+    #[serde(skip_serializing_if = "is_false")]
+    surgical: bool,
     #[serde(skip_serializing_if = "is_false")]
     auto: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     layer_decay: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    l2_sp: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Gradual {
+    every: usize,
+}
+
+#[derive(Serialize)]
+struct ProbeThenTune {
+    probe_epochs: usize,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -62,11 +80,17 @@ impl From<PolicyPart> for PolicyValue {
             Policy::Full => Some("full"),
             Policy::NormOnly => Some("norm-only"),
             Policy::BiasOnly => Some("bias-only"),
+            Policy::Surgical => Some("surgical"),
             Policy::Auto => Some("auto"),
-            Policy::LastBlocks(_) | Policy::From(_) | Policy::Until(_) | Policy::Rules(_) => None,
+            Policy::LastBlocks(_)
+            | Policy::From(_)
+            | Policy::Until(_)
+            | Policy::Rules(_)
+            | Policy::Gradual { .. }
+            | Policy::ProbeThenTune { .. } => None,
         };
         match word {
-            Some(word) if part.layer_decay.is_none() => Self::Word(word),
+            Some(word) if part.layer_decay.or(part.l2_sp).is_none() => Self::Word(word),
             _ => Self::Table(Box::new(part.into())),
         }
     }
@@ -76,6 +100,7 @@ impl From<PolicyPart> for Table {
     fn from(part: PolicyPart) -> Self {
         let mut table = Self {
             layer_decay: part.layer_decay,
+            l2_sp: part.l2_sp,
             ..Self::default()
         };
         match part.policy {
@@ -87,6 +112,11 @@ impl From<PolicyPart> for Table {
             Policy::Rules(rules) => table.rules = Some(rules),
             Policy::NormOnly => table.norm_only = true,
             Policy::BiasOnly => table.bias_only = true,
+            Policy::Gradual { every } => table.gradual = Some(Gradual { every }),
+            Policy::ProbeThenTune { probe_epochs } => {
+                table.probe_then_tune = Some(ProbeThenTune { probe_epochs });
+            }
+            Policy::Surgical => table.surgical = true,
             Policy::Auto => table.auto = true,
         }
         table

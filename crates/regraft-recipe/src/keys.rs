@@ -258,7 +258,7 @@ pub const KEYS: &[KeyInfo] = &[
         key: "freeze.policy",
         about: "Which layers train; the others stay as they are.",
         value: Kind::Own {
-            takes: "`feature-extractor`, `full`, `norm-only`, `bias-only` or `auto`, or a table with `last-blocks`, `from`, `until`, `rules` or `layer-decay`",
+            takes: "`feature-extractor`, `full`, `norm-only`, `bias-only`, `gradual`, `probe-then-tune`, `surgical` or `auto`, or a table with `last-blocks`, `from`, `until`, `rules`, `gradual`, `probe-then-tune`, `layer-decay` or `l2-sp`",
             default: "\"feature-extractor\"",
             read: parse::policy,
             write: |recipe| Some(write::foreign(&recipe.freeze.policy_part())),

@@ -243,8 +243,11 @@ impl Recipe {
             || self.data.augment.is_random()
             || self.model.dropout > 0.0
             || self.train.asks_for_steps();
+        let probes = self.freeze.policy == Policy::ProbeThenTune { probe_epochs: 0 };
         match self.model.head.kind {
             HeadKind::Auto if self.model.head.taps != Taps::Auto => HeadKind::Solved,
+            // What is tuned from a solved head is best tuned from the whole of it.
+            HeadKind::Auto if probes => HeadKind::Solved,
             HeadKind::Auto if trains => HeadKind::Linear,
             HeadKind::Auto => HeadKind::Solved,
             given => given,
@@ -255,6 +258,7 @@ impl Recipe {
     pub fn solves(&self) -> bool {
         self.head_kind() == HeadKind::Solved
             || self.model.start == Start::Solved
+            || self.freeze.policy == Policy::ProbeThenTune { probe_epochs: 0 }
             || self.freeze.policy == Policy::Auto
     }
 

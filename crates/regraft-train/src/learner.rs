@@ -8,7 +8,7 @@ use std::fmt;
 use burn::module::ParamId;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
-use regraft_nn::{Activation, Network, RunningStatistics};
+use regraft_nn::{Activation, Network, RunningStatistics, Weights};
 use regraft_ops::weighted_sum;
 
 use crate::averager::Averager;
@@ -23,6 +23,8 @@ pub struct Learner {
     /// Whether the optimiser's state was finite when it was last written out.
     pub(crate) finite: Finite,
     pub(crate) averager: Option<Averager>,
+    /// Weights that the others are drawn back to, and how strongly.
+    pub(crate) anchor: Option<(Weights, f64)>,
     /// What the gradients are of.
     pub objective: Objective,
     /// Largest norm of all gradients together; 0: no limit.
@@ -148,6 +150,10 @@ impl Learner {
         let optimizer = &mut self.optimizer;
         self.network
             .update(|weights| optimizer.step(lr, weights, params));
+        if let Some((anchor, pull)) = &self.anchor {
+            let share = (lr * pull).min(1.0);
+            self.network.update(|weights| weights.blend(anchor, share));
+        }
         if let Some(averager) = &mut self.averager {
             averager.update(self.network.weights());
         }

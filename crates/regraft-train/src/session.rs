@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Bytes, Device};
 use regraft_freeze::Phase;
-use regraft_nn::{Dropout, Network, Precision};
+use regraft_nn::{Dropout, Network, Precision, Weights};
 use regraft_onnx::Graph;
 
 use crate::averager::Averager;
@@ -129,7 +129,8 @@ impl Session {
             regraft_spec::Precision::Bf16 => Precision::Bf16,
         };
         let Values { mut state, average } = saved.values;
-        let mut network = network(&options, &state, phase, precision)?;
+        let (mut network, start) = network(&options, &state, phase, precision)?;
+        let pull = options.settings.l2_sp;
         let (mut optimizer, finite) = optimizer::build(&options.settings.optimizer, phase);
         if !saved.optimizer.is_empty() {
             optimizer = optimizer
@@ -162,6 +163,7 @@ impl Session {
                 optimizer,
                 finite,
                 averager,
+                anchor: (pull > 0.0).then_some((start, pull)),
                 objective: Objective::CrossEntropy {
                     smoothing: options.settings.label_smoothing,
                 },
@@ -278,24 +280,25 @@ impl Session {
     /// The network of this session with its trunk in full precision.
     pub(crate) fn exact(&mut self, phase: &Phase) -> Result<Network, Error> {
         let values = self.values()?;
-        network(&self.options, &values.state, phase, Precision::F32)
+        Ok(network(&self.options, &values.state, phase, Precision::F32)?.0)
     }
 }
 
-/// The network as a phase has it, with the values of `state`.
+/// The network as a phase has it, with the values of `state`, and its weights without them.
 fn network(
     options: &SessionOptions,
     state: &StateDict,
     phase: &Phase,
     precision: Precision,
-) -> Result<Network, Error> {
+) -> Result<(Network, Weights), Error> {
     let cut = regraft_nn::cut_of(&options.graph, phase)?;
     let graph = state.below(&options.graph, cut);
     let mut network =
         Network::in_precision(graph, phase, &options.dropout, &options.device, precision)?;
+    let start = network.weights().clone();
     let above = state.above(&network);
     if !above.is_empty() {
         network.restore(above.values())?;
     }
-    Ok(network)
+    Ok((network, start))
 }

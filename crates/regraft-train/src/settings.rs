@@ -25,6 +25,9 @@ pub struct Settings {
     /// Share of the running mean of weights (EMA, Polyak and Juditsky 1992) that stays in each step, 0 to below 1. 0: none.
     /// Where there is one, it is what is evaluated and written.
     pub ema: f64,
+    /// Pull of trained weights towards the values that the run began with (L2-SP, Li 2018), at least 0: the share of the
+    /// difference that a step at learning rate 1 takes back.
+    pub l2_sp: f64,
     /// When to stop before the last epoch. Only the last phase can end early.
     pub early_stopping: Option<EarlyStopping>,
     /// Start of every random number.
@@ -49,6 +52,7 @@ impl Default for Settings {
             grad_clip: 0.0,
             micro_batches: 1,
             ema: 0.0,
+            l2_sp: 0.0,
             early_stopping: None,
             seed: 42,
             feature_cache: FeatureCache::default(),
@@ -77,6 +81,9 @@ impl Settings {
         }
         if !below_one(self.ema) {
             return wrong("ema", "a number from 0 to below 1");
+        }
+        if !(self.l2_sp.is_finite() && self.l2_sp >= 0.0) {
+            return wrong("l2_sp", "a number of at least 0");
         }
         if !(self.grad_clip.is_finite() && self.grad_clip >= 0.0) {
             return wrong("grad_clip", "a number of at least 0");

@@ -43,6 +43,8 @@ mod run_folder;
 mod solve;
 mod source;
 #[cfg(feature = "recipe")]
+mod surgical;
+#[cfg(feature = "recipe")]
 mod train;
 #[cfg(not(feature = "zoo"))]
 #[path = "zoo/disabled.rs"]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use regraft_data::{Dataset, ImageRecord, OpenOptions, Preprocess, Selection, Unknown, some};
 use regraft_freeze::{
     DataFacts, Estimate, Footprint, FreezeConfig, FreezePlan, Outline, ParameterKind, Policy,
-    estimate, resolve, table,
+    estimate, resolve, resolve_measured, table,
 };
 use regraft_nn::{Dropout, outline};
 use regraft_onnx::{
@@ -25,6 +25,7 @@ use crate::preprocess::{assumed_preprocess, model_preprocess};
 use crate::record::sha256;
 use crate::solve::SolvedHead;
 use crate::source::{Located, locate};
+use crate::surgical;
 
 /// A recipe with its model and its images opened: the first stage.
 #[derive(Debug)]
@@ -361,13 +362,31 @@ impl Grafted {
         })
     }
 
+    /// What trains by a policy; gradients are measured on a few batches where the policy goes by them.
+    pub(crate) fn decide(&self, freeze: &FreezeConfig) -> Result<FreezePlan, Error> {
+        let gradients = match freeze.policy {
+            Policy::Surgical => Some(surgical::measure(self)?),
+            _ => None,
+        };
+        Ok(resolve_measured(
+            &self.outline,
+            &self.facts,
+            freeze,
+            gradients.as_ref(),
+        )?)
+    }
+
     /// Decides what trains, as the recipe's policy says.
     ///
     /// # Errors
     /// When the policy does not fit the network, or the features cannot be judged.
     pub fn plan(mut self) -> Result<Planned, Error> {
         let asked = &self.asked;
-        let freeze = asked.freeze.clone();
+        let mut freeze = asked.freeze.clone();
+        if freeze.policy == Policy::Auto && self.outline.untrained {
+            // Nothing is known yet that a head could be solved from.
+            freeze.policy = Policy::Full;
+        }
         let plan = if freeze.policy == Policy::Auto {
             if matches!(
                 asked.model.head.kind,
@@ -390,7 +409,7 @@ impl Grafted {
                 ..resolve(&self.outline, &self.facts, &head_alone)?
             }
         } else {
-            resolve(&self.outline, &self.facts, &asked.freeze)?
+            self.decide(&freeze)?
         };
         let freezes = plan.phases.iter().any(|phase| phase.frozen_blocks > 0);
         if self.outline.untrained && freezes {
@@ -431,7 +450,7 @@ impl Planned {
         head: Option<SolvedHead>,
         freeze: &FreezeConfig,
     ) -> Result<Self, Error> {
-        let mut plan = resolve(&grafted.outline, &grafted.facts, freeze)?;
+        let mut plan = grafted.decide(freeze)?;
         let slow = solved_rate(&grafted);
         for parameter in plan
             .phases
@@ -489,6 +508,7 @@ impl Planned {
             grad_clip: train.grad_clip,
             micro_batches: train.micro_batches,
             ema: train.ema,
+            l2_sp: self.plan.l2_sp.unwrap_or(0.0),
             early_stopping: train.early_stopping,
             seed: train.seed,
             feature_cache: train.feature_cache,

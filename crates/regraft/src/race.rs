@@ -9,8 +9,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use regraft_data::ImageSet;
 use regraft_freeze::{FreezeConfig, Policy};
@@ -36,12 +36,14 @@ const FEWEST: usize = 30;
 const RESERVE: f64 = 0.08;
 /// Seconds that are kept besides.
 const RESERVE_SECONDS: f64 = 1.5;
+/// Epochs take longer than one measured step says: images are decoded, files written, caches shared.
+const SLOWER: f64 = 1.2;
 /// Fewest epochs that tune anything.
 const FEWEST_EPOCHS: usize = 2;
 /// Epochs beyond which more bring next to nothing.
 const MOST_EPOCHS: usize = 30;
 /// Epochs of everything from which several candidates are tried.
-const SEVERAL: f64 = 20.0;
+const SEVERAL: f64 = 45.0;
 /// Shares of a tuned network in its averages with what it was tuned from.
 const SHARES: [f32; 2] = [0.5, 0.75];
 
@@ -204,6 +206,12 @@ impl Race<'_> {
         self.began.elapsed().as_secs_f64()
     }
 
+    /// When tuning ends, whatever it has come to.
+    fn end(&self) -> Instant {
+        let seconds = self.record.budget * (1.0 - RESERVE / 2.0) - RESERVE_SECONDS;
+        self.began + Duration::from_secs_f64(seconds.max(0.0))
+    }
+
     /// Seconds left for tuning.
     fn left(&self) -> f64 {
         self.record.budget * (1.0 - RESERVE) - RESERVE_SECONDS - self.elapsed()
@@ -220,7 +228,7 @@ impl Race<'_> {
         let path = PathBuf::new();
         let trainer = trainer_in(&planned, &path, &|_, _| Ok(()), &Arc::default(), false)?;
         let pace = trainer.pace_of(0, planned.facts.batch_size)?;
-        let seconds = (pace.seconds - pace.fixed_seconds).max(1e-3);
+        let seconds = SLOWER * (pace.seconds - pace.fixed_seconds).max(1e-3);
         self.epoch_seconds.insert(words, seconds);
         Ok(seconds)
     }
@@ -385,14 +393,26 @@ impl Race<'_> {
         let best = path.join(RunFile::Best.name());
         if candidate.accuracy.is_none() {
             let keep = keeper(&planned, &path);
-            let trainer = trainer_in(&planned, &path, &keep, self.stop, false)?;
+            let halt = Arc::new(AtomicBool::new(false));
+            let trainer = trainer_in(&planned, &path, &keep, &halt, false)?;
+            let (end, asked) = (self.end(), self.stop.clone());
+            let mut late = false;
             // Bars, but no line an epoch: the candidate's own says how it went.
             let outcome = trainer.run(&mut |event: &Event<'_>| {
-                if !matches!(event, Event::Epoch(_)) {
+                late |= Instant::now() >= end;
+                halt.store(late || asked.load(Ordering::Relaxed), Ordering::Relaxed);
+                let of_candidate = matches!(event, Event::Epoch(_) | Event::Saved { .. });
+                if !of_candidate {
                     observer.observe(event);
                 }
-            })?;
-            drop(outcome.network);
+            });
+            match outcome {
+                Ok(outcome) => drop(outcome.network),
+                // Its time is up: what it has come to counts.
+                Err(regraft_train::Error::Interrupted { .. })
+                    if late && !self.stop.load(Ordering::Relaxed) && best.is_file() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let model = Model::open(&best).map_err(|source| Error::model(&best, source))?;
         let graph = self.graph(&model)?;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod batch_norm;
+mod phases;
 mod reading;
 
 use proptest::prelude::*;
@@ -268,7 +269,10 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         Just(Policy::Full),
         Just(Policy::NormOnly),
         Just(Policy::BiasOnly),
+        Just(Policy::Surgical),
         Just(Policy::Auto),
+        (1usize..9).prop_map(|every| Policy::Gradual { every }),
+        (0usize..9).prop_map(|probe_epochs| Policy::ProbeThenTune { probe_epochs }),
         (0usize..9).prop_map(Policy::LastBlocks),
         "[a-z0-9.]{1,12}".prop_map(Policy::From),
         "[a-z0-9.]{1,12}".prop_map(Policy::Until),
@@ -288,9 +292,10 @@ proptest! {
     fn every_policy_survives_toml_and_json(
         policy in any_policy(),
         decay in prop::option::of(0.01f64..1.0),
+        pull in prop::option::of(0.0f64..1.0),
         batch_norm in prop_oneof![Just(BatchNorm::Auto), Just(BatchNorm::Frozen), Just(BatchNorm::Updated), Just(BatchNorm::AffineOnly)],
     ) {
-        let config = FreezeConfig { policy, layer_decay: decay, batch_norm };
+        let config = FreezeConfig { policy, layer_decay: decay, l2_sp: pull, batch_norm };
         let toml = toml::to_string(&config).unwrap();
         prop_assert_eq!(&toml::from_str::<FreezeConfig>(&toml).unwrap(), &config, "{}", toml);
         let json = serde_json::to_string(&config).unwrap();

@@ -97,21 +97,13 @@ fn the_words_of_other_tools_lead_to_the_policy_meant() {
 
 #[test]
 fn a_policy_unlike_all_others_is_answered_with_their_names() {
-    for word in [
-        "surgical",
-        "gradual",
-        "probe-then-tune",
-        "l2-sp",
-        "layer3",
-        "",
-        "\u{1F600}",
-    ] {
+    for word in ["lottery", "layer3", "", "\u{1F600}"] {
         assert_eq!(
             unreadable(&format!("policy = '{word}'")),
             format!(
                 "unknown freeze policy `{word}`; expected `feature-extractor`, `full`, `norm-only`, `bias-only`, \
-                 `auto`, or a table: {{ last-blocks = 2 }}, {{ from = \"layer3\" }}, {{ until = \"layer2\" }}, \
-                 {{ rules = [{{ train = \"layer4.**\" }}] }}, {{ layer-decay = 0.65 }}"
+                 `gradual`, `probe-then-tune`, `surgical`, `auto`, or a table: {{ last-blocks = 2 }}, {{ from = \"layer3\" }}, {{ until = \"layer2\" }}, \
+                 {{ rules = [{{ train = \"layer4.**\" }}] }}, {{ layer-decay = 0.65 }}, {{ full = true, l2-sp = 0.01 }}"
             )
         );
     }
@@ -145,9 +137,22 @@ fn an_unknown_key_leads_to_the_one_meant() {
             "`batch_norm` stands beside `policy`, not inside it",
         ),
         (
-            "policy = { gradual = { every = 1 } }",
-            "unknown key `gradual` in a policy; expected one of `last-blocks`, `from`, `until`, `rules`, \
-             `layer-decay`, `feature-extractor`, `full`, `norm-only`, `bias-only`, `auto`",
+            "policy = { lottery = 1 }",
+            "unknown key `lottery` in a policy; expected one of `last-blocks`, `from`, `until`, `rules`, \
+             `layer-decay`, `l2-sp`, `feature-extractor`, `full`, `norm-only`, `bias-only`, `gradual`, \
+             `probe-then-tune`, `surgical`, `auto`",
+        ),
+        (
+            "policy = { gradual = { every = 0 } }",
+            "`gradual`: expected true, or a table with `every`, a whole number from 1, such as { gradual = { every = 2 } }, not 0",
+        ),
+        (
+            "policy = { probe-then-tune = { epochs = 2 } }",
+            "unknown key `epochs` in `probe-then-tune`; expected `probe_epochs`, such as { probe-then-tune = { probe_epochs = 3 } }",
+        ),
+        (
+            "policy = { full = true, l2-sp = -1 }",
+            "`l2-sp`: expected a number of at least 0, such as { full = true, l2-sp = 0.01 }, not -1",
         ),
         (
             "policy = { rules = [{ trian = 'a' }] }",

@@ -138,3 +138,31 @@ fn a_running_mean_of_weights_is_its_formula_and_is_what_is_written() {
         assert!((found - expected).abs() < 1e-6, "{found} and {expected}");
     }
 }
+
+/// With a pull of 1 / lr every step ends where it began; with half of that half-way between.
+#[test]
+fn weights_are_drawn_back_to_what_they_began_with() {
+    let step = |l2_sp: f64| {
+        let mut session = session(Settings { l2_sp, ..sgd() }, Policy::LastBlocks(1));
+        let (_, _, targets) = batch(8);
+        let rows = features(&session, 0..8);
+        let learner = session.learner_mut();
+        let before = learner.network().rest_values().unwrap();
+        let gradients = learner.gradients(rows, &targets, 8, 0).unwrap();
+        learner.apply(gradients, 0.1);
+        (before, learner.network().rest_values().unwrap())
+    };
+    let (start, free) = step(0.0);
+    let (_, half) = step(5.0);
+    let (_, held) = step(10.0);
+    let mut moved = 0;
+    for (name, start) in &start {
+        for (index, start) in start.iter().enumerate() {
+            let [free, half, held] = [&free, &half, &held].map(|values| values[name][index]);
+            moved += usize::from(free != *start);
+            assert!((held - start).abs() <= 1e-6, "{name}");
+            assert!((half - (start + free) / 2.0).abs() <= 1e-6, "{name}");
+        }
+    }
+    assert!(moved > 100);
+}

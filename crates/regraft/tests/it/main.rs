@@ -5,6 +5,7 @@ mod policies;
 mod real_models;
 mod round_trip;
 mod run_folder;
+mod solved;
 
 use std::path::{Path, PathBuf};
 
