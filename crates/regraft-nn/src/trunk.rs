@@ -40,7 +40,7 @@ enum Executor {
         plan: Box<Plan>,
         buffers: Mutex<Buffers>,
     },
-    Nodes(Nodes),
+    Nodes(Box<Nodes>),
 }
 
 impl Trunk {
@@ -75,7 +75,7 @@ impl Trunk {
                 plan: Box::new(plan),
                 buffers: Mutex::new(Buffers::new()),
             },
-            None => Executor::Nodes(Nodes::new(graph, output, &device)?),
+            None => Executor::Nodes(Box::new(Nodes::new(graph, output, &device)?)),
         };
         Ok(Self {
             graph: graph.clone(),
@@ -98,7 +98,7 @@ impl Trunk {
         let device = device.clone().without_autodiff();
         let graph = Arc::new(pixels_last(graph));
         Ok(Self {
-            executor: Executor::Nodes(Nodes::new(&graph, output, &device)?),
+            executor: Executor::Nodes(Box::new(Nodes::new(&graph, output, &device)?)),
             graph,
             device,
             output,

@@ -38,7 +38,7 @@ pub(crate) fn minimise(
             add(&mut direction, moved, share - other);
         }
         let slope = dot(&direction, &gradient);
-        if !(slope < 0.0) {
+        if slope.is_nan() || slope >= 0.0 {
             return;
         }
         let mut length = 1.0;

@@ -106,9 +106,9 @@ pub fn tap(graph: &Graph, taps: &[Tap]) -> Option<Tapped> {
         width += features;
         // Right behind what makes the value, so that it need not be kept for long.
         let maker = tapped.nodes.iter().position(|n| n.output == tap.value);
-        let mut position = maker.map_or(0, |maker| maker + 1);
+        let first = maker.map_or(0, |maker| maker + 1);
         let mut output = tap.value;
-        for (op, shape) in ops {
+        for (position, (op, shape)) in (first..).zip(ops) {
             let name = format!(
                 "{} ({}, {})",
                 graph.value(tap.value).name,
@@ -118,7 +118,6 @@ pub fn tap(graph: &Graph, taps: &[Tap]) -> Option<Tapped> {
             let node = node(&mut tapped, name, op, vec![Input::Value(output)], shape);
             output = node.output;
             tapped.nodes.insert(position, node);
-            position += 1;
         }
         pooled.push(Input::Value(output));
     }
@@ -172,8 +171,11 @@ fn join(graph: &mut Graph, parts: Vec<Input>, width: usize) -> ValueId {
     output
 }
 
-/// The nodes that pool a value, each with its shape for one image, and how many features come of it.
-fn pooling(value: &Value, pooling: Pooling) -> Option<(Vec<(Op, Vec<Dim>)>, usize)> {
+/// An operator, and the shape of what it gives for one image.
+type Pools = (Op, Vec<Dim>);
+
+/// The nodes that pool a value, and how many features come of it.
+fn pooling(value: &Value, pooling: Pooling) -> Option<(Vec<Pools>, usize)> {
     let mean = |axes: Vec<usize>| Op::ReduceMean {
         axes,
         keep_dims: false,

@@ -91,14 +91,13 @@ impl Named for StopMetric {
 }
 
 impl Named for FeatureCache {
-    const ALL: &'static [Self] = &[Self::Auto, Self::Off, Self::Memory, Self::Disk];
+    const ALL: &'static [Self] = &[Self::Auto, Self::Off, Self::Memory];
 
     fn name(&self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Off => "off",
             Self::Memory => "memory",
-            Self::Disk => "disk",
         }
     }
 }

@@ -131,8 +131,6 @@ pub enum FeatureCache {
     Off,
     /// In memory.
     Memory,
-    /// In memory, and in a file that the next run finds again.
-    Disk,
 }
 
 /// In what a frozen trunk multiplies.

@@ -172,7 +172,7 @@ impl Source {
         let wanted = match mode {
             FeatureCache::Off => false,
             FeatureCache::Auto => bytes <= AUTO_LIMIT,
-            FeatureCache::Memory | FeatureCache::Disk => true,
+            FeatureCache::Memory => true,
         };
         wanted && network.has_trunk() && !loader.options().augment.is_random()
     }

@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::prepare::Planned;
 use crate::run_file::RunFile;
 use crate::run_folder::RunFolder;
-use crate::solve::{self, SolvedHead};
+use crate::solve::{self, LeftOut, SolvedHead};
 use crate::train::{keeper, loader, trainer_in, write_model};
 
 /// Epochs of everything that `auto` takes without a budget, at most.
@@ -89,7 +89,7 @@ pub(crate) struct Winner {
     pub planned: Planned,
     pub record: RaceRecord,
     /// What heads solved without them say of the training images, where the solved head won.
-    pub left_out: Option<Vec<(usize, Vec<f32>)>>,
+    pub left_out: Option<LeftOut>,
     pub epochs: usize,
 }
 

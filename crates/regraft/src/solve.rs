@@ -81,12 +81,14 @@ pub struct TriedTaps {
     pub loss: f64,
 }
 
+/// What a classifier solved without it says of each training image: its position in the split and a probability a class.
+pub(crate) type LeftOut = Vec<(usize, Vec<f32>)>;
+
 /// A network with its solved head.
 pub(crate) struct Start {
     pub grafted: Grafted,
     pub head: SolvedHead,
-    /// What a classifier solved without it says of each training image: its position in the split and a probability a class.
-    pub left_out: Vec<(usize, Vec<f32>)>,
+    pub left_out: LeftOut,
 }
 
 /// A place with its poolings.

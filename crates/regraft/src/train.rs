@@ -26,7 +26,7 @@ use crate::record::{self, RunRecord};
 use crate::run_file::RunFile;
 use crate::run_files::{PlanRecord, PredictionRecord, RunFiles};
 use crate::run_folder::{self, RunFolder};
-use crate::solve::{self, SolvedHead};
+use crate::solve::{self, LeftOut, SolvedHead};
 
 /// Where a run goes, and how it is stopped.
 #[derive(Debug, Clone, Default)]
@@ -290,7 +290,7 @@ fn solve_head(
     folder: &RunFolder,
     stop: &Stop,
     observer: &mut dyn Observer,
-) -> Result<(Planned, Vec<(usize, Vec<f32>)>), Error> {
+) -> Result<(Planned, LeftOut), Error> {
     let files = folder.files();
     let path = files.path(RunFile::Start);
     if path.exists() {

@@ -181,9 +181,9 @@ fn a_wrong_key_is_pointed_at() {
         &["train.mixup", "unknown key"],
     );
     fails(
-        &mut place.train(&["--set", "freeze.policy=surgical"]),
+        &mut place.train(&["--set", "freeze.policy=lottery"]),
         2,
-        &["freeze.policy", "surgical"],
+        &["freeze.policy", "lottery"],
     );
     fails(
         &mut place.train(&["--set", "freeze.policy={ from = \"feature.3\" }"]),

@@ -300,7 +300,7 @@ fn every_error_of_a_recipe_exits_with_2_and_is_short() {
         "data.preprocess.channels=grey",
         "data.preprocess={ size = 64, resize = 32 }",
         "data.preprocess.mean=[0.5]",
-        "freeze.policy=surgical",
+        "freeze.policy=lottery",
         "freeze.policy=last-block",
         "freeze.policy={ last-block = 2 }",
         "freeze.policy={ last-blocks = 99 }",

@@ -53,6 +53,7 @@ policy = "auto"
 
 [train]
 # epochs = 10
+# budget = "none"
 # batch_size = 32
 optimizer = { name = "sgd", momentum = 0.9, nesterov = false, weight_decay = 0.0001 }
 # lr = 0.01

@@ -183,7 +183,10 @@ fn every_word_that_a_key_takes_is_read() {
                 ("from", "'layer3'"),
                 ("until", "'layer3'"),
                 ("rules", "[{ train = '**' }]"),
+                ("gradual", "{ every = 2 }"),
+                ("probe-then-tune", "{ probe_epochs = 1 }"),
                 ("layer-decay", "0.65"),
+                ("l2-sp", "0.01"),
             ];
             let named: Vec<&str> = tables.split('`').skip(1).step_by(2).collect();
             assert_eq!(named, examples.map(|(key, _)| key));

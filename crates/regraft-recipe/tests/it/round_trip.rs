@@ -192,6 +192,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
         option::of(below_one()),
         option::of(stopping),
         count(),
+        option::of(1.0..8.64e6f64),
     );
     let step = (
         count(),
@@ -214,11 +215,12 @@ fn train() -> impl Strategy<Value = TrainSection> {
     );
     (time, step, rest).prop_map(
         |(
-            (epochs, kind, share, early_stopping, checkpoint_every),
+            (epochs, kind, share, early_stopping, checkpoint_every, budget),
             (batch_size, optimizer, lr, label_smoothing, grad_clip),
             (seed, shuffle, feature_cache, trunk_precision, micro_batches, ema),
         )| TrainSection {
             epochs,
+            budget,
             batch_size,
             optimizer,
             lr,
@@ -313,6 +315,7 @@ batch_norm = "frozen"
 
 [train]
 epochs = 10
+budget = "none"
 batch_size = 32
 optimizer = { name = "adamw", betas = [0.9, 0.999], epsilon = 0.00000001, weight_decay = 0.01 }
 schedule = { name = "one-cycle" }
