@@ -2,7 +2,7 @@
 
     python tools/train_your_own.py target/release/regraft FOLDER_OF_IDX_FILES OUT
 
-Trains a narrow ResNet-18 on the classes 0-4, then the classes 5-9 with few images of each in four ways, each with the same
+Trains a narrow ResNet-18 on the classes 0-4, then the classes 5-9 with few images of each in three ways, each with the same
 number of epochs and the best of its validations; prints accuracies on the 5,000 test images of the classes 5-9, as means
 over seeds. Finished runs in OUT are not repeated.
 """
@@ -22,7 +22,6 @@ WAYS = {
     "scratch": ["freeze.policy=full"],
     "frozen": ["freeze.policy=feature-extractor"],
     "fine-tuned": ["freeze.policy=full"],
-    "auto": ["freeze.policy=auto"],
 }
 
 

@@ -311,7 +311,8 @@ impl Classifier {
     }
 }
 
-fn report(labels: &[String], evaluation: &Evaluation) -> Report {
+/// An evaluation class by class.
+pub(crate) fn report(labels: &[String], evaluation: &Evaluation) -> Report {
     let confusion = evaluation.confusion(labels.len());
     let share = |part: usize, whole: usize| {
         if whole == 0 {

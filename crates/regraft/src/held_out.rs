@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use regraft_data::{ImageRecord, ImageSet, OnBadImage, Sample, SplitName};
-use regraft_train::Observer;
+use regraft_train::{Evaluation, Observer, Prediction};
 
-use crate::classifier::{Classifier, Report};
+use crate::classifier::{Classifier, Report, report};
 use crate::error::Error;
 use crate::prepare::{Recorded, open_data};
 use crate::run_file::RunFile;
@@ -43,6 +43,9 @@ impl Classifier {
             (Some(test), _) => (test, "test"),
             (None, Some(validation)) => (validation, "validation"),
             (None, None) => {
+                if let Some(report) = self.left_out(&files) {
+                    return Ok(report);
+                }
                 return Err(Error::Run {
                     path: run.clone(),
                     reason: "it held no images out of training; give some with `--data`".to_owned(),
@@ -72,6 +75,44 @@ impl Classifier {
         let what = format!("held-out images: the {name} split of {}", root.display());
         let warnings = warnings.into_iter().collect();
         self.report_on(set, what, warnings, batch_size, on_bad_image, observer)
+    }
+
+    /// What heads that were solved without them said of a run's training images.
+    fn left_out(&self, files: &RunFiles) -> Option<Report> {
+        let predictions = files.predictions().ok()?;
+        let place = |label: &str| self.labels.iter().position(|own| own == label);
+        let others = self.labels.len().saturating_sub(2).max(1) as f32;
+        let predictions: Vec<Prediction> = predictions
+            .iter()
+            .filter(|record| record.split == SplitName::Train)
+            .enumerate()
+            .filter_map(|(index, record)| {
+                let (label, predicted) = (place(&record.label)?, place(&record.predicted)?);
+                // Two of the probabilities are on record; the others share what is left, below the largest.
+                let known = match label == predicted {
+                    true => record.probability,
+                    false => record.probability + record.label_probability,
+                };
+                let rest = ((1.0 - known).max(0.0) / others).min(0.999 * record.probability);
+                let mut probabilities = vec![rest; self.labels.len()];
+                probabilities[label] = record.label_probability;
+                probabilities[predicted] = record.probability;
+                Some(Prediction {
+                    index,
+                    label,
+                    probabilities,
+                })
+            })
+            .collect();
+        if predictions.is_empty() {
+            return None;
+        }
+        Some(Report {
+            data: "the training images, each as a head that was solved without it has it"
+                .to_owned(),
+            top_5: None,
+            ..report(&self.labels, &Evaluation::of(predictions))
+        })
     }
 
     /// A warning where images are some that the model's run was trained on, by their bytes.

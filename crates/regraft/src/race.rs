@@ -29,7 +29,7 @@ use crate::solve::{self, LeftOut, SolvedHead};
 use crate::train::{keeper, loader, trainer_in, write_model};
 
 /// Epochs of everything that `auto` takes without a budget, at most.
-const EPOCHS: f64 = 10.0;
+pub(crate) const EPOCHS: usize = 10;
 /// Fewest validation images that a tuned network can be judged on.
 const FEWEST: usize = 30;
 /// Share of the budget that is kept for choosing, writing and the evaluation at the end.
@@ -38,12 +38,16 @@ const RESERVE: f64 = 0.08;
 const RESERVE_SECONDS: f64 = 1.5;
 /// Epochs take longer than one measured step says: images are decoded, files written, caches shared.
 const SLOWER: f64 = 1.2;
+/// Steps that are measured.
+const STEPS: usize = 5;
 /// Fewest epochs that tune anything.
 const FEWEST_EPOCHS: usize = 2;
 /// Epochs beyond which more bring next to nothing.
 const MOST_EPOCHS: usize = 30;
 /// Epochs of everything from which several candidates are tried.
 const SEVERAL: f64 = 45.0;
+/// What was decided of a candidate, in its folder.
+const CANDIDATE: &str = "candidate.json";
 /// Shares of a tuned network in its averages with what it was tuned from.
 const SHARES: [f32; 2] = [0.5, 0.75];
 
@@ -109,6 +113,8 @@ pub(crate) fn run(
     observer: &mut dyn Observer,
 ) -> Result<Winner, Error> {
     let stopping = Stop::new(stop.clone(), &folder.path);
+    // What a race that was stopped has taken counts.
+    let began = began.checked_sub(taken(folder)).unwrap_or(began);
     let start = solve::start(
         planned,
         &planned.data.train,
@@ -129,6 +135,7 @@ pub(crate) fn run(
         began,
         record: RaceRecord::default(),
         stop,
+        standing: (0.0, f64::INFINITY),
         epoch_seconds: HashMap::new(),
     };
     race.record.asked = planned.recipe.train.budget.is_some();
@@ -147,6 +154,7 @@ pub(crate) fn run(
         return race.solved_on_all(planned, observer);
     };
     let evaluation = race.evaluate(&solved.graph, validation)?;
+    race.standing = (evaluation.accuracy, evaluation.loss);
     let candidate = race.judged(race.solved_alone(&start.head, false), &evaluation);
     race.tell(&candidate, observer);
     let first = Entry {
@@ -156,11 +164,11 @@ pub(crate) fn run(
     };
     race.record.budget = match planned.recipe.train.budget {
         Some(budget) => budget,
-        None => race.elapsed() + EPOCHS * race.seconds_an_epoch(&Policy::Full)?,
+        None => race.elapsed() + EPOCHS as f64 * race.seconds_an_epoch(&Policy::Full)?,
     };
     if !race.record.asked {
         observer.observe(&Event::Note(&format!(
-            "no budget given: at most {:.0} s, what {EPOCHS:.0} epochs of everything take; `--budget 10m` says otherwise",
+            "no budget given: at most {:.0} s, what {EPOCHS} epochs of everything take; `--budget 10m` says otherwise",
             race.record.budget
         )));
     }
@@ -197,6 +205,8 @@ struct Race<'a> {
     began: Instant,
     record: RaceRecord,
     stop: &'a Arc<AtomicBool>,
+    /// Accuracy and loss of the model that the run folder holds meanwhile.
+    standing: (f64, f64),
     /// What an epoch of a policy takes, by its words: measured.
     epoch_seconds: HashMap<String, f64>,
 }
@@ -227,7 +237,7 @@ impl Race<'_> {
         planned.recipe = planned.recipe.change(|recipe| recipe.train.epochs = 1);
         let path = PathBuf::new();
         let trainer = trainer_in(&planned, &path, &|_, _| Ok(()), &Arc::default(), false)?;
-        let pace = trainer.pace_of(0, planned.facts.batch_size)?;
+        let pace = trainer.pace_of(0, planned.facts.batch_size, STEPS)?;
         let seconds = SLOWER * (pace.seconds - pace.fixed_seconds).max(1e-3);
         self.epoch_seconds.insert(words, seconds);
         Ok(seconds)
@@ -321,6 +331,11 @@ impl Race<'_> {
                 let epochs = self.epochs_in(&policy, self.left())?.min(MOST_EPOCHS);
                 if epochs >= FEWEST_EPOCHS {
                     entries.push(self.candidate(&policy, lr, epochs, validation, observer)?);
+                    // Where that went quicker than one step had said.
+                    let more = self.epochs_in(&policy, self.left())?.min(MOST_EPOCHS);
+                    if 2 * more >= 3 * epochs {
+                        entries.push(self.candidate(&policy, lr, more, validation, observer)?);
+                    }
                     break;
                 }
             }
@@ -366,7 +381,7 @@ impl Race<'_> {
         std::fs::create_dir_all(&path)
             .map_err(|source| crate::run_folder::io("writing", &path, source))?;
         // What was decided by the clock stays decided.
-        let decided = path.join("candidate.json");
+        let decided = path.join(CANDIDATE);
         let mut candidate = match recorded(&decided) {
             Some(candidate) => candidate,
             None => {
@@ -426,6 +441,11 @@ impl Race<'_> {
             .insert(candidate.policy.clone(), measured);
         self.tell(&candidate, observer);
         self.record.candidates.push(candidate.clone());
+        // Whoever stops the race has the best of it so far.
+        if (evaluation.accuracy, -evaluation.loss) > (self.standing.0, -self.standing.1) {
+            self.standing = (evaluation.accuracy, evaluation.loss);
+            write_model(&self.folder.files().path(RunFile::Best), &model)?;
+        }
         Ok(Entry {
             model,
             evaluation,
@@ -618,6 +638,14 @@ fn feature_extractor(planned: &Planned) -> FreezeConfig {
         policy: Policy::FeatureExtractor,
         ..planned.recipe.freeze.clone()
     }
+}
+
+/// The time of the candidates that an earlier call finished.
+fn taken(folder: &RunFolder) -> Duration {
+    let race = folder.path.join(RunFile::Race.name());
+    let entries = std::fs::read_dir(race).into_iter().flatten().flatten();
+    let candidates = entries.filter_map(|entry| recorded(&entry.path().join(CANDIDATE)));
+    Duration::from_secs_f64(candidates.map(|candidate| candidate.seconds.max(0.0)).sum())
 }
 
 fn recorded(path: &Path) -> Option<Candidate> {

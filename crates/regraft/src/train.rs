@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, SplitName, some};
-use regraft_freeze::{FreezePlan, Policy};
+use regraft_freeze::{FreezeConfig, FreezePlan, Policy};
 use regraft_nn::Network;
 use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role, write};
 use regraft_recipe::{HeadKind, Recipe, Taps};
@@ -628,8 +628,33 @@ pub(crate) fn trainer_in<'a>(
 pub fn pace(planned: &Planned) -> Result<Pace, Error> {
     let test = planned.data.test.as_ref();
     let test = test.map_or(0, |set| set.samples.len());
-    let trainer = trainer(planned, Path::new(""), &|_, _| Ok(()), &Arc::default())?;
-    Ok(trainer.pace(test)?)
+    let images = |set: &Option<ImageSet>| set.as_ref().map_or(0, |set| set.samples.len());
+    let recipe = &planned.recipe;
+    let path = Path::new("");
+    if recipe.freeze.policy == Policy::Auto {
+        // Without a budget it takes what so many epochs of everything do.
+        let everything = FreezeConfig {
+            policy: Policy::Full,
+            ..recipe.freeze.clone()
+        };
+        let full = Planned {
+            plan: planned.decide(&everything)?,
+            recipe: recipe
+                .clone()
+                .change(|recipe| recipe.train.epochs = race::EPOCHS),
+            ..planned.clone()
+        };
+        let mut pace =
+            trainer_in(&full, path, &|_, _| Ok(()), &Arc::default(), false)?.pace(test)?;
+        pace.seconds = recipe.train.budget.unwrap_or(pace.seconds);
+        return Ok(pace);
+    }
+    let mut pace = trainer(planned, path, &|_, _| Ok(()), &Arc::default())?.pace(test)?;
+    if recipe.only_solves() {
+        let once = planned.data.train.samples.len() + images(&planned.data.validation) + test;
+        pace.seconds = pace.trunk_seconds * once as f64 + pace.fixed_seconds;
+    }
+    Ok(pace)
 }
 
 pub(crate) fn loader(planned: &Planned, set: ImageSet, training: bool) -> Result<Loader, Error> {

@@ -697,3 +697,39 @@ fn absurd_numbers_are_refused_and_large_ones_cost_nothing() {
         .success();
     assert!(start.elapsed() < 20 * plain + Duration::from_secs(10));
 }
+
+/// Ctrl-C in a race leaves the best model so far; going on finishes the race.
+#[cfg(unix)]
+#[test]
+fn a_race_that_is_interrupted_has_a_model_and_goes_on() {
+    let place = Place::new();
+    let emoji = text(&models().join("emoji"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_regraft"))
+        .current_dir(place.path(""))
+        .args(["train", "--model", &squeezenet(), "--data", &emoji, "-q"])
+        .args(["--size", "64", "--set", "data.preprocess.crop=squash"])
+        .args(["--budget", "25s", "--out", "run"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    place.wait_for("run/race/1", "candidate.json");
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let image = text(&models().join("emoji/test/flag"));
+    place
+        .regraft(&["predict", "run", &image])
+        .assert()
+        .success();
+    let resumed = json(&mut place.regraft(&["resume", "run", "--json", "-q"]));
+    assert!(
+        resumed["validation"]["accuracy"].as_f64().unwrap() > 0.5,
+        "{resumed}"
+    );
+    assert!(!place.path("run/race").exists());
+    let plan: serde_json::Value = serde_json::from_str(&place.read("run/plan.json")).unwrap();
+    assert_eq!(plan["race"]["budget"], 25.0);
+    assert!(
+        plan["race"]["candidates"].as_array().unwrap().len() > 1,
+        "{plan}"
+    );
+}

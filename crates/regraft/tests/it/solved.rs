@@ -34,6 +34,18 @@ fn a_solved_head_is_served_inspected_and_trained_on() {
         .unwrap();
     assert_eq!(report.accuracy, test.accuracy);
 
+    // Where nothing was held out, evaluation shows what was left out.
+    let alone = folder.path().join("alone");
+    let train = data.join("train");
+    let (_, summary) = run(&recipe(&squeezenet(), &train, &[SOLVED]), &alone);
+    let classifier = Classifier::open(alone.to_str().unwrap(), "auto").unwrap();
+    let report = classifier
+        .evaluate_held_out(32, Default::default(), &mut Silent)
+        .unwrap();
+    assert_eq!(report.images, 296);
+    assert_eq!(report.accuracy, summary.validation.unwrap().accuracy);
+    assert!((report.loss - summary.validation.unwrap().loss).abs() < 1e-3);
+
     // The same taps again, by name, are the same head.
     let names: Vec<String> = head.taps.iter().map(|tap| format!("{tap:?}")).collect();
     let named = format!("model.head.taps=[{}]", names.join(", "));
