@@ -37,7 +37,7 @@ const RESERVE: f64 = 0.08;
 /// Seconds that are kept besides.
 const RESERVE_SECONDS: f64 = 1.5;
 /// Epochs take longer than one measured step says: images are decoded, files written, caches shared.
-const SLOWER: f64 = 1.2;
+const SLOWER: f64 = 1.05;
 /// Steps that are measured.
 const STEPS: usize = 5;
 /// Fewest epochs that tune anything.
