@@ -9,7 +9,7 @@ use crate::dual;
 use crate::error::Error;
 use crate::folds::{fifths, sample};
 use crate::matrix::Matrix;
-use crate::problem::{Problem, mean_and_error};
+use crate::problem::{Problem, mean_and_error, rows_of};
 use crate::stack::Stacking;
 use crate::standard::Standard;
 
@@ -88,10 +88,7 @@ pub fn choose(
         return Err(Error::NoCandidates);
     }
     let rows = sample(labels, classes, options.images, options.seed);
-    let features: Vec<f32> = rows
-        .iter()
-        .flat_map(|&row| features[row * width..(row + 1) * width].iter().copied())
-        .collect();
+    let features = rows_of(features, width, &rows);
     let problem = Problem::new(labels, classes, Some(&rows), options.objects)?;
     let count = rows.len();
     let standard = Standard::of(&features, width, &problem.weights, groups);

@@ -126,6 +126,12 @@ impl Problem {
     }
 }
 
+/// Some rows of features `[n, width]`, in the order given.
+pub(crate) fn rows_of(features: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
+    let row = |&row: &usize| features[row * width..(row + 1) * width].iter().copied();
+    rows.iter().flat_map(row).collect()
+}
+
 /// The place of the largest value; of equals the first.
 pub(crate) fn largest(values: &[f64]) -> usize {
     (1..values.len()).fold(

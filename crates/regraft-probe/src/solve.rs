@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::folds::{fifths, sample};
 use crate::linear::Linear;
 use crate::matrix::Matrix;
-use crate::problem::{Problem, mean_and_error};
+use crate::problem::{Problem, mean_and_error, rows_of};
 use crate::ridge::Sums;
 use crate::stack::{Judged, Stacking, Stage};
 use crate::standard::Standard;
@@ -89,10 +89,7 @@ pub fn solve(
         true => None,
         false => {
             let rows = sample(labels, classes, SEARCH, options.seed);
-            let part: Vec<f32> = rows
-                .iter()
-                .flat_map(|&row| features[row * width..(row + 1) * width].iter().copied())
-                .collect();
+            let part = rows_of(features, width, &rows);
             let mut problem = Problem::new(labels, classes, Some(&rows), options.objects)?;
             if options.balanced {
                 problem.balance();
@@ -223,10 +220,7 @@ impl<'a> BySums<'a> {
             let rows: Vec<usize> = (0..parts.len()).filter(|&row| parts[row] == part).collect();
             let mut own = Sums::new(width, problem.classes);
             for rows in rows.chunks(BATCH) {
-                let taken: Vec<f32> = rows
-                    .iter()
-                    .flat_map(|&row| features[row * width..(row + 1) * width].iter().copied())
-                    .collect();
+                let taken = rows_of(features, width, rows);
                 let targets: Vec<f32> = rows
                     .iter()
                     .flat_map(|&row| problem.targets.row(row).iter().map(|v| *v as f32))
@@ -269,14 +263,7 @@ impl Path for BySums<'_> {
                 .filter(|&row| self.parts[row] == part)
                 .collect();
             for rows in rows.chunks(BATCH) {
-                let taken: Vec<f32> = rows
-                    .iter()
-                    .flat_map(|&row| {
-                        self.features[row * self.width..(row + 1) * self.width]
-                            .iter()
-                            .copied()
-                    })
-                    .collect();
+                let taken = rows_of(self.features, self.width, rows);
                 let said = linear.outputs(&taken);
                 for (own, &row) in said.chunks_exact(problem.classes).zip(rows) {
                     for (class, value) in own.iter().enumerate() {

@@ -128,7 +128,10 @@ pub(crate) fn run(
         recipe.model.head.kind = HeadKind::Solved;
         recipe.model.head.taps = Taps::Named(start.head.taps.clone());
     });
-    write_model(&folder.files().path(RunFile::Best), &solved.model)?;
+    // A race that was stopped may have come to something better.
+    if !folder.files().has(RunFile::Best) {
+        write_model(&folder.files().path(RunFile::Best), &solved.model)?;
+    }
     let mut race = Race {
         solved: &solved,
         folder,
@@ -174,9 +177,7 @@ pub(crate) fn run(
     }
     race.record.candidates.push(first.candidate.clone());
     let mut entries = vec![first];
-    for entry in race.tune(validation, observer)? {
-        entries.push(entry);
-    }
+    entries.extend(race.tune(validation, observer)?);
     let best = choose(&entries);
     if best == 0 {
         race.record.candidates[0].chosen = true;

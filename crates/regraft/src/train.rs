@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, SplitName, some};
 use regraft_freeze::{FreezeConfig, FreezePlan, Policy};
-use regraft_nn::Network;
 use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role, write};
 use regraft_recipe::{HeadKind, Recipe, Taps};
 use regraft_spec::files::write_whole_by;
@@ -327,7 +326,6 @@ fn work(
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     let start = Instant::now();
-    let recipe = &planned.recipe;
     let files = folder.files();
     if !files.has(RunFile::Split) {
         let images =
@@ -366,24 +364,8 @@ fn work(
     // What is evaluated is read from the written file: two networks at once would be the most memory of the run.
     drop(outcome.network);
     let frozen_unchanged = prove_frozen(planned, &folder.path)?;
-    let scored = planned.data.validation.is_some() || planned.data.test.is_some();
-    let best = scored
-        .then(|| Classifier::open(&folder.path.to_string_lossy(), &recipe.device.name))
-        .transpose()?;
-    let mut predictions = Vec::new();
-    let mut score = |set: &Option<ImageSet>, split: SplitName| -> Result<Option<Score>, Error> {
-        let Some((set, best)) = set.as_ref().zip(best.as_ref()) else {
-            return Ok(None);
-        };
-        let loader = loader(planned, set.clone(), false)?;
-        let evaluation = evaluate(best.network(), &loader, &mut Silent)?;
-        let root = &planned.data_root;
-        predictions.extend(PredictionRecord::of(&evaluation, set, split, root));
-        Ok((!evaluation.predictions.is_empty()).then(|| Score::from(&evaluation)))
-    };
-    let validation = score(&planned.data.validation, SplitName::Validation)?;
-    let test = score(&planned.data.test, SplitName::Test)?;
-    if scored {
+    let (predictions, [validation, test]) = held_out_scores(planned, &folder.path)?;
+    if planned.data.validation.is_some() || planned.data.test.is_some() {
         files.save_predictions(&predictions)?;
     }
     let mut warnings = planned.warnings.clone();
@@ -522,28 +504,11 @@ fn conclude_solved(
     }));
     let root = &planned.data_root;
     let mut predictions = PredictionRecord::of(&judged, train, SplitName::Train, root);
-    let held_out = [
-        (&planned.data.validation, SplitName::Validation),
-        (&planned.data.test, SplitName::Test),
-    ];
-    let mut scores = [Some(Score::from(&judged)), None];
-    if held_out.iter().any(|(set, _)| set.is_some()) {
-        let device = &planned.recipe.device.name;
-        let network = Network::inference(planned.graph.clone(), &regraft_backend::open(device)?)?;
-        for (score, (set, split)) in scores.iter_mut().zip(held_out) {
-            let Some(set) = set else {
-                continue;
-            };
-            let loader = loader(planned, set.clone(), false)?;
-            let evaluation = evaluate(&network, &loader, &mut Silent)?;
-            predictions.extend(PredictionRecord::of(&evaluation, set, split, root));
-            if !evaluation.predictions.is_empty() {
-                *score = Some(Score::from(&evaluation));
-            }
-        }
-    }
+    let (held_out, [validation, test]) = held_out_scores(planned, &folder.path)?;
+    predictions.extend(held_out);
+    // Where nothing was held out for it, what was left out judges it.
+    let validation = validation.or(Some(Score::from(&judged)));
     files.save_predictions(&predictions)?;
-    let [validation, test] = scores;
     let mut warnings = planned.warnings.clone();
     warnings.extend(notes);
     let summary = Summary {
@@ -626,9 +591,8 @@ pub(crate) fn trainer_in<'a>(
 /// # Errors
 /// When there is no such device, or the network cannot be run.
 pub fn pace(planned: &Planned) -> Result<Pace, Error> {
-    let test = planned.data.test.as_ref();
-    let test = test.map_or(0, |set| set.samples.len());
     let images = |set: &Option<ImageSet>| set.as_ref().map_or(0, |set| set.samples.len());
+    let test = images(&planned.data.test);
     let recipe = &planned.recipe;
     let path = Path::new("");
     if recipe.freeze.policy == Policy::Auto {
