@@ -21,8 +21,13 @@ pub fn print(s: &Summary) -> Result<()> {
     }
     let solved_alone = s.epochs == 0 && s.validation.is_some();
     if let (Some(before), Some(after)) = (s.validation_before, s.validation) {
+        let begun = if s.head.is_some() {
+            "solved"
+        } else {
+            "untrained"
+        };
         line(format_args!(
-            "validation accuracy  {:.3} untrained, {:.3} trained ({} images)",
+            "validation accuracy  {:.3} {begun}, {:.3} trained ({} images)",
             before.accuracy, after.accuracy, after.images
         ))?;
     } else if let Some(after) = s

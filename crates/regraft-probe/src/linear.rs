@@ -91,13 +91,4 @@ impl Linear {
         }
         spread
     }
-
-    /// The same classifier with outputs `factor` times as large: what is right stays right, what softmax makes of it changes.
-    #[must_use]
-    pub fn scaled(mut self, factor: f64) -> Self {
-        for value in self.weights.iter_mut().chain(&mut self.bias) {
-            *value = (f64::from(*value) * factor) as f32;
-        }
-        self
-    }
 }
