@@ -14,6 +14,20 @@ pub(crate) fn finite(features: &[f32], width: usize) -> Result<(), Error> {
     }
 }
 
+/// Refuses weights of other classes, and weights that are no numbers above 0.
+pub(crate) fn weights(weights: &[f64], classes: usize) -> Result<(), Error> {
+    let sound = weights
+        .iter()
+        .all(|weight| weight.is_finite() && *weight > 0.0);
+    match sound && (weights.is_empty() || weights.len() == classes) {
+        true => Ok(()),
+        false => Err(Error::Weights {
+            weights: weights.len(),
+            classes,
+        }),
+    }
+}
+
 /// Refuses features that are no matrix with a row a label, and labels beyond the classes.
 pub(crate) fn shape(features: &[f32], labels: &[usize], classes: usize) -> Result<usize, Error> {
     if features.is_empty() || labels.is_empty() || !features.len().is_multiple_of(labels.len()) {

@@ -26,6 +26,16 @@ pub enum Error {
         /// Classes promised.
         classes: usize,
     },
+    /// Weights of classes that are none.
+    #[error(
+        "{weights} class weights for {classes} classes; expected none, or one above 0 for every class"
+    )]
+    Weights {
+        /// Weights given.
+        weights: usize,
+        /// Classes promised.
+        classes: usize,
+    },
     /// Nothing to tell apart.
     #[error("{present} of {classes} classes have images; a classifier needs at least 2")]
     TooFewClasses {

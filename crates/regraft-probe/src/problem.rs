@@ -4,6 +4,7 @@ use crate::choose::Judgement;
 use crate::dual::Folds;
 use crate::error::Error;
 use crate::matrix::Matrix;
+use crate::solve::SolveOptions;
 
 /// Below so many images a class, choices are made with more caution.
 const FEW: usize = 20;
@@ -73,6 +74,22 @@ impl Problem {
             present,
             folds,
         })
+    }
+
+    /// Lets images count as the options say, one in the mean.
+    pub fn weigh(&mut self, options: &SolveOptions<'_>) {
+        if options.balanced {
+            self.balance();
+        }
+        for (weight, &label) in self.weights.iter_mut().zip(&self.labels) {
+            let class = options.class_weights.get(self.present[label]);
+            *weight *= class.copied().unwrap_or(1.0);
+        }
+        let mean = self.weights.iter().sum::<f64>() / self.weights.len() as f64;
+        // Where every image counts the same, nothing is to be rounded.
+        if mean != 1.0 {
+            self.weights.iter_mut().for_each(|weight| *weight /= mean);
+        }
     }
 
     /// Lets every class count as if all had the same number of images.

@@ -38,6 +38,8 @@ const NEVER: f32 = -20.0;
 pub struct SolveOptions<'a> {
     /// Whether every class counts the same, however many images it has.
     pub balanced: bool,
+    /// How much the images of each class count, above 0, `[classes]`; empty: all the same. On top of `balanced`.
+    pub class_weights: &'a [f64],
     /// As in [`crate::ChooseOptions::objects`].
     pub objects: Option<&'a [usize]>,
     /// Start of every draw.
@@ -80,10 +82,9 @@ pub fn solve(
     options: &SolveOptions<'_>,
 ) -> Result<Solved, Error> {
     let width = check::shape(features, labels, classes)?;
+    check::weights(options.class_weights, classes)?;
     let mut problem = Problem::new(labels, classes, None, options.objects)?;
-    if options.balanced {
-        problem.balance();
-    }
+    problem.weigh(options);
     let images = labels.len();
     let strength = match images <= SEARCHED {
         true => None,
@@ -91,9 +92,7 @@ pub fn solve(
             let rows = sample(labels, classes, SEARCH, options.seed);
             let part = rows_of(features, width, &rows);
             let mut problem = Problem::new(labels, classes, Some(&rows), options.objects)?;
-            if options.balanced {
-                problem.balance();
-            }
+            problem.weigh(options);
             let path = ByImages::new(&part, width, groups, &problem);
             Some(Search::new(&path, &problem, options.seed).climb()?.strength)
         }

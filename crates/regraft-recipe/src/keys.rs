@@ -6,7 +6,7 @@ use regraft_spec::{Augment, FeatureCache, OnBadImage, Precision};
 use toml_edit::Value;
 
 use crate::error::{Error, KeyHint};
-use crate::kind::{BELOW_ONE, BUDGET, Kind, NOT_NEGATIVE, TAPS};
+use crate::kind::{BELOW_ONE, BUDGET, CLASS_WEIGHTS, Kind, NOT_NEGATIVE, TAPS};
 use crate::names::Named;
 use crate::parse::Section;
 use crate::recipe::{Recipe, Start};
@@ -404,6 +404,16 @@ pub const KEYS: &[KeyInfo] = &[
         },
     },
     KeyInfo {
+        key: "train.class_weights",
+        about: "How much each class counts, in the loss and for a solved head: all the same, in inverse proportion to its training images, or by name, where 1 is the weight of a class without a name.",
+        value: Kind::Own {
+            takes: CLASS_WEIGHTS,
+            default: "\"none\"",
+            read: parse::class_weights,
+            write: |recipe| Some(write::class_weights(&recipe.train.class_weights)),
+        },
+    },
+    KeyInfo {
         key: "train.grad_clip",
         about: "Largest norm of all gradients together; 0 sets no limit.",
         value: Kind::Number {
@@ -531,6 +541,7 @@ const ALSO_CALLED: &[(&str, &str)] = &[
     ("accumulate_grad_batches", "train.micro_batches"),
     ("batch", "train.batch_size"),
     ("bs", "train.batch_size"),
+    ("class_weight", "train.class_weights"),
     ("clip_grad", "train.grad_clip"),
     ("dataset", "data.source"),
     ("ema_decay", "train.ema"),
@@ -605,6 +616,11 @@ pub(crate) const SHORTHANDS: &[Shorthand] = &[
     Shorthand {
         key: "train.schedule",
         tag: Some(("name", "one-cycle")),
+        kept: &[],
+    },
+    Shorthand {
+        key: "train.class_weights",
+        tag: None,
         kept: &[],
     },
     Shorthand {

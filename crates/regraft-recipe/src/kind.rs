@@ -132,6 +132,9 @@ pub(crate) const TAPS: &str = "`auto`, a whole number from 1 to 1000000, or name
 /// What `train.budget` takes.
 pub(crate) const BUDGET: &str =
     "\"none\", or a time from one second to a hundred days, such as \"90s\", \"10m\" or \"2h\"";
+/// What `train.class_weights` takes.
+pub(crate) const CLASS_WEIGHTS: &str =
+    "\"none\", \"balanced\", or a table of classes with weights above 0, such as `{ rare = 4.0 }`";
 /// What a text takes.
 pub(crate) const TEXT: &str = "a string that is not empty";
 

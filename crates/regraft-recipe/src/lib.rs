@@ -69,7 +69,8 @@ pub use recipe::{
     DataSection, DeviceSection, Head, HeadKind, ModelSection, Recipe, Start, Taps, TrainSection,
 };
 pub use regraft_spec::{
-    EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind, StopMetric,
+    ClassWeights, EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind,
+    StopMetric,
 };
 pub use resolved::ResolvedRecipe;
 pub use schema::schema;

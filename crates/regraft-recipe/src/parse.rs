@@ -10,14 +10,14 @@ use crate::document::Document;
 use crate::error::{Error, alternatives, foreign_message};
 use crate::keys::{self, KEYS, KeyInfo};
 use crate::kind::{
-    ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, FLAG, NOT_NEGATIVE, Range, TAPS, TEXT, UP_TO_A_MILLION,
-    whole_words,
+    ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, CLASS_WEIGHTS, FLAG, NOT_NEGATIVE, Range, TAPS, TEXT,
+    UP_TO_A_MILLION, whole_words,
 };
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{Head, HeadKind, Recipe, Taps};
 use regraft_spec::similar::likely;
-use regraft_spec::{EarlyStopping, Optimizer, Schedule, ScheduleKind};
+use regraft_spec::{ClassWeights, EarlyStopping, Optimizer, Schedule, ScheduleKind};
 
 /// Reads every section.
 pub(crate) fn recipe(document: &Document<'_>) -> Result<Recipe, Error> {
@@ -298,6 +298,26 @@ pub(crate) fn schedule(section: &Section<'_>, recipe: &mut Recipe) -> Result<(),
 
 pub(crate) fn early_stopping(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
     recipe.train.early_stopping = read_early_stopping(section)?;
+    Ok(())
+}
+
+pub(crate) fn class_weights(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    let Some(entry) = section.get("class_weights") else {
+        return Ok(());
+    };
+    recipe.train.class_weights = match (entry.item.as_str(), entry.item.as_table_like()) {
+        (Some("none"), _) => ClassWeights::Equal,
+        (Some("balanced"), _) => ClassWeights::Balanced,
+        (_, Some(table)) if !table.is_empty() => {
+            let weights = entry.table(CLASS_WEIGHTS)?;
+            let weight = |(name, _): (&str, &Item)| {
+                let weight = weights.number(name, ABOVE_ZERO)?.unwrap_or(1.0);
+                Ok((name.to_owned(), weight))
+            };
+            ClassWeights::Named(table.iter().map(weight).collect::<Result<_, Error>>()?)
+        }
+        _ => return Err(entry.value_error(CLASS_WEIGHTS)),
+    };
     Ok(())
 }
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use regraft_freeze::{FreezeConfig, Policy};
 use regraft_spec::{
-    Augment, EarlyStopping, FeatureCache, OnBadImage, Optimizer, Precision, Schedule, ScheduleKind,
+    Augment, ClassWeights, EarlyStopping, FeatureCache, OnBadImage, Optimizer, Precision, Schedule,
+    ScheduleKind,
 };
 
 use crate::document::Document;
@@ -131,6 +132,8 @@ pub struct TrainSection {
     pub schedule: Schedule,
     /// Share of the target spread over all classes, 0 to below 1. Default 0.
     pub label_smoothing: f64,
+    /// How much each class counts in the loss, and where the head is solved in its regressions. Default all the same.
+    pub class_weights: ClassWeights,
     /// Largest norm of all gradients together, at least 0. 0: no limit. Default 0.
     pub grad_clip: f64,
     /// Parts that a batch is cut into, 1 to 65,536; their gradients are summed before a step. Default 1.
@@ -279,6 +282,7 @@ impl TrainSection {
             feature_cache: self.feature_cache,
             checkpoint_every: self.checkpoint_every,
             budget: self.budget,
+            class_weights: self.class_weights.clone(),
             ..Self::default()
         };
         *self != usual
@@ -300,6 +304,7 @@ impl Default for TrainSection {
             lr: None,
             schedule: Schedule::new(ScheduleKind::OneCycle),
             label_smoothing: 0.0,
+            class_weights: ClassWeights::Equal,
             grad_clip: 0.0,
             micro_batches: 1,
             ema: 0.0,

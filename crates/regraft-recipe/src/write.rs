@@ -8,7 +8,7 @@ use crate::names::Named;
 use crate::parse::in_sections;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{Head, HeadKind, Recipe, Taps};
-use regraft_spec::{EarlyStopping, Optimizer, Schedule};
+use regraft_spec::{ClassWeights, EarlyStopping, Optimizer, Schedule};
 
 /// A section and its keys.
 pub(crate) struct Section {
@@ -158,6 +158,19 @@ pub(crate) fn schedule(schedule: &Schedule) -> Value {
         given("name", schedule.kind.name()),
         ("warmup_epochs", schedule.warmup_epochs.map(Value::from)),
     ])
+}
+
+pub(crate) fn class_weights(weights: &ClassWeights) -> Value {
+    match weights {
+        ClassWeights::Equal => "none".into(),
+        ClassWeights::Balanced => "balanced".into(),
+        ClassWeights::Named(weights) => {
+            let weights = weights
+                .iter()
+                .map(|(name, weight)| (name.as_str(), *weight));
+            Value::InlineTable(weights.collect::<InlineTable>())
+        }
+    }
 }
 
 pub(crate) fn early_stopping(stopping: Option<EarlyStopping>) -> Value {

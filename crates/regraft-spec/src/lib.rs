@@ -22,8 +22,8 @@ pub use loading::{Augment, OnBadImage};
 pub use pooling::{Pooling, UnknownPooling, Windows};
 pub use preprocess::{Channels, Crop, Interpolation, InvalidPreprocess, Preprocess};
 pub use training::{
-    EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind, Statistics,
-    StopMetric,
+    ClassWeights, EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind,
+    Statistics, StopMetric,
 };
 
 /// Keeps the example of the README compiling.

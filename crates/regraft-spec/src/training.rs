@@ -1,5 +1,7 @@
 //! Settings of training: what a recipe writes and the trainer reads.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// An optimizer and its numbers.
@@ -94,6 +96,48 @@ pub enum ScheduleKind {
     OneCycle,
 }
 
+/// How much each class counts in the loss.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum ClassWeights {
+    /// All the same.
+    #[default]
+    Equal,
+    /// In inverse proportion to its training images: all classes count the same together (King and Zeng 2001).
+    Balanced,
+    /// By name, each above 0. A class that is not named has the weight 1.
+    Named(BTreeMap<String, f64>),
+}
+
+impl ClassWeights {
+    /// A weight for each of `classes`, which have so many training `images` each. Empty where all weigh the same.
+    ///
+    /// Balanced weights have the mean 1 over the images. A class without images has the weight 1.
+    ///
+    /// # Errors
+    /// With the first name that is none of the classes.
+    pub fn of(&self, classes: &[String], images: &[usize]) -> Result<Vec<f64>, &str> {
+        match self {
+            Self::Equal => Ok(Vec::new()),
+            Self::Balanced => {
+                let total: usize = images.iter().sum();
+                let present = images.iter().filter(|&&count| count > 0).count();
+                let weight = |&count: &usize| match count {
+                    0 => 1.0,
+                    count => total as f64 / (present * count) as f64,
+                };
+                Ok(images.iter().map(weight).collect())
+            }
+            Self::Named(weights) => {
+                if let Some(unknown) = weights.keys().find(|name| !classes.contains(name)) {
+                    return Err(unknown);
+                }
+                let weight = |name| weights.get(name).copied().unwrap_or(1.0);
+                Ok(classes.iter().map(weight).collect())
+            }
+        }
+    }
+}
+
 /// When to stop before the last epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EarlyStopping {
@@ -151,4 +195,25 @@ pub enum Statistics {
     Frozen,
     /// The batch's own are used, and the running ones updated.
     Updated,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_weights_make_every_class_count_the_same_together() {
+        let classes = ["a", "b", "c"].map(str::to_owned);
+        let weights = ClassWeights::Balanced.of(&classes, &[6, 2, 0]);
+        assert_eq!(weights, Ok(vec![8.0 / 12.0, 2.0, 1.0]));
+        assert_eq!(ClassWeights::Equal.of(&classes, &[6, 2, 0]), Ok(vec![]));
+    }
+
+    #[test]
+    fn named_weights_are_for_classes_that_there_are() {
+        let classes = ["a", "b"].map(str::to_owned);
+        let named = |name: &str| ClassWeights::Named([(name.to_owned(), 4.0)].into());
+        assert_eq!(named("b").of(&classes, &[1, 1]), Ok(vec![1.0, 4.0]));
+        assert_eq!(named("z").of(&classes, &[1, 1]), Err("z"));
+    }
 }

@@ -67,8 +67,8 @@ impl fmt::Debug for Gradients {
 impl Learner {
     /// Gradients of `images` of a batch, of which `features` are the activations at the cut, `[N, ...]`.
     ///
-    /// `batch` is the number of images of the whole batch: N, or more where this is a part of it, and gradients of parts then
-    /// add up to those of the batch. `noise` decides the dropout masks. Where the loss is not finite there are no gradients.
+    /// `total` is [`Objective::total`] of the whole batch's targets: of these, or of more where this is a part of a batch.
+    /// Gradients of parts then add up to those of the batch. `noise` decides the dropout masks. Where the loss is not finite there are no gradients.
     ///
     /// # Errors
     /// When a node cannot run on these operands.
@@ -76,14 +76,14 @@ impl Learner {
         &self,
         features: Activation,
         targets: &[Target],
-        batch: usize,
+        total: f64,
         noise: u64,
     ) -> Result<Gradients, Error> {
         let (logits, running) = self.network.training_pass(features, noise)?;
         let classes = logits.dims()[1];
         let loss = self
             .objective
-            .loss(logits.clone(), targets, batch, &self.device);
+            .loss(logits.clone(), targets, total, &self.device);
         let values = Activation::R2(logits.without_autodiff()).into_values()?;
         let right = values
             .chunks_exact(classes)

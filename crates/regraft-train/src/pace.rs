@@ -120,7 +120,9 @@ impl Trainer<'_> {
             let below = start.elapsed().as_secs_f64() / count as f64;
             let start = Instant::now();
             let features = network.cached_features(features, count)?;
-            let gradients = session.learner().gradients(features, &targets, count, 0)?;
+            let learner = session.learner();
+            let total = learner.objective.total(&targets);
+            let gradients = learner.gradients(features, &targets, total, 0)?;
             session.learner_mut().apply(gradients, self.settings.lr);
             self.device
                 .sync()

@@ -51,7 +51,7 @@ impl fmt::Debug for SessionOptions {
 /// use regraft_train::{Session, Target};
 ///
 /// let mut session = Session::new(options, &phases[0])?;
-/// let gradients = session.learner().gradients(features, &[Target::Class(1)], 1, 0)?;
+/// let gradients = session.learner().gradients(features, &[Target::Class(1)], 1.0, 0)?;
 /// session.learner_mut().apply(gradients, 0.01);
 /// let mut session = session.enter(&phases[1])?;
 /// let trained = session.values()?;
@@ -166,6 +166,7 @@ impl Session {
                 anchor: (pull > 0.0).then_some((start, pull)),
                 objective: Objective::CrossEntropy {
                     smoothing: options.settings.label_smoothing,
+                    class_weights: options.settings.class_weights.clone(),
                 },
                 grad_clip: options.settings.grad_clip,
                 device: options.device.clone(),
@@ -256,18 +257,21 @@ impl Session {
 
     /// Gradients of a batch, computed in as many parts as the settings say. `noise` decides the dropout masks.
     pub(crate) fn gradients(&self, batch: Drawn, noise: u64) -> Result<Gradients, Error> {
-        let images = batch.labels().len();
+        let of = |drawn: &Drawn| -> Vec<Target> {
+            drawn.labels().iter().copied().map(Target::Class).collect()
+        };
+        let total = self.learner.objective.total(&of(&batch));
         let mut parts = Vec::new();
         for (part, drawn) in batch
             .split(self.options.settings.micro_batches)
             .into_iter()
             .enumerate()
         {
-            let targets: Vec<Target> = drawn.labels().iter().copied().map(Target::Class).collect();
+            let targets = of(&drawn);
             let features = drawn.features(&self.learner.network)?;
             // Each part drops other units.
             let noise = noise ^ (part as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
-            let gradients = self.learner.gradients(features, &targets, images, noise)?;
+            let gradients = self.learner.gradients(features, &targets, total, noise)?;
             let finite = gradients.loss.is_finite();
             parts.push(gradients);
             if !finite {

@@ -17,6 +17,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// Share of the target spread over all classes, 0 to below 1.
     pub label_smoothing: f64,
+    /// Weight of each class in the loss, above 0; empty: all the same.
+    pub class_weights: Vec<f64>,
     /// Largest norm of all gradients together, at least 0. 0: no limit.
     pub grad_clip: f64,
     /// Parts that a batch is cut into, at least 1: their gradients are summed before a step is taken, so that memory is
@@ -49,6 +51,7 @@ impl Default for Settings {
             optimizer,
             schedule: Schedule::new(ScheduleKind::OneCycle),
             label_smoothing: 0.0,
+            class_weights: Vec::new(),
             grad_clip: 0.0,
             micro_batches: 1,
             ema: 0.0,
@@ -78,6 +81,9 @@ impl Settings {
         }
         if !below_one(self.label_smoothing) {
             return wrong("label_smoothing", "a number from 0 to below 1");
+        }
+        if !(self.class_weights.iter()).all(|weight| weight.is_finite() && *weight > 0.0) {
+            return wrong("class_weights", "numbers above 0");
         }
         if !below_one(self.ema) {
             return wrong("ema", "a number from 0 to below 1");

@@ -255,6 +255,13 @@ impl Trainer<'_> {
             return Err(Error::NoPhase);
         }
         let classes = self.graph.classes();
+        let weights = self.settings.class_weights.len();
+        if weights > 0 && weights != classes {
+            return Err(Error::Setting {
+                setting: "class_weights",
+                expected: "one weight for each output of the network",
+            });
+        }
         evaluate::check_labels(self.train.set(), classes)?;
         match &self.validation {
             Some(validation) => evaluate::check_labels(validation.set(), classes),

@@ -6,7 +6,9 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use regraft_data::{Dataset, ImageRecord, OpenOptions, Preprocess, Selection, Unknown, some};
+use regraft_data::{
+    Dataset, ImageRecord, ImageSet, OpenOptions, Preprocess, Selection, Unknown, some,
+};
 use regraft_freeze::{
     DataFacts, Estimate, Footprint, FreezeConfig, FreezePlan, Outline, ParameterKind, Policy,
     estimate, resolve, resolve_measured, table,
@@ -18,6 +20,7 @@ use regraft_onnx::{
 use regraft_recipe::{
     HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe, ResolvedRecipe, Taps,
 };
+use regraft_spec::similar::likely;
 use regraft_train::Settings;
 
 use crate::error::Error;
@@ -305,7 +308,7 @@ impl Sized {
             batch_size: asked.train.batch_size.min(data.train.samples.len()),
         };
         let dropout = dropout(&asked, &graph);
-        Ok(Grafted {
+        let grafted = Grafted {
             asked,
             pretrained: file,
             model,
@@ -318,7 +321,10 @@ impl Sized {
             facts,
             dropout,
             warnings,
-        })
+        };
+        // A name that is wrong is told before anything takes time.
+        grafted.class_weights(&grafted.data.train)?;
+        Ok(grafted)
     }
 }
 
@@ -428,6 +434,31 @@ impl Grafted {
     }
 }
 
+impl Grafted {
+    /// A weight for each class, as the recipe asks and a set of images has them; empty where all weigh the same.
+    ///
+    /// # Errors
+    /// When the recipe names a class that there is not.
+    pub(crate) fn class_weights(&self, set: &ImageSet) -> Result<Vec<f64>, Error> {
+        let weights = self
+            .asked
+            .train
+            .class_weights
+            .of(&set.classes, &set.counts());
+        weights.map_err(|unknown| {
+            let near = likely(unknown, set.classes.iter().map(String::as_str));
+            let near = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", some(&set.classes)),
+            };
+            Error::Setting {
+                key: "train.class_weights",
+                reason: format!("the images have no class `{unknown}`; {near}"),
+            }
+        })
+    }
+}
+
 impl Planned {
     /// The plan as people read it.
     pub fn table(&self) -> String {
@@ -497,14 +528,18 @@ impl Planned {
     }
 
     /// How the trainer is to train.
-    pub fn settings(&self) -> Settings {
+    ///
+    /// # Errors
+    /// When the recipe weighs a class that there is not.
+    pub fn settings(&self) -> Result<Settings, Error> {
         let train = &self.recipe.train;
-        Settings {
+        Ok(Settings {
             epochs: train.epochs,
             optimizer: train.optimizer,
             lr: train.learning_rate(),
             schedule: train.schedule,
             label_smoothing: train.label_smoothing,
+            class_weights: self.class_weights(&self.data.train)?,
             grad_clip: train.grad_clip,
             micro_batches: train.micro_batches,
             ema: train.ema,
@@ -514,7 +549,7 @@ impl Planned {
             feature_cache: train.feature_cache,
             trunk_precision: train.trunk_precision,
             checkpoint_every: train.checkpoint_every,
-        }
+        })
     }
 }
 

@@ -179,6 +179,7 @@ pub(crate) fn start(
         set.classes.len(),
         &matrix.groups,
         &SolveOptions {
+            class_weights: &planned.class_weights(set)?,
             seed: recipe.train.seed,
             ..SolveOptions::default()
         },

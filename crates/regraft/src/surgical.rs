@@ -26,6 +26,7 @@ pub(crate) fn measure(grafted: &Grafted) -> Result<RelativeGradients, Error> {
         dropout: Vec::new(),
         settings: Settings {
             label_smoothing: recipe.train.label_smoothing,
+            class_weights: grafted.class_weights(&grafted.data.train)?,
             seed: recipe.train.seed,
             ..Settings::default()
         },
@@ -59,7 +60,8 @@ pub(crate) fn measure(grafted: &Grafted) -> Result<RelativeGradients, Error> {
         let network = session.network();
         let features = network.features_of_pixels(batch.pixels, batch.shape)?;
         let learner = session.learner();
-        let gradients = learner.gradients(features, &targets, targets.len(), 0)?;
+        let total = learner.objective.total(&targets);
+        let gradients = learner.gradients(features, &targets, total, 0)?;
         for (name, gradient) in learner.values(&gradients)? {
             *sums.entry(name).or_insert(0.0) += norm(&gradient);
         }

@@ -577,7 +577,7 @@ pub(crate) fn trainer_in<'a>(
             Some(set) => Some(loader(planned, set.clone(), false)?),
             None => None,
         },
-        settings: planned.settings(),
+        settings: planned.settings()?,
         device: regraft_backend::open(&planned.recipe.device.name)?,
         run: run.to_owned(),
         keep,

@@ -2,8 +2,8 @@
 
 use regraft_freeze::FreezeConfig;
 use regraft_recipe::{
-    EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess, Precision,
-    PreprocessSpec, Recipe, Schedule, ScheduleKind, Start, StopMetric, Taps,
+    ClassWeights, EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess,
+    Precision, PreprocessSpec, Recipe, Schedule, ScheduleKind, Start, StopMetric, Taps,
 };
 use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage};
 
@@ -289,6 +289,23 @@ fn a_head_is_solved_where_nothing_else_can_be_meant() {
     );
     let full = parse("freeze.policy = 'full'\nmodel.start = 'solved'").unwrap();
     assert!(full.solves() && !full.only_solves());
+}
+
+#[test]
+fn class_weights_are_by_name_or_balanced() {
+    let check = |value: &str, expected: ClassWeights| {
+        let recipe = parse(&format!("train.class_weights = {value}")).unwrap();
+        assert_eq!(recipe.train.class_weights, expected, "{value}");
+        // A solved head has a use for them.
+        assert_eq!(recipe.head_kind(), HeadKind::Solved, "{value}");
+    };
+    check("'none'", ClassWeights::Equal);
+    check("'balanced'", ClassWeights::Balanced);
+    let named = [("cat".to_owned(), 2.0), ("a dog".to_owned(), 0.5)];
+    check(
+        "{ cat = 2, 'a dog' = 0.5 }",
+        ClassWeights::Named(named.into()),
+    );
 }
 
 #[test]

@@ -76,6 +76,7 @@ fn the_names_of_other_tools_lead_to_ours() {
         ("resolution", "data.preprocess.size"),
         ("freeze_layers", "freeze.policy"),
         ("freeze_policy", "freeze.policy"),
+        ("class_weight", "train.class_weights"),
         ("optim", "train.optimizer"),
         ("LR", "train.lr"),
         ("patience", "train.early_stopping.patience"),
@@ -98,7 +99,7 @@ fn the_names_of_other_tools_lead_to_ours() {
 
 #[test]
 fn keys_that_promised_what_does_not_work_are_unknown() {
-    for key in ["data.sampler", "train.mixup", "train.class_weights"] {
+    for key in ["data.sampler", "train.mixup"] {
         let error = parse(&format!("{key} = 0")).unwrap_err();
         assert!(matches!(error, Error::UnknownKey { .. }), "{error}");
     }
@@ -241,6 +242,25 @@ fn a_number_out_of_range_says_the_range() {
     check(
         "train = { epochs = 2, schedule = { warmup_epochs = 2 } }",
         "recipe.toml:3:52: `train.schedule.warmup_epochs` = 2: expected a number from 0 to below `train.epochs`, 2",
+    );
+}
+
+#[test]
+fn class_weights_are_words_or_numbers_above_zero_by_name() {
+    let expected = "expected \"none\", \"balanced\", or a table of classes with weights above 0, such as `{ rare = 4.0 }`";
+    for wrong in ["'equal'", "2", "[1, 2]"] {
+        check(
+            &format!("train.class_weights = {wrong}"),
+            &format!("recipe.toml:3:23: `train.class_weights` = {wrong}: {expected}"),
+        );
+    }
+    check(
+        "train.class_weights = {}",
+        &format!("recipe.toml:3:23: `train.class_weights` = a table: {expected}"),
+    );
+    check(
+        "train.class_weights = { cat = 0 }",
+        "recipe.toml:3:31: `train.class_weights.cat` = 0: expected a number above 0",
     );
 }
 

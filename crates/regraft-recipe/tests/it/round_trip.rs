@@ -175,6 +175,14 @@ fn optimizer() -> impl Strategy<Value = Optimizer> {
     ]
 }
 
+fn class_weights() -> impl Strategy<Value = ClassWeights> {
+    prop_oneof![
+        Just(ClassWeights::Equal),
+        Just(ClassWeights::Balanced),
+        prop::collection::btree_map(text(), positive(), 1..4).prop_map(ClassWeights::Named),
+    ]
+}
+
 fn train() -> impl Strategy<Value = TrainSection> {
     let kinds = vec![
         ScheduleKind::Constant,
@@ -200,6 +208,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
         option::of(positive()),
         below_one(),
         positive(),
+        class_weights(),
     );
     let rest = (
         0..=i64::MAX as u64,
@@ -216,7 +225,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
     (time, step, rest).prop_map(
         |(
             (epochs, kind, share, early_stopping, checkpoint_every, budget),
-            (batch_size, optimizer, lr, label_smoothing, grad_clip),
+            (batch_size, optimizer, lr, label_smoothing, grad_clip, class_weights),
             (seed, shuffle, feature_cache, trunk_precision, micro_batches, ema),
         )| TrainSection {
             epochs,
@@ -229,6 +238,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
                 warmup_epochs: share.map(|share| share * epochs as f64),
             },
             label_smoothing,
+            class_weights,
             grad_clip,
             micro_batches,
             ema,
@@ -320,6 +330,7 @@ batch_size = 32
 optimizer = { name = "adamw", betas = [0.9, 0.999], epsilon = 0.00000001, weight_decay = 0.01 }
 schedule = { name = "one-cycle" }
 label_smoothing = 0.0
+class_weights = "none"
 grad_clip = 0.0
 micro_batches = 1
 ema = 0.0

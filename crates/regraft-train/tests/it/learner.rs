@@ -17,7 +17,7 @@ fn gradients_of_parts_add_up_to_those_summed_by_hand_bit_for_bit() {
     let part = |rows: std::ops::Range<usize>| {
         let targets = &targets[rows.clone()];
         learner
-            .gradients(features(&session, rows), targets, 8, 0)
+            .gradients(features(&session, rows), targets, 8.0, 0)
             .unwrap()
     };
     let cuts = [0..3, 3..6, 6..8];
@@ -47,13 +47,46 @@ fn gradients_of_parts_are_those_of_the_whole_batch() {
     let part = |rows: std::ops::Range<usize>| {
         let targets = &targets[rows.clone()];
         learner
-            .gradients(features(&session, rows), targets, 8, 0)
+            .gradients(features(&session, rows), targets, 8.0, 0)
             .unwrap()
     };
     let whole = part(0..8);
     let sum = learner.sum(vec![part(0..4), part(4..8)]).unwrap();
     assert!((whole.loss - sum.loss).abs() < 1e-6);
     assert_eq!(whole.right, sum.right);
+    let (whole, sum) = (
+        learner.values(&whole).unwrap(),
+        learner.values(&sum).unwrap(),
+    );
+    for (name, whole) in &whole {
+        let largest = whole.iter().fold(0f32, |most, v| most.max(v.abs()));
+        for (a, b) in whole.iter().zip(&sum[name]) {
+            assert!((a - b).abs() <= 1e-5 * largest, "{name}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn gradients_of_parts_are_those_of_the_whole_batch_where_classes_have_weights() {
+    let weights = vec![0.5, 3.0, 1.0, 2.0, 0.25];
+    let settings = Settings {
+        class_weights: weights,
+        ..sgd()
+    };
+    let session = session(settings, Policy::FeatureExtractor);
+    let (_, _, targets) = batch(8);
+    let learner = session.learner();
+    let total = learner.objective.total(&targets);
+    assert_ne!(total, 8.0);
+    let part = |rows: std::ops::Range<usize>| {
+        let targets = &targets[rows.clone()];
+        learner
+            .gradients(features(&session, rows), targets, total, 0)
+            .unwrap()
+    };
+    let whole = part(0..8);
+    let sum = learner.sum(vec![part(0..3), part(3..8)]).unwrap();
+    assert!((whole.loss - sum.loss).abs() < 1e-6);
     let (whole, sum) = (
         learner.values(&whole).unwrap(),
         learner.values(&sum).unwrap(),
@@ -84,7 +117,7 @@ fn clipping_is_by_the_norm_of_all_gradients_together() {
     let features = features(&session, 0..8);
     let gradients = session
         .learner()
-        .gradients(features, &targets, 8, 0)
+        .gradients(features, &targets, 8.0, 0)
         .unwrap();
     let values = session.learner().values(&gradients).unwrap();
     let square = |v: f32| f64::from(v) * f64::from(v);
@@ -123,7 +156,7 @@ fn a_running_mean_of_weights_is_its_formula_and_is_what_is_written() {
         let features = features(&session, 0..8);
         let gradients = session
             .learner()
-            .gradients(features, &targets, 8, 0)
+            .gradients(features, &targets, 8.0, 0)
             .unwrap();
         session.learner_mut().apply(gradients, 0.1);
         let kept = 0.3f64.min((1.0 + f64::from(step)) / (10.0 + f64::from(step)));
@@ -148,7 +181,7 @@ fn weights_are_drawn_back_to_what_they_began_with() {
         let rows = features(&session, 0..8);
         let learner = session.learner_mut();
         let before = learner.network().rest_values().unwrap();
-        let gradients = learner.gradients(rows, &targets, 8, 0).unwrap();
+        let gradients = learner.gradients(rows, &targets, 8.0, 0).unwrap();
         learner.apply(gradients, 0.1);
         (before, learner.network().rest_values().unwrap())
     };

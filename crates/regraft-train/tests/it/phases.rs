@@ -10,7 +10,7 @@ fn step(session: &mut Session) -> std::collections::BTreeMap<String, Vec<f32>> {
     let features = features(session, 0..8);
     let gradients = session
         .learner()
-        .gradients(features, &targets, 8, 0)
+        .gradients(features, &targets, 8.0, 0)
         .unwrap();
     let values = session.learner().values(&gradients).unwrap();
     session.learner_mut().apply(gradients, 0.01);

@@ -1,6 +1,7 @@
 //! The facade from outside: recipes trained for real, and what they leave in the files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod classes;
 mod policies;
 mod real_models;
 mod round_trip;

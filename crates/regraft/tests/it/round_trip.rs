@@ -38,7 +38,7 @@ fn the_exported_file_gives_the_trained_networks_logits() {
             )
             .unwrap(),
             validation: None,
-            settings: prepared.settings(),
+            settings: prepared.settings().unwrap(),
             device: device.clone(),
             run: folder.path().to_owned(),
             keep: &|_, state| {
