@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use regraft_spec::{Augment, OnBadImage, Preprocess};
+use regraft_spec::{Augment, OnBadImage, Preprocess, Sampling};
 
 use crate::augment;
 use crate::dataset::ImageSet;
 use crate::decode::decode;
 use crate::error::Error;
 use crate::preprocess;
-use crate::random::{order, rng};
+use crate::random::{balanced_order, order, repeated_rng};
 
 /// Most batches decoded ahead.
 const MOST_PREFETCH: usize = 64;
@@ -41,8 +41,10 @@ pub struct LoaderOptions {
     pub batch_size: usize,
     /// Decides order and augmentation.
     pub seed: u64,
-    /// Whether each epoch has its own order.
+    /// Whether each epoch has its own order. A balanced one always has.
     pub shuffle: bool,
+    /// Which images an epoch shows.
+    pub sampling: Sampling,
     /// Decoding threads; 0: one a core.
     pub threads: usize,
     /// Batches decoded ahead, at least 1.
@@ -59,6 +61,7 @@ impl Default for LoaderOptions {
             batch_size: 32,
             seed: 42,
             shuffle: false,
+            sampling: Sampling::Shuffle,
             threads: 0,
             prefetch: 2,
             on_bad_image: OnBadImage::Error,
@@ -136,10 +139,28 @@ impl Loader {
         self.set.samples.len().div_ceil(self.options.batch_size)
     }
 
+    /// Positions in the set's samples in the order in which an epoch shows them: as many as there are samples.
+    pub fn order(&self, epoch: usize) -> Vec<usize> {
+        let LoaderOptions {
+            seed,
+            shuffle,
+            sampling,
+            ..
+        } = *self.options;
+        match sampling {
+            Sampling::Shuffle => order(self.set.samples.len(), seed, epoch, shuffle),
+            Sampling::Balanced => {
+                let labels: Vec<usize> = self.set.samples.iter().map(|s| s.label).collect();
+                balanced_order(&labels, seed, epoch)
+            }
+        }
+    }
+
     /// Starts loading every image once, in the set's order, without augmentation.
     pub fn in_order(&self) -> Batches {
         let options = LoaderOptions {
             shuffle: false,
+            sampling: Sampling::Shuffle,
             augment: Augment::None,
             ..(*self.options).clone()
         };
@@ -158,17 +179,12 @@ impl Loader {
     /// As [`epoch`](Self::epoch), from its batch `first` (counted from 0) on: what is left of an epoch that was
     /// interrupted.
     pub fn epoch_from(&self, epoch: usize, first: usize) -> Batches {
-        let order = order(
-            self.set.samples.len(),
-            self.options.seed,
-            epoch,
-            self.options.shuffle,
-        );
+        let order = shown(&self.order(epoch));
         let count = self.batches_per_epoch();
         let threads = self.options.threads.min(self.set.samples.len().max(1));
         // A ticket is one image; a bounded number is out at a time, so memory is bounded.
         let in_flight = self.options.batch_size * (self.options.prefetch + 1);
-        let (ticket_sender, tickets) = bounded::<(usize, usize)>(in_flight);
+        let (ticket_sender, tickets) = bounded::<(usize, Shown)>(in_flight);
         let (results, result_receiver) = bounded::<(usize, Loaded)>(in_flight);
         let workers = (0..threads)
             .map(|_| {
@@ -196,6 +212,27 @@ impl Loader {
     }
 }
 
+/// An image of an epoch.
+#[derive(Clone, Copy)]
+struct Shown {
+    /// Position in the set's samples.
+    index: usize,
+    /// How often the epoch has shown it before: each time it is varied otherwise.
+    time: u64,
+}
+
+fn shown(order: &[usize]) -> Vec<Shown> {
+    let mut times = vec![0; order.iter().max().map_or(0, |most| most + 1)];
+    let shown = order.iter().map(|&index| {
+        times[index] += 1;
+        Shown {
+            index,
+            time: times[index] - 1,
+        }
+    });
+    shown.collect()
+}
+
 /// One image's values, or why there are none.
 type Loaded = Result<Vec<f32>, Error>;
 
@@ -203,16 +240,16 @@ fn work(
     set: &ImageSet,
     options: &LoaderOptions,
     epoch: usize,
-    tickets: &Receiver<(usize, usize)>,
+    tickets: &Receiver<(usize, Shown)>,
     results: &Sender<(usize, Loaded)>,
 ) {
-    for (position, index) in tickets {
+    for (position, Shown { index, time }) in tickets {
         let loaded = set.samples[index].decode().and_then(|image| {
             augment::apply(
                 options.augment,
                 &image,
                 &options.preprocess,
-                &mut rng(options.seed, epoch, index),
+                &mut repeated_rng(options.seed, epoch, index, time),
             )
         });
         if results.send((position, loaded)).is_err() {
@@ -224,13 +261,13 @@ fn work(
 /// An epoch's batches, in order. Dropping it stops the threads.
 pub struct Batches {
     loader: Loader,
-    order: Vec<usize>,
+    order: Vec<Shown>,
     next_ticket: usize,
     next_batch: usize,
     count: usize,
     /// Images that came before their turn.
     waiting: BTreeMap<usize, Loaded>,
-    tickets: Option<Sender<(usize, usize)>>,
+    tickets: Option<Sender<(usize, Shown)>>,
     results: Receiver<(usize, Loaded)>,
     workers: Vec<JoinHandle<()>>,
     in_flight: usize,
@@ -285,7 +322,7 @@ impl Batches {
                 let (arrived, loaded) = self.results.recv().map_err(|_| Error::Worker)?;
                 self.waiting.insert(arrived, loaded);
             };
-            let index = self.order[position];
+            let index = self.order[position].index;
             let sample = &self.loader.set.samples[index];
             match loaded {
                 Ok(values) => {

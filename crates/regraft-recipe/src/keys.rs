@@ -2,7 +2,7 @@
 
 use regraft_freeze::BatchNorm;
 use regraft_spec::similar::likely;
-use regraft_spec::{Augment, FeatureCache, OnBadImage, Precision};
+use regraft_spec::{Augment, FeatureCache, OnBadImage, Precision, Sampling};
 use toml_edit::Value;
 
 use crate::error::{Error, KeyHint};
@@ -482,6 +482,15 @@ pub const KEYS: &[KeyInfo] = &[
         },
     },
     KeyInfo {
+        key: "train.sampling",
+        about: "Which images an epoch shows: every one once, or as many as there are with every class equally often.",
+        value: Kind::Word {
+            words: Sampling::names,
+            read: |section, key, recipe| section.choose(key, &mut recipe.train.sampling),
+            write: |recipe| recipe.train.sampling.name(),
+        },
+    },
+    KeyInfo {
         key: "train.feature_cache",
         about: "Where the features under a frozen trunk are kept between epochs.",
         value: Kind::Word {
@@ -566,6 +575,7 @@ const ALSO_CALLED: &[(&str, &str)] = &[
     ("optim", "train.optimizer"),
     ("random_seed", "train.seed"),
     ("resolution", "data.preprocess.size"),
+    ("sampler", "train.sampling"),
     ("scheduler", "train.schedule"),
     ("smoothing", "train.label_smoothing"),
     ("val_split", "data.validation"),

@@ -3,7 +3,7 @@
 use regraft_freeze::BatchNorm;
 use regraft_spec::{
     Augment, Channels, Crop, FeatureCache, Interpolation, OnBadImage, Optimizer, Precision,
-    ScheduleKind, StopMetric,
+    Sampling, ScheduleKind, StopMetric,
 };
 
 use crate::recipe::{HeadKind, Start};
@@ -145,6 +145,17 @@ impl Named for OnBadImage {
         match self {
             Self::Error => "error",
             Self::Skip => "skip",
+        }
+    }
+}
+
+impl Named for Sampling {
+    const ALL: &'static [Self] = &[Self::Shuffle, Self::Balanced];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Shuffle => "shuffle",
+            Self::Balanced => "balanced",
         }
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use regraft_freeze::{FreezeConfig, Policy};
 use regraft_spec::{
-    Augment, ClassWeights, EarlyStopping, FeatureCache, OnBadImage, Optimizer, Precision, Schedule,
-    ScheduleKind,
+    Augment, ClassWeights, EarlyStopping, FeatureCache, OnBadImage, Optimizer, Precision, Sampling,
+    Schedule, ScheduleKind,
 };
 
 use crate::document::Document;
@@ -146,6 +146,8 @@ pub struct TrainSection {
     pub seed: u64,
     /// Whether the images come in a new order each epoch. Default true.
     pub shuffle: bool,
+    /// Which training images an epoch shows. Default every image once.
+    pub sampling: Sampling,
     /// Where the features under a frozen trunk are kept between epochs. Default auto.
     pub feature_cache: FeatureCache,
     /// In what the frozen trunk multiplies. Default f32.
@@ -311,6 +313,7 @@ impl Default for TrainSection {
             early_stopping: None,
             seed: 42,
             shuffle: true,
+            sampling: Sampling::Shuffle,
             feature_cache: FeatureCache::default(),
             trunk_precision: Precision::default(),
             checkpoint_every: 1,

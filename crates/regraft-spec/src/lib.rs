@@ -18,7 +18,7 @@ mod preprocess;
 pub mod similar;
 mod training;
 
-pub use loading::{Augment, OnBadImage};
+pub use loading::{Augment, OnBadImage, Sampling};
 pub use pooling::{Pooling, UnknownPooling, Windows};
 pub use preprocess::{Channels, Crop, Interpolation, InvalidPreprocess, Preprocess};
 pub use training::{

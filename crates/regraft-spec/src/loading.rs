@@ -22,6 +22,17 @@ impl Augment {
     }
 }
 
+/// Which training images an epoch shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// Every image once.
+    #[default]
+    Shuffle,
+    /// As many images as there are, of every class the same number.
+    Balanced,
+}
+
 /// What to do with an image that cannot be decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

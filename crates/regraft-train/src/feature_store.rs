@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regraft_data::{Batch, Loader, Skipped, order};
+use regraft_data::{Batch, Loader, Skipped};
 use regraft_nn::{Activation, Network};
 use regraft_spec::FeatureCache;
 
@@ -199,15 +199,10 @@ impl Source {
                     .map(|batch| Ok(Drawn::Images(batch?))),
             );
         };
-        let options = self.loader.options();
-        let order = order(
-            self.loader.set().samples.len(),
-            options.seed,
-            epoch,
-            options.shuffle,
-        );
-        let chunks: Vec<Vec<usize>> = order
-            .chunks(options.batch_size)
+        let chunks: Vec<Vec<usize>> = self
+            .loader
+            .order(epoch)
+            .chunks(self.loader.options().batch_size)
             .skip(first)
             .map(<[usize]>::to_vec)
             .collect();

@@ -22,6 +22,8 @@
 //! folders), both on by default. Without them what is left opens a model, describes it and classifies images.
 
 mod classifier;
+#[cfg(feature = "recipe")]
+mod combinations;
 mod error;
 #[cfg(feature = "recipe")]
 mod held_out;

@@ -23,6 +23,7 @@ use regraft_recipe::{
 use regraft_spec::similar::likely;
 use regraft_train::Settings;
 
+use crate::combinations;
 use crate::error::Error;
 use crate::preprocess::{assumed_preprocess, model_preprocess};
 use crate::record::sha256;
@@ -163,6 +164,7 @@ impl Opened {
     }
 
     fn with(recipe: &Recipe, recorded: Option<Recorded<'_>>) -> Result<Self, Error> {
+        combinations::check(recipe)?;
         // What cannot compute is told before anything takes time.
         regraft_backend::open(&recipe.device.name)?;
         let located = locate(&recipe.model.source)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, SplitName, some};
+use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, Sampling, SplitName, some};
 use regraft_freeze::{FreezeConfig, FreezePlan, Policy};
 use regraft_onnx::{Graph, ImportOptions, Input, Model, Op, Role, write};
 use regraft_recipe::{HeadKind, Recipe, Taps};
@@ -635,6 +635,10 @@ pub(crate) fn loader(planned: &Planned, set: ImageSet, training: bool) -> Result
             batch_size: recipe.train.batch_size,
             seed: recipe.train.seed,
             shuffle: training && recipe.train.shuffle,
+            sampling: match training {
+                true => recipe.train.sampling,
+                false => Sampling::Shuffle,
+            },
             threads: recipe.device.threads,
             prefetch: 2,
             on_bad_image: recipe.data.on_bad_image,

@@ -133,6 +133,37 @@ fn transparency_lies_on_white() {
     assert_eq!(decode(&path).unwrap().rgb, [255; 12]);
 }
 
+#[test]
+fn an_image_that_a_balanced_epoch_repeats_is_varied_otherwise_each_time() {
+    let root = folder(&["a", "b"], 6);
+    for file in ["a/01.png", "a/02.png", "a/03.png", "a/04.png", "a/05.png"] {
+        std::fs::remove_file(root.path().join(file)).unwrap();
+    }
+    let options = OpenOptions {
+        validation: 0.0,
+        seed: 1,
+    };
+    let set = open(root.path(), &options).unwrap().train;
+    let options = LoaderOptions {
+        preprocess: small(),
+        augment: Augment::Standard,
+        sampling: Sampling::Balanced,
+        ..LoaderOptions::default()
+    };
+    let loader = Loader::new(set, options).unwrap();
+    let batch = loader.epoch(3).next().unwrap().unwrap();
+    assert_eq!(batch.indices, loader.order(3));
+    let ones: usize = batch.labels.iter().sum();
+    assert!(ones == 3 || ones == 4, "{:?}", batch.labels);
+    let [_, c, h, w] = batch.shape;
+    let alone = batch.labels.iter().zip(batch.pixels.chunks(c * h * w));
+    let alone: Vec<_> = alone.filter(|(label, _)| **label == 0).collect();
+    assert!(alone.windows(2).all(|pair| pair[0] != pair[1]));
+    // Every image once, in order, where features are computed.
+    let indices: Vec<_> = loader.in_order().next().unwrap().unwrap().indices;
+    assert_eq!(indices, (0..7).collect::<Vec<_>>());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 

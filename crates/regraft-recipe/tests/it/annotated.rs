@@ -67,6 +67,7 @@ schedule = { name = "cosine" }
 # early_stopping = "none"
 # seed = 42
 # shuffle = true
+# sampling = "shuffle"
 # feature_cache = "auto"
 # trunk_precision = "f32"
 # checkpoint_every = 1

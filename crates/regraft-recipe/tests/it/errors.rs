@@ -85,6 +85,7 @@ fn the_names_of_other_tools_lead_to_ours() {
         ("betas", "train.optimizer.betas"),
         ("num_workers", "device.threads"),
         ("workers", "device.threads"),
+        ("sampler", "train.sampling"),
         ("seed", "train.seed"),
     ] {
         for table in ["", "data.", "device."] {
@@ -99,7 +100,7 @@ fn the_names_of_other_tools_lead_to_ours() {
 
 #[test]
 fn keys_that_promised_what_does_not_work_are_unknown() {
-    for key in ["data.sampler", "train.mixup"] {
+    for key in ["data.mosaic", "train.mixup"] {
         let error = parse(&format!("{key} = 0")).unwrap_err();
         assert!(matches!(error, Error::UnknownKey { .. }), "{error}");
     }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use regraft_freeze::{BatchNorm, FreezeConfig, Policy};
 use regraft_recipe::*;
-use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage};
+use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage, Sampling};
 
 fn below_one() -> impl Strategy<Value = f64> {
     prop_oneof![Just(0.0), 0.0..1.0, Just(1e-300)]
@@ -212,7 +212,10 @@ fn train() -> impl Strategy<Value = TrainSection> {
     );
     let rest = (
         0..=i64::MAX as u64,
-        any::<bool>(),
+        (
+            any::<bool>(),
+            select(vec![Sampling::Shuffle, Sampling::Balanced]),
+        ),
         select(vec![
             FeatureCache::Auto,
             FeatureCache::Off,
@@ -226,7 +229,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
         |(
             (epochs, kind, share, early_stopping, checkpoint_every, budget),
             (batch_size, optimizer, lr, label_smoothing, grad_clip, class_weights),
-            (seed, shuffle, feature_cache, trunk_precision, micro_batches, ema),
+            (seed, (shuffle, sampling), feature_cache, trunk_precision, micro_batches, ema),
         )| TrainSection {
             epochs,
             budget,
@@ -245,6 +248,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
             early_stopping,
             seed,
             shuffle,
+            sampling,
             feature_cache,
             trunk_precision,
             checkpoint_every,
@@ -337,6 +341,7 @@ ema = 0.0
 early_stopping = { patience = 5, metric = "accuracy" }
 seed = 42
 shuffle = true
+sampling = "shuffle"
 feature_cache = "auto"
 trunk_precision = "f32"
 checkpoint_every = 1

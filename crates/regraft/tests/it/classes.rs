@@ -1,16 +1,41 @@
 //! Classes with more and fewer images, and what is done about it.
 
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
 use regraft::onnx::{Graph, ImportOptions, Model};
-use regraft::{Error, Recipe, prepare};
+use regraft::{Error, Event, Recipe, ResumeOptions, RunOptions, Silent, prepare, resume, train};
 
 use crate::{images, recipe, run, squeezenet};
 
 /// The values of a run's classifier.
-fn classifier(recipe: &Recipe, folder: &std::path::Path) -> Vec<f32> {
+fn classifier(recipe: &Recipe, folder: &Path) -> Vec<f32> {
     run(recipe, folder);
+    values(folder)
+}
+
+fn values(folder: &Path) -> Vec<f32> {
     let model = Model::open(&folder.join("last.onnx")).unwrap();
     let graph = Graph::import(&model, &ImportOptions::default()).unwrap();
     graph.parameters.last().unwrap().data.to_vec()
+}
+
+/// Stops a run after so many steps, goes on with it, and gives the values of its classifier.
+fn interrupted(recipe: &Recipe, folder: &Path, steps: usize) -> (bool, Vec<f32>) {
+    let options = RunOptions {
+        out: Some(folder.to_owned()),
+        ..RunOptions::default()
+    };
+    let stop = options.stop.clone();
+    let mut done = 0;
+    let planned = prepare(recipe).unwrap();
+    let cut = train(&planned, &options, &mut |event: &Event<'_>| {
+        done += usize::from(matches!(event, Event::Step(_)));
+        stop.store(done >= steps, Ordering::Relaxed);
+    });
+    let cut = cut.is_err_and(|error| error.is_interruption());
+    resume(folder, &ResumeOptions::default(), &mut Silent).unwrap();
+    (cut, values(folder))
 }
 
 #[test]
@@ -55,4 +80,48 @@ fn a_weight_of_a_class_that_there_is_not_names_the_nearest() {
     );
     let unlike = refused("zzz");
     assert!(unlike.contains("there are animal, flag"), "{unlike}");
+}
+
+#[test]
+fn balanced_sampling_goes_with_stored_features_and_resumes_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = images(folder.path());
+    let some = std::fs::read_dir(data.join("flag")).unwrap().take(3);
+    some.for_each(|file| std::fs::remove_file(file.unwrap().path()).unwrap());
+    let recipe = |more: &[&str]| {
+        let balanced = ["train.sampling=balanced", "train.epochs=3"];
+        recipe(&squeezenet(), &data, &[&balanced, more].concat())
+    };
+    let whole = classifier(&recipe(&[]), &folder.path().join("whole"));
+    let shuffled = classifier(
+        &recipe(&["train.sampling=shuffle"]),
+        &folder.path().join("shuffled"),
+    );
+    assert_ne!(whole, shuffled);
+    let images = classifier(
+        &recipe(&["train.feature_cache=off"]),
+        &folder.path().join("images"),
+    );
+    for (a, b) in whole.iter().zip(&images) {
+        assert!((a - b).abs() < 1e-5, "{a} and {b}");
+    }
+    let (cut, resumed) = interrupted(&recipe(&[]), &folder.path().join("cut"), 4);
+    assert_eq!((cut, resumed), (true, whole));
+}
+
+#[test]
+fn what_contradicts_balanced_sampling_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = images(folder.path());
+    for (other, word) in [
+        ("train.shuffle=false", "`train.shuffle` is false"),
+        ("train.class_weights=balanced", "`train.class_weights"),
+        ("model.head=solved", "a solved head takes no steps"),
+    ] {
+        let overrides = ["train.sampling=balanced", other];
+        let error = prepare(&recipe(&squeezenet(), &data, &overrides)).unwrap_err();
+        let message = error.to_string();
+        assert!(error.is_usage() && message.starts_with("`train.sampling`: "));
+        assert!(message.contains(word), "{message}");
+    }
 }
