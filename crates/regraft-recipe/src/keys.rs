@@ -373,7 +373,7 @@ pub const KEYS: &[KeyInfo] = &[
         key: "train.schedule",
         about: "The learning rate over time.",
         value: Kind::Own {
-            takes: "`constant`, `cosine` or `one-cycle`, or a table with `name`",
+            takes: "`constant`, `cosine`, `one-cycle`, `step` or `cosine-restarts`, or a table with `name`",
             default: "\"one-cycle\"",
             read: parse::schedule,
             write: |recipe| Some(write::schedule(&recipe.train.schedule)),
@@ -383,8 +383,40 @@ pub const KEYS: &[KeyInfo] = &[
         key: "train.schedule.name",
         about: "What the learning rate does after the warm-up.",
         value: Kind::Part {
-            takes: "`constant`, `cosine` or `one-cycle`",
+            takes: "`constant`, `cosine`, `one-cycle`, `step` or `cosine-restarts`",
             default: "\"one-cycle\"",
+        },
+    },
+    KeyInfo {
+        key: "train.schedule.every",
+        about: "Epochs between two drops; for step alone.",
+        value: Kind::Part {
+            takes: "a whole number from 1 to 1000000",
+            default: "3 for step",
+        },
+    },
+    KeyInfo {
+        key: "train.schedule.factor",
+        about: "What is left of the learning rate at each drop; for step alone.",
+        value: Kind::Part {
+            takes: "a number above 0 and below 1",
+            default: "0.1 for step",
+        },
+    },
+    KeyInfo {
+        key: "train.schedule.first",
+        about: "Epochs of the first fall; for cosine-restarts alone.",
+        value: Kind::Part {
+            takes: "a whole number from 1 to 1000000",
+            default: "5 for cosine-restarts",
+        },
+    },
+    KeyInfo {
+        key: "train.schedule.grow",
+        about: "How many times as long each fall is as the one before; for cosine-restarts alone.",
+        value: Kind::Part {
+            takes: "a whole number from 1 to 1000000",
+            default: "1 for cosine-restarts",
         },
     },
     KeyInfo {
@@ -556,6 +588,7 @@ const ALSO_CALLED: &[(&str, &str)] = &[
     ("ema_decay", "train.ema"),
     ("freeze_layers", "freeze.policy"),
     ("freeze_policy", "freeze.policy"),
+    ("gamma", "train.schedule.factor"),
     ("gradient_accumulation_steps", "train.micro_batches"),
     ("gradient_clip_val", "train.grad_clip"),
     ("image_size", "data.preprocess.size"),
@@ -578,6 +611,9 @@ const ALSO_CALLED: &[(&str, &str)] = &[
     ("sampler", "train.sampling"),
     ("scheduler", "train.schedule"),
     ("smoothing", "train.label_smoothing"),
+    ("step_size", "train.schedule.every"),
+    ("t_0", "train.schedule.first"),
+    ("t_mult", "train.schedule.grow"),
     ("val_split", "data.validation"),
     ("validation_split", "data.validation"),
     ("workers", "device.threads"),

@@ -179,6 +179,13 @@ pub(crate) const BELOW_ONE: Range = Range {
     ..ANY
 };
 
+pub(crate) const WITHIN_ONE: Range = Range {
+    above: Some(0.0),
+    below: Some(1.0),
+    words: "a number above 0 and below 1",
+    ..ANY
+};
+
 /// Counts of epochs: more would only be a slip of the hand.
 pub(crate) const UP_TO_A_MILLION: RangeInclusive<i64> = 1..=1_000_000;
 

@@ -68,13 +68,21 @@ impl Named for Optimizer {
 }
 
 impl Named for ScheduleKind {
-    const ALL: &'static [Self] = &[Self::Constant, Self::Cosine, Self::OneCycle];
+    const ALL: &'static [Self] = &[
+        Self::Constant,
+        Self::Cosine,
+        Self::OneCycle,
+        Self::step(),
+        Self::cosine_restarts(),
+    ];
 
     fn name(&self) -> &'static str {
         match self {
             Self::Constant => "constant",
             Self::Cosine => "cosine",
             Self::OneCycle => "one-cycle",
+            Self::Step { .. } => "step",
+            Self::CosineRestarts { .. } => "cosine-restarts",
         }
     }
 }

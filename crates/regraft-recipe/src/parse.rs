@@ -11,7 +11,7 @@ use crate::error::{Error, alternatives, foreign_message};
 use crate::keys::{self, KEYS, KeyInfo};
 use crate::kind::{
     ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, CLASS_WEIGHTS, FLAG, NOT_NEGATIVE, Range, TAPS, TEXT,
-    UP_TO_A_MILLION, whole_words,
+    UP_TO_A_MILLION, WITHIN_ONE, whole_words,
 };
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
@@ -223,6 +223,26 @@ fn read_schedule(
 ) -> Result<Schedule, Error> {
     let Some((kind, table)) = section.kind_and_table("schedule", "name", default)? else {
         return Ok(Schedule::new(default));
+    };
+    let kind = match kind {
+        ScheduleKind::Step { every, factor } => {
+            table.allow_only(&kind, &["name", "every", "factor", "warmup_epochs"])?;
+            ScheduleKind::Step {
+                every: table.count("every", UP_TO_A_MILLION)?.unwrap_or(every),
+                factor: table.number("factor", WITHIN_ONE)?.unwrap_or(factor),
+            }
+        }
+        ScheduleKind::CosineRestarts { first, grow } => {
+            table.allow_only(&kind, &["name", "first", "grow", "warmup_epochs"])?;
+            ScheduleKind::CosineRestarts {
+                first: table.count("first", UP_TO_A_MILLION)?.unwrap_or(first),
+                grow: table.count("grow", UP_TO_A_MILLION)?.unwrap_or(grow),
+            }
+        }
+        ScheduleKind::Constant | ScheduleKind::Cosine | ScheduleKind::OneCycle => {
+            table.allow_only(&kind, &["name", "warmup_epochs"])?;
+            kind
+        }
     };
     let Some(entry) = table.get("warmup_epochs") else {
         return Ok(Schedule::new(kind));

@@ -8,7 +8,7 @@ use crate::names::Named;
 use crate::parse::in_sections;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{Head, HeadKind, Recipe, Taps};
-use regraft_spec::{ClassWeights, EarlyStopping, Optimizer, Schedule};
+use regraft_spec::{ClassWeights, EarlyStopping, Optimizer, Schedule, ScheduleKind};
 
 /// A section and its keys.
 pub(crate) struct Section {
@@ -154,10 +154,18 @@ pub(crate) fn optimizer(optimizer: &Optimizer) -> Value {
 }
 
 pub(crate) fn schedule(schedule: &Schedule) -> Value {
-    inline([
-        given("name", schedule.kind.name()),
-        ("warmup_epochs", schedule.warmup_epochs.map(Value::from)),
-    ])
+    let mut table = vec![given("name", schedule.kind.name())];
+    match schedule.kind {
+        ScheduleKind::Step { every, factor } => {
+            table.extend([given("every", whole(every)), given("factor", factor)]);
+        }
+        ScheduleKind::CosineRestarts { first, grow } => {
+            table.extend([given("first", whole(first)), given("grow", whole(grow))]);
+        }
+        ScheduleKind::Constant | ScheduleKind::Cosine | ScheduleKind::OneCycle => {}
+    }
+    table.push(("warmup_epochs", schedule.warmup_epochs.map(Value::from)));
+    inline(table)
 }
 
 pub(crate) fn class_weights(weights: &ClassWeights) -> Value {

@@ -79,14 +79,14 @@ impl Schedule {
     pub fn warmup(&self, epochs: usize) -> f64 {
         let by_kind = match self.kind {
             ScheduleKind::OneCycle => epochs as f64 * 3.0 / 10.0,
-            ScheduleKind::Constant | ScheduleKind::Cosine => 0.0,
+            _ => 0.0,
         };
         self.warmup_epochs.unwrap_or(by_kind)
     }
 }
 
 /// What the learning rate does after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ScheduleKind {
     /// Stays at its peak.
     Constant,
@@ -94,6 +94,35 @@ pub enum ScheduleKind {
     Cosine,
     /// Rises and falls along half cosines (Smith 2018).
     OneCycle,
+    /// Is multiplied by a factor every so many epochs.
+    Step {
+        /// Epochs between two drops, 1 to 1,000,000. Default 3.
+        every: usize,
+        /// What is left at each drop, above 0, below 1. Default 0.1.
+        factor: f64,
+    },
+    /// Falls to zero along half a cosine again and again, from the peak each time (SGDR, Loshchilov & Hutter 2017).
+    CosineRestarts {
+        /// Epochs of the first fall, 1 to 1,000,000. Default 5.
+        first: usize,
+        /// How many times as long each fall is as the one before, 1 to 1,000,000. Default 1.
+        grow: usize,
+    },
+}
+
+impl ScheduleKind {
+    /// [`ScheduleKind::Step`] with its defaults.
+    pub const fn step() -> Self {
+        Self::Step {
+            every: 3,
+            factor: 0.1,
+        }
+    }
+
+    /// [`ScheduleKind::CosineRestarts`] with its defaults: twice in ten epochs.
+    pub const fn cosine_restarts() -> Self {
+        Self::CosineRestarts { first: 5, grow: 1 }
+    }
 }
 
 /// How much each class counts in the loss.

@@ -189,6 +189,12 @@ fn one_cycle_warms_up_for_three_tenths_of_the_training() {
         1.0,
     );
     check("train.schedule = 'constant'", ScheduleKind::Constant, 0.0);
+    check("train.schedule = 'step'", ScheduleKind::step(), 0.0);
+    check(
+        "train.schedule = { name = 'cosine-restarts', first = 10, grow = 2, warmup_epochs = 1 }",
+        ScheduleKind::CosineRestarts { first: 10, grow: 2 },
+        1.0,
+    );
     check(
         "train.schedule = { name = 'cosine', warmup_epochs = 0.5 }",
         ScheduleKind::Cosine,

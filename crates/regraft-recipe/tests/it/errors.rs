@@ -87,6 +87,9 @@ fn the_names_of_other_tools_lead_to_ours() {
         ("workers", "device.threads"),
         ("sampler", "train.sampling"),
         ("seed", "train.seed"),
+        ("step_size", "train.schedule.every"),
+        ("gamma", "train.schedule.factor"),
+        ("T_0", "train.schedule.first"),
     ] {
         for table in ["", "data.", "device."] {
             let message = parse(&format!("{table}{theirs} = 1"))
@@ -375,6 +378,22 @@ fn a_key_of_another_kind_is_an_error() {
     check(
         "model.head = { kind = 'keep', at = 'x' }",
         "recipe.toml:3:31: `model.head.at` does not apply to `keep`, which takes no other keys",
+    );
+}
+
+#[test]
+fn a_key_of_another_schedule_is_an_error() {
+    check(
+        "train.schedule = { name = 'cosine', factor = 0.5 }",
+        "recipe.toml:3:37: `train.schedule.factor` does not apply to `cosine`, which takes `warmup_epochs`",
+    );
+    check(
+        "train.schedule = { name = 'step', first = 2 }",
+        "recipe.toml:3:35: `train.schedule.first` does not apply to `step`, which takes `every`, `factor`, `warmup_epochs`",
+    );
+    check(
+        "train.schedule = { name = 'step', factor = 1 }",
+        "recipe.toml:3:44: `train.schedule.factor` = 1: expected a number above 0 and below 1",
     );
 }
 

@@ -9,6 +9,12 @@ fn beside(info: &KeyInfo) -> Vec<String> {
         "train.optimizer.momentum" | "train.optimizer.nesterov" => {
             Some("train.optimizer.name=sgd".to_owned())
         }
+        "train.schedule.every" | "train.schedule.factor" => {
+            Some("train.schedule.name=step".to_owned())
+        }
+        "train.schedule.first" | "train.schedule.grow" => {
+            Some("train.schedule.name=cosine-restarts".to_owned())
+        }
         "model.head.hidden" | "model.head.dropout" => Some("model.head.kind=mlp".to_owned()),
         _ => None,
     });
@@ -39,8 +45,11 @@ fn every_key_that_is_written_is_listed() {
         channels = 'rgb', scale = 1, mean = [1], std = [1] } }\n\
         train.schedule.warmup_epochs = 1\n\
         train.early_stopping = {}";
-    for optimizer in ["sgd", "adamw"] {
-        let overrides = [format!("train.optimizer={optimizer}")];
+    for (optimizer, schedule) in [("sgd", "step"), ("adamw", "cosine-restarts")] {
+        let overrides = [
+            format!("train.optimizer={optimizer}"),
+            format!("train.schedule.name={schedule}"),
+        ];
         let recipe = read(Some(("recipe.toml", all)), &overrides).unwrap();
         let recipe = recipe.resolve_alone();
         let written: toml_edit::DocumentMut = recipe.to_toml().parse().unwrap();
@@ -118,6 +127,17 @@ fn a_default_in_words_names_the_value_that_is_meant() {
     assert!(sgd.contains("lr = 0.01\n") && sgd.contains("weight_decay = 0.0001 "));
     assert!(adamw.contains("lr = 0.001\n") && adamw.contains("weight_decay = 0.01 "));
     assert!(sgd.contains("momentum = 0.9,") && sgd.contains("nesterov = false,"));
+    let schedule = |name: &str| {
+        let schedule = format!("train.schedule={name}");
+        let overrides = ["model.source=m", "data.source=d", &schedule];
+        read(None, &overrides.map(str::to_owned)).unwrap().to_toml()
+    };
+    assert!(schedule("step").contains("{ name = \"step\", every = 3, factor = 0.1 }"));
+    assert!(schedule("cosine-restarts").contains("first = 5, grow = 1 }"));
+    assert_eq!(default("train.schedule.every"), "3 for step");
+    assert_eq!(default("train.schedule.factor"), "0.1 for step");
+    assert_eq!(default("train.schedule.first"), "5 for cosine-restarts");
+    assert_eq!(default("train.schedule.grow"), "1 for cosine-restarts");
     assert_eq!(default("train.lr"), "0.01 for sgd, 0.001 for adamw");
     assert_eq!(
         default("train.optimizer.weight_decay"),
@@ -219,6 +239,7 @@ fn bounds(words: &str) -> Option<(Vec<String>, Vec<String>)> {
     }
     let (inside, outside) = match words {
         "a number from 0 to below 1" => (["0", "0.999999"], ["-1e-9", "1"]),
+        "a number above 0 and below 1" => (["1e-30", "0.999999"], ["0", "1"]),
         "a number above 0" => (["1e-30", "1e30"], ["0", "inf"]),
         "a number of at least 0" => (["0", "1e30"], ["-1e-9", "inf"]),
         "a number from 0 to below `train.epochs`" => (["0", "9.99"], ["-1e-9", "10"]),
@@ -261,5 +282,5 @@ fn every_number_is_taken_up_to_the_bounds_and_not_beyond() {
         }
         tried += 1;
     }
-    assert_eq!(tried, 27);
+    assert_eq!(tried, 31);
 }

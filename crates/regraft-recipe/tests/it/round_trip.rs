@@ -188,6 +188,11 @@ fn train() -> impl Strategy<Value = TrainSection> {
         ScheduleKind::Constant,
         ScheduleKind::Cosine,
         ScheduleKind::OneCycle,
+        ScheduleKind::Step {
+            every: 7,
+            factor: 0.3,
+        },
+        ScheduleKind::CosineRestarts { first: 4, grow: 3 },
     ];
     let stopping = (
         count(),
