@@ -84,6 +84,21 @@ impl RunningStatistics {
         }
         Self(sums)
     }
+
+    /// `(1 - share) self + share other`, and the other's alone where these have none.
+    #[must_use]
+    pub fn blend(&self, other: &Self, share: f64) -> Self {
+        let shares = [(1.0 - share) as f32, share as f32];
+        let mixed = other.0.iter().map(|(id, values)| {
+            let own = self.0.iter().find(|(own, _)| own == id);
+            let values = match own {
+                Some((_, own)) => regraft_ops::weighted_sum(own.clone(), values.clone(), shares),
+                None => values.clone(),
+            };
+            (*id, values)
+        });
+        Self(mixed.collect())
+    }
 }
 
 impl Network {
@@ -350,6 +365,15 @@ impl Network {
             .collect();
         let (logits, updates) = self.run(features.autodiff(), &operands, Some(noise))?;
         Ok((logits, RunningStatistics(updates)))
+    }
+
+    /// The running statistics that training has updated.
+    pub fn running(&self) -> RunningStatistics {
+        let updated = self.parameters.iter().filter_map(|id| {
+            let values = self.running.get(id)?;
+            Some((*id, values.clone()))
+        });
+        RunningStatistics(updated.collect())
     }
 
     /// Puts the running statistics of a training pass in place.

@@ -471,6 +471,14 @@ pub const KEYS: &[KeyInfo] = &[
         },
     },
     KeyInfo {
+        key: "train.swa",
+        about: "Share of the steps, counted from the last, whose weights are averaged equally, such as 0.25; 0 averages none. Once that has begun, the average is evaluated and written.",
+        value: Kind::Number {
+            range: BELOW_ONE,
+            of: |recipe| &mut recipe.train.swa,
+        },
+    },
+    KeyInfo {
         key: "train.early_stopping",
         about: "When to stop before the last epoch.",
         value: Kind::Own {

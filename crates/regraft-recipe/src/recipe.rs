@@ -140,6 +140,8 @@ pub struct TrainSection {
     pub micro_batches: usize,
     /// Share of the running mean of weights that stays in each step, 0 to below 1. 0: none. Default 0.
     pub ema: f64,
+    /// Share of the steps, counted from the last, whose weights are averaged equally, 0 to below 1. 0: none. Default 0.
+    pub swa: f64,
     /// When to stop before the last epoch. Default never.
     pub early_stopping: Option<EarlyStopping>,
     /// Start of every random number, 0 to 2^63 - 1, the largest integer of TOML. Default 42.
@@ -310,6 +312,7 @@ impl Default for TrainSection {
             grad_clip: 0.0,
             micro_batches: 1,
             ema: 0.0,
+            swa: 0.0,
             early_stopping: None,
             seed: 42,
             shuffle: true,

@@ -23,6 +23,8 @@ pub struct Learner {
     /// Whether the optimiser's state was finite when it was last written out.
     pub(crate) finite: Finite,
     pub(crate) averager: Option<Averager>,
+    /// Whether steps are taken into the mean of weights.
+    pub(crate) averages: bool,
     /// Weights that the others are drawn back to, and how strongly.
     pub(crate) anchor: Option<(Weights, f64)>,
     /// What the gradients are of.
@@ -154,8 +156,17 @@ impl Learner {
             let share = (lr * pull).min(1.0);
             self.network.update(|weights| weights.blend(anchor, share));
         }
-        if let Some(averager) = &mut self.averager {
-            averager.update(self.network.weights());
+        if let Some(averager) = self.averager.as_mut().filter(|_| self.averages) {
+            averager.update(&self.network);
+        }
+    }
+
+    /// Whether the steps from here on are taken into the mean of weights, where there is one. Where they are not, the mean
+    /// begins anew. At first they are.
+    pub fn set_averaging(&mut self, averages: bool) {
+        self.averages = averages;
+        if let Some(averager) = self.averager.as_mut().filter(|_| !averages) {
+            averager.forget();
         }
     }
 

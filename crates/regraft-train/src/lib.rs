@@ -40,7 +40,7 @@ mod state_dict;
 mod stop;
 mod trainer;
 
-pub use averager::Averager;
+pub use averager::{Averager, Averaging};
 pub use checkpoint::{CHECKPOINTS, Standing};
 pub use error::Error;
 pub use evaluate::{Evaluation, Prediction, evaluate};

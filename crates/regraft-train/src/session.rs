@@ -141,10 +141,10 @@ impl Session {
             // A parameter that rests in this phase starts fresh when it opens again.
             optimizer = optimizer::forget_resting(optimizer, &options.settings.optimizer, phase);
         }
-        let averager = match options.settings.ema {
-            0.0 => None,
-            decay => {
-                let mut averager = Averager::new(decay, network.weights());
+        let averager = match options.settings.averaging() {
+            None => None,
+            Some(averaging) => {
+                let mut averager = Averager::new(averaging, &network);
                 if let Some((steps, mean)) = average {
                     // What rested in the phase of the mean is in the state alone.
                     let mut values = state.above(&network);
@@ -163,6 +163,7 @@ impl Session {
                 optimizer,
                 finite,
                 averager,
+                averages: true,
                 anchor: (pull > 0.0).then_some((start, pull)),
                 objective: Objective::CrossEntropy {
                     smoothing: options.settings.label_smoothing,
@@ -205,12 +206,12 @@ impl Session {
         let mut state = self.before.clone();
         state.extend(StateDict::of(&self.learner.network)?);
         let average = match &self.learner.averager {
-            None => None,
-            Some(averager) => {
+            Some(averager) if averager.steps() > 0 => {
                 let steps = averager.steps();
                 let mean = self.learner.as_written(|network| StateDict::of(network))?;
                 Some((steps, mean))
             }
+            _ => None,
         };
         Ok(Values { state, average })
     }

@@ -2,6 +2,7 @@
 
 use regraft_spec::{EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind};
 
+use crate::averager::Averaging;
 use crate::error::Error;
 
 /// The settings of a training.
@@ -27,6 +28,9 @@ pub struct Settings {
     /// Share of the running mean of weights (EMA, Polyak and Juditsky 1992) that stays in each step, 0 to below 1. 0: none.
     /// Where there is one, it is what is evaluated and written.
     pub ema: f64,
+    /// Share of the steps, counted from the last, whose weights are averaged equally (SWA, Izmailov 2018), 0 to below 1. 0:
+    /// none. Like the running mean it is what is evaluated and written, once it has begun; there is one of the two at most.
+    pub swa: f64,
     /// Pull of trained weights towards the values that the run began with (L2-SP, Li 2018), at least 0: the share of the
     /// difference that a step at learning rate 1 takes back.
     pub l2_sp: f64,
@@ -55,6 +59,7 @@ impl Default for Settings {
             grad_clip: 0.0,
             micro_batches: 1,
             ema: 0.0,
+            swa: 0.0,
             l2_sp: 0.0,
             early_stopping: None,
             seed: 42,
@@ -66,6 +71,21 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How weights are averaged, where they are.
+    pub(crate) fn averaging(&self) -> Option<Averaging> {
+        match (self.ema, self.swa) {
+            (0.0, 0.0) => None,
+            (0.0, _) => Some(Averaging::Equal),
+            (decay, _) => Some(Averaging::Exponential { decay }),
+        }
+    }
+
+    /// Whether step `step` (from 0) of `total` is taken into the mean of weights.
+    pub(crate) fn averages(&self, step: usize, total: usize) -> bool {
+        let last = (self.swa * total as f64).ceil() as usize;
+        self.swa == 0.0 || step + last >= total
+    }
+
     /// Checks that every value is in the range its field states.
     ///
     /// # Errors
@@ -87,6 +107,12 @@ impl Settings {
         }
         if !below_one(self.ema) {
             return wrong("ema", "a number from 0 to below 1");
+        }
+        if !below_one(self.swa) {
+            return wrong("swa", "a number from 0 to below 1");
+        }
+        if self.ema > 0.0 && self.swa > 0.0 {
+            return wrong("swa", "0 where there is a running mean (`ema`)");
         }
         if !(self.l2_sp.is_finite() && self.l2_sp >= 0.0) {
             return wrong("l2_sp", "a number of at least 0");

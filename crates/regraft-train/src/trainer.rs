@@ -452,6 +452,10 @@ impl Trainer<'_> {
                 per_epoch * span.epochs,
                 per_epoch,
             );
+            let averages = self
+                .settings
+                .averages(step, per_epoch * self.settings.epochs);
+            run.session.learner_mut().set_averaging(averages);
             let count = drawn.labels().len();
             let step_start = Instant::now();
             let (loss, right) = self.step(run, drawn, lr, step)?;

@@ -14,13 +14,22 @@ pub(crate) fn check(recipe: &Recipe) -> Result<(), Error> {
             reason: reason.to_owned(),
         })
     };
-    let only_trained = [("train.sampling", train.sampling != Sampling::Shuffle)];
+    let only_trained = [
+        ("train.sampling", train.sampling != Sampling::Shuffle),
+        ("train.swa", train.swa > 0.0),
+    ];
     if let Some((key, _)) = only_trained.iter().find(|(_, set)| *set)
         && recipe.only_solves()
     {
         return refused(
             key,
             "a solved head takes no steps of training; leave it out, or set `model.head` to \"linear\"",
+        );
+    }
+    if train.swa > 0.0 && train.ema > 0.0 {
+        return refused(
+            "train.swa",
+            "`train.ema` keeps a mean of weights already, and one alone can be written; leave one of them out",
         );
     }
     if train.sampling == Sampling::Balanced {

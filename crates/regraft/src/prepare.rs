@@ -545,6 +545,7 @@ impl Planned {
             grad_clip: train.grad_clip,
             micro_batches: train.micro_batches,
             ema: train.ema,
+            swa: train.swa,
             l2_sp: self.plan.l2_sp.unwrap_or(0.0),
             early_stopping: train.early_stopping,
             seed: train.seed,

@@ -64,6 +64,7 @@ schedule = { name = "cosine" }
 # grad_clip = 0.0
 # micro_batches = 1
 # ema = 0.0
+# swa = 0.0
 # early_stopping = "none"
 # seed = 42
 # shuffle = true

@@ -228,13 +228,13 @@ fn train() -> impl Strategy<Value = TrainSection> {
         ]),
         select(vec![Precision::F32, Precision::Bf16]),
         1..=65_536usize,
-        0.0..1.0f64,
+        (0.0..1.0f64, 0.0..1.0f64),
     );
     (time, step, rest).prop_map(
         |(
             (epochs, kind, share, early_stopping, checkpoint_every, budget),
             (batch_size, optimizer, lr, label_smoothing, grad_clip, class_weights),
-            (seed, (shuffle, sampling), feature_cache, trunk_precision, micro_batches, ema),
+            (seed, (shuffle, sampling), feature_cache, trunk_precision, micro_batches, (ema, swa)),
         )| TrainSection {
             epochs,
             budget,
@@ -250,6 +250,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
             grad_clip,
             micro_batches,
             ema,
+            swa,
             early_stopping,
             seed,
             shuffle,
@@ -343,6 +344,7 @@ class_weights = "none"
 grad_clip = 0.0
 micro_batches = 1
 ema = 0.0
+swa = 0.0
 early_stopping = { patience = 5, metric = "accuracy" }
 seed = 42
 shuffle = true

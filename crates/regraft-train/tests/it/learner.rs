@@ -1,5 +1,7 @@
 //! A step in two halves: gradients, and what is made of them.
 
+use std::collections::BTreeMap;
+
 use regraft_freeze::Policy;
 use regraft_train::{Session, Settings};
 
@@ -170,6 +172,58 @@ fn a_running_mean_of_weights_is_its_formula_and_is_what_is_written() {
     for (found, expected) in written.iter().zip(&mean) {
         assert!((found - expected).abs() < 1e-6, "{found} and {expected}");
     }
+}
+
+/// The mean of the weights, and of the running statistics of batch norm, after each step that was to count.
+#[test]
+fn an_equal_mean_of_weights_is_their_mean_and_is_what_is_written() {
+    let settings = Settings { swa: 0.5, ..sgd() };
+    let mut session = session(settings, Policy::LastBlocks(1));
+    let (_, _, targets) = batch(8);
+    let mut sums: Option<BTreeMap<String, Vec<f64>>> = None;
+    for step in 0..5 {
+        let features = features(&session, 0..8);
+        let learner = session.learner_mut();
+        learner.set_averaging(step >= 2);
+        let gradients = learner.gradients(features, &targets, 8.0, 0).unwrap();
+        learner.apply(gradients, 0.1);
+        let values = session.values().unwrap();
+        assert_eq!(values.average.is_some(), step >= 2);
+        if step < 2 {
+            assert_eq!(*values.written(), values.state);
+            continue;
+        }
+        let now = values.state.values().iter();
+        let now = now.map(|(name, v)| (name.clone(), v.iter().map(|v| f64::from(*v)).collect()));
+        let now: BTreeMap<String, Vec<f64>> = now.collect();
+        match &mut sums {
+            None => sums = Some(now),
+            Some(sums) => {
+                for (name, sum) in sums {
+                    sum.iter_mut().zip(&now[name]).for_each(|(a, b)| *a += b);
+                }
+            }
+        }
+    }
+    let values = session.values().unwrap();
+    let sums = sums.unwrap();
+    assert!(sums.keys().any(|name| name.ends_with("running_mean")));
+    for (name, sum) in &sums {
+        let written = values.written();
+        let written = written.get(name).unwrap();
+        let largest = sum.iter().fold(0f64, |most, v| most.max(v.abs())) / 3.0;
+        for (found, sum) in written.iter().zip(sum) {
+            let off = (f64::from(*found) - sum / 3.0).abs();
+            assert!(off <= 1e-6 * largest, "{name}: {found} and {}", sum / 3.0);
+        }
+    }
+    // Its own weights are back after that look, and a saved session has both.
+    let again = Session::resume(
+        options(Settings { swa: 0.5, ..sgd() }),
+        &phases(&[(Policy::LastBlocks(1), None)])[0],
+        session.save().unwrap(),
+    );
+    assert_eq!(again.unwrap().values().unwrap(), values);
 }
 
 /// With a pull of 1 / lr every step ends where it began; with half of that half-way between.

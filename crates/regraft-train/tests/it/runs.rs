@@ -73,16 +73,25 @@ fn two_phases() -> Vec<Phase> {
 
 #[test]
 fn a_run_that_is_stopped_on_either_side_of_a_phase_change_ends_with_the_same_bytes() {
-    let phases = two_phases();
-    let settings = Settings {
-        epochs: 3,
-        ema: 0.5,
-        ..sgd()
-    };
+    let ema = Settings { ema: 0.5, ..sgd() };
+    // The last five of nine steps: from the middle of the second epoch on.
+    let swa = Settings { swa: 0.5, ..sgd() };
+    for settings in [ema, swa] {
+        is_resumed_to_the_same_bytes(
+            &two_phases(),
+            &Settings {
+                epochs: 3,
+                ..settings
+            },
+        );
+    }
+}
+
+fn is_resumed_to_the_same_bytes(phases: &[Phase], settings: &Settings) {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
     std::fs::create_dir(&whole).unwrap();
-    let (outcome, expected, heard) = train(&whole, &phases, &settings, |_| false);
+    let (outcome, expected, heard) = train(&whole, phases, settings, |_| false);
     assert_eq!(outcome.unwrap().epochs, 3);
     assert_eq!(heard, ["phase 1 from epoch 1", "phase 2 from epoch 2"]);
     let state = expected.last.unwrap();
@@ -100,9 +109,9 @@ fn a_run_that_is_stopped_on_either_side_of_a_phase_change_ends_with_the_same_byt
         let run = folder.path().join(format!("cut-{epoch}-{step}"));
         std::fs::create_dir(&run).unwrap();
         let here = |event: &Event<'_>| matches!(event, Event::Step(report) if (report.epoch, report.step) == (epoch, step));
-        let (cut, _, _) = train(&run, &phases, &settings, here);
+        let (cut, _, _) = train(&run, phases, settings, here);
         assert!(matches!(cut, Err(Error::Interrupted { .. })));
-        let (resumed, networks, _) = train(&run, &phases, &settings, |_| false);
+        let (resumed, networks, _) = train(&run, phases, settings, |_| false);
         resumed.unwrap();
         assert_eq!(networks.last.unwrap(), state, "cut at {epoch}, {step}");
         assert_eq!(metrics(&run), metrics(&whole), "cut at {epoch}, {step}");

@@ -100,7 +100,7 @@ fn balanced_sampling_goes_with_stored_features_and_resumes_to_the_same_bytes() {
     assert_ne!(whole, shuffled);
     let images = classifier(
         &recipe(&["train.feature_cache=off"]),
-        &folder.path().join("images"),
+        &folder.path().join("pixels"),
     );
     for (a, b) in whole.iter().zip(&images) {
         assert!((a - b).abs() < 1e-5, "{a} and {b}");
