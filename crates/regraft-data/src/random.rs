@@ -18,6 +18,12 @@ pub(crate) fn repeated_rng(seed: u64, epoch: usize, index: usize, time: u64) -> 
     ChaCha8Rng::from_seed(key)
 }
 
+/// The generator for mixing the images of batch `number` of `epoch`.
+pub(crate) fn mixing_rng(seed: u64, epoch: usize, number: usize) -> ChaCha8Rng {
+    // No image is shown so often.
+    repeated_rng(seed, epoch, number, u64::MAX)
+}
+
 /// The order in which `len` images are seen in `epoch`: as they stand, or shuffled (Fisher and Yates).
 pub fn order(len: usize, seed: u64, epoch: usize, shuffle: bool) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
@@ -54,7 +60,7 @@ pub(crate) fn balanced_order(labels: &[usize], seed: u64, epoch: usize) -> Vec<u
 }
 
 /// Fisher and Yates.
-fn shuffled<T>(items: &mut [T], random: &mut ChaCha8Rng) {
+pub(crate) fn shuffled<T>(items: &mut [T], random: &mut ChaCha8Rng) {
     for last in (1..items.len()).rev() {
         items.swap(last, random.random_range(0..=last));
     }

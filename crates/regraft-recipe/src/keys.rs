@@ -436,6 +436,22 @@ pub const KEYS: &[KeyInfo] = &[
         },
     },
     KeyInfo {
+        key: "train.mixup",
+        about: "MixUp blends pairs of training images and their labels, shares drawn from the Beta distribution with this parameter twice, such as 0.2; 0 is off. Features are not cached then.",
+        value: Kind::Number {
+            range: NOT_NEGATIVE,
+            of: |recipe| &mut recipe.train.mixup,
+        },
+    },
+    KeyInfo {
+        key: "train.cutmix",
+        about: "CutMix puts a box of one training image into another, its area drawn likewise, such as 1; 0 is off. With mixup a batch takes either at even odds.",
+        value: Kind::Number {
+            range: NOT_NEGATIVE,
+            of: |recipe| &mut recipe.train.cutmix,
+        },
+    },
+    KeyInfo {
         key: "train.class_weights",
         about: "How much each class counts, in the loss and for a solved head: all the same, in inverse proportion to its training images, or by name, where 1 is the weight of a class without a name.",
         value: Kind::Own {
@@ -592,6 +608,7 @@ const ALSO_CALLED: &[(&str, &str)] = &[
     ("bs", "train.batch_size"),
     ("class_weight", "train.class_weights"),
     ("clip_grad", "train.grad_clip"),
+    ("cutmix_alpha", "train.cutmix"),
     ("dataset", "data.source"),
     ("ema_decay", "train.ema"),
     ("freeze_layers", "freeze.policy"),
@@ -608,6 +625,7 @@ const ALSO_CALLED: &[(&str, &str)] = &[
     ("lr_scheduler", "train.schedule"),
     ("max_epochs", "train.epochs"),
     ("max_lr", "train.lr"),
+    ("mixup_alpha", "train.mixup"),
     ("model_ema_decay", "train.ema"),
     ("n_epochs", "train.epochs"),
     ("nb_epochs", "train.epochs"),

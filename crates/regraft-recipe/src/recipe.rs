@@ -132,6 +132,11 @@ pub struct TrainSection {
     pub schedule: Schedule,
     /// Share of the target spread over all classes, 0 to below 1. Default 0.
     pub label_smoothing: f64,
+    /// MixUp's parameter, at least 0: two images are blended, their shares from the Beta distribution with it twice. 0: off.
+    /// Default 0.
+    pub mixup: f64,
+    /// CutMix's parameter, at least 0, of the area of a box of one image in another. 0: off. Default 0.
+    pub cutmix: f64,
     /// How much each class counts in the loss, and where the head is solved in its regressions. Default all the same.
     pub class_weights: ClassWeights,
     /// Largest norm of all gradients together, at least 0. 0: no limit. Default 0.
@@ -308,6 +313,8 @@ impl Default for TrainSection {
             lr: None,
             schedule: Schedule::new(ScheduleKind::OneCycle),
             label_smoothing: 0.0,
+            mixup: 0.0,
+            cutmix: 0.0,
             class_weights: ClassWeights::Equal,
             grad_clip: 0.0,
             micro_batches: 1,

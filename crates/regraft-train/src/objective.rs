@@ -16,6 +16,14 @@ pub enum Target {
 }
 
 impl Target {
+    /// What is true of an image of which `share` shows one class and the rest another, of so many `classes`.
+    pub(crate) fn mixed(label: usize, share: f64, partner: usize, classes: usize) -> Self {
+        let mut shares = vec![0.0; classes];
+        shares[label] += share as f32;
+        shares[partner] += 1.0 - share as f32;
+        Self::Distribution(shares)
+    }
+
     /// Probabilities or truth values, one for each of `classes`.
     fn row(&self, classes: usize) -> Vec<f32> {
         let mut row = vec![0.0; classes];
@@ -213,6 +221,20 @@ mod tests {
         }
         let half = [Target::Distribution(vec![0.5, 0.0, 0.5])];
         assert_eq!(cross_entropy(0.0, &[0.5, 1.0, 4.0]).total(&half), 2.25);
+    }
+
+    #[test]
+    fn a_mixed_target_sums_to_one_and_is_told_by_its_stronger_class() {
+        let objective = cross_entropy(0.0, &[]);
+        for (share, stronger) in [(0.3, 2), (0.7, 0), (0.123_456_789, 2), (1.0, 0)] {
+            let target = Target::mixed(0, share, 2, 3);
+            let row = target.row(3);
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-7, "{row:?}");
+            let mut logits = [0.0; 3];
+            logits[stronger] = 1.0;
+            assert!(objective.is_right(&logits, &target));
+        }
+        assert_eq!(Target::mixed(1, 0.3, 1, 3).row(3), [0.0, 1.0, 0.0]);
     }
 
     #[test]

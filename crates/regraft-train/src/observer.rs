@@ -127,7 +127,7 @@ pub struct EpochReport {
     pub epoch: usize,
     /// Mean training loss, in nats.
     pub train_loss: f64,
-    /// Share of training images classified right, as they were seen in training.
+    /// Share of training images classified right, as they were seen in training: a mixed one counts as its stronger class.
     pub train_accuracy: f64,
     /// Mean validation loss, in nats.
     pub validation_loss: Option<f64>,

@@ -103,7 +103,7 @@ impl Trainer<'_> {
         let start = Instant::now();
         let mut session = Session::new(self.session_options(), phase)?;
         let build = start.elapsed().as_secs_f64();
-        let mode = self.settings.feature_cache;
+        let mode = self.settings.training_cache();
         let cached = Source::caches(session.network(), &self.train, mode);
         let count = images.clamp(1, self.train.options().batch_size);
         let [channels, height, width] = self.graph.image_shape();

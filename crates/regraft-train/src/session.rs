@@ -256,23 +256,28 @@ impl Session {
         self.learner.network
     }
 
-    /// Gradients of a batch, computed in as many parts as the settings say. `noise` decides the dropout masks.
-    pub(crate) fn gradients(&self, batch: Drawn, noise: u64) -> Result<Gradients, Error> {
-        let of = |drawn: &Drawn| -> Vec<Target> {
-            drawn.labels().iter().copied().map(Target::Class).collect()
-        };
-        let total = self.learner.objective.total(&of(&batch));
+    /// Gradients of a batch with a target for each of its images, computed in as many parts as the settings say. `noise`
+    /// decides the dropout masks.
+    pub(crate) fn gradients(
+        &self,
+        batch: Drawn,
+        targets: &[Target],
+        noise: u64,
+    ) -> Result<Gradients, Error> {
+        let total = self.learner.objective.total(targets);
+        let mut rest = targets;
         let mut parts = Vec::new();
         for (part, drawn) in batch
             .split(self.options.settings.micro_batches)
             .into_iter()
             .enumerate()
         {
-            let targets = of(&drawn);
+            let (targets, others) = rest.split_at(drawn.labels().len());
+            rest = others;
             let features = drawn.features(&self.learner.network)?;
             // Each part drops other units.
             let noise = noise ^ (part as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
-            let gradients = self.learner.gradients(features, &targets, total, noise)?;
+            let gradients = self.learner.gradients(features, targets, total, noise)?;
             let finite = gradients.loss.is_finite();
             parts.push(gradients);
             if !finite {

@@ -1,5 +1,6 @@
 //! What a training is asked to do: plain data that a recipe fills in, and that anybody else may.
 
+use regraft_data::Mix;
 use regraft_spec::{EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind};
 
 use crate::averager::Averaging;
@@ -18,6 +19,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// Share of the target spread over all classes, 0 to below 1.
     pub label_smoothing: f64,
+    /// How the images of a batch are mixed with each other.
+    pub mix: Mix,
     /// Weight of each class in the loss, above 0; empty: all the same.
     pub class_weights: Vec<f64>,
     /// Largest norm of all gradients together, at least 0. 0: no limit.
@@ -55,6 +58,7 @@ impl Default for Settings {
             optimizer,
             schedule: Schedule::new(ScheduleKind::OneCycle),
             label_smoothing: 0.0,
+            mix: Mix::default(),
             class_weights: Vec::new(),
             grad_clip: 0.0,
             micro_batches: 1,
@@ -71,6 +75,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Where the features of training images are kept: nowhere where each batch mixes its images anew.
+    pub(crate) fn training_cache(&self) -> FeatureCache {
+        match self.mix.is_on() {
+            true => FeatureCache::Off,
+            false => self.feature_cache,
+        }
+    }
+
     /// How weights are averaged, where they are.
     pub(crate) fn averaging(&self) -> Option<Averaging> {
         match (self.ema, self.swa) {
@@ -101,6 +113,11 @@ impl Settings {
         }
         if !below_one(self.label_smoothing) {
             return wrong("label_smoothing", "a number from 0 to below 1");
+        }
+        for (setting, alpha) in [("mixup", self.mix.mixup), ("cutmix", self.mix.cutmix)] {
+            if !(alpha.is_finite() && alpha >= 0.0) {
+                return wrong(setting, "a number of at least 0");
+            }
         }
         if !(self.class_weights.iter()).all(|weight| weight.is_finite() && *weight > 0.0) {
             return wrong("class_weights", "numbers above 0");

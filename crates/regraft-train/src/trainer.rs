@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use regraft_data::Loader;
+use regraft_data::{Loader, Mixed};
 use regraft_freeze::Phase;
 use regraft_nn::{Dropout, Network};
 use regraft_onnx::Graph;
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::evaluate::{self, Evaluation};
 use crate::feature_store::{Drawn, Source};
 use crate::metrics::Metrics;
+use crate::objective::Target;
 use crate::observer::{EpochReport, Event, Observer, Silent, StepReport};
 use crate::phases::Span;
 use crate::schedule::learning_rate;
@@ -139,8 +140,8 @@ impl Trainer<'_> {
         let span = Span::at(&spans, progress.epochs_done);
         let metrics = Metrics::open(&self.run, saved.map(|_| progress.metrics))?;
         let session = Session::resume(self.session_options(), &self.phases[span.phase], session)?;
-        let mode = self.settings.feature_cache;
-        let source = |loader: &Loader, observer: &mut dyn Observer| {
+        let modes = [self.settings.training_cache(), self.settings.feature_cache];
+        let source = |loader: &Loader, mode, observer: &mut dyn Observer| {
             Source::new(
                 session.network(),
                 loader.clone(),
@@ -149,9 +150,9 @@ impl Trainer<'_> {
                 observer,
             )
         };
-        let train = source(&self.train, observer)?;
+        let train = source(&self.train, modes[0], observer)?;
         let validation = match &self.validation {
-            Some(loader) => Some(source(loader, observer)?),
+            Some(loader) => Some(source(loader, modes[1], observer)?),
             None => None,
         };
         let before = match (&validation, saved) {
@@ -222,13 +223,12 @@ impl Trainer<'_> {
             session => session?,
         };
         let mut run = Run { session, ..run };
-        let mode = self.settings.feature_cache;
         let network = run.session.network();
-        for source in [Some(&mut run.train), run.validation.as_mut()]
-            .into_iter()
-            .flatten()
-        {
-            source.enter(network, mode, &self.stop, observer)?;
+        let mode = self.settings.training_cache();
+        run.train.enter(network, mode, &self.stop, observer)?;
+        if let Some(validation) = &mut run.validation {
+            let mode = self.settings.feature_cache;
+            validation.enter(network, mode, &self.stop, observer)?;
         }
         // The last phase is judged by itself.
         run.progress.without_improvement = 0;
@@ -435,7 +435,7 @@ impl Trainer<'_> {
         let seen_before = run.progress.begun.seen;
         for (index, drawn) in source.epoch(epoch - 1, first).enumerate() {
             self.stop_here(run, observer)?;
-            let drawn = drawn?;
+            let mut drawn = drawn?;
             for skipped in drawn.skipped() {
                 observer.observe(&Event::Skipped(skipped));
             }
@@ -458,7 +458,8 @@ impl Trainer<'_> {
             run.session.learner_mut().set_averaging(averages);
             let count = drawn.labels().len();
             let step_start = Instant::now();
-            let (loss, right) = self.step(run, drawn, lr, step)?;
+            let targets = self.targets(&mut drawn, epoch - 1, index);
+            let (loss, right) = self.step(run, drawn, &targets, lr, step)?;
             let seconds = step_start.elapsed().as_secs_f64();
             run.progress.begun.lr = lr;
             if !loss.is_finite() {
@@ -492,18 +493,39 @@ impl Trainer<'_> {
         })
     }
 
+    /// What is true of each image of a batch, whose images are mixed first where that is asked for.
+    fn targets(&self, drawn: &mut Drawn, epoch: usize, batch: usize) -> Vec<Target> {
+        let mixed = match drawn {
+            Drawn::Images(images) => {
+                let Settings { mix, seed, .. } = self.settings;
+                mix.apply(images, seed, epoch, batch)
+            }
+            Drawn::Features { .. } => None,
+        };
+        let labels = drawn.labels().iter().copied();
+        match mixed {
+            None => labels.map(Target::Class).collect(),
+            Some(Mixed { share, partners }) => {
+                let classes = self.graph.classes();
+                let mixed = |(label, partner)| Target::mixed(label, share, partner, classes);
+                labels.zip(partners).map(mixed).collect()
+            }
+        }
+    }
+
     /// One optimisation step, counted from 0 over the whole run: the batch's mean loss, and how many images were right
     /// before it. Where the loss is not finite, nothing changes.
     fn step(
         &self,
         run: &mut Run,
         drawn: Drawn,
+        targets: &[Target],
         lr: f64,
         step: usize,
     ) -> Result<(f64, usize), Error> {
         let noise =
             self.settings.seed.rotate_left(17) ^ (step as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let gradients = run.session.gradients(drawn, noise)?;
+        let gradients = run.session.gradients(drawn, targets, noise)?;
         let (loss, right) = (gradients.loss, gradients.right);
         if loss.is_finite() {
             run.session.learner_mut().apply(gradients, lr);

@@ -17,6 +17,8 @@ pub(crate) fn check(recipe: &Recipe) -> Result<(), Error> {
     let only_trained = [
         ("train.sampling", train.sampling != Sampling::Shuffle),
         ("train.swa", train.swa > 0.0),
+        ("train.mixup", train.mixup > 0.0),
+        ("train.cutmix", train.cutmix > 0.0),
     ];
     if let Some((key, _)) = only_trained.iter().find(|(_, set)| *set)
         && recipe.only_solves()

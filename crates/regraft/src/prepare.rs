@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use regraft_data::{
-    Dataset, ImageRecord, ImageSet, OpenOptions, Preprocess, Selection, Unknown, some,
+    Dataset, ImageRecord, ImageSet, Mix, OpenOptions, Preprocess, Selection, Unknown, some,
 };
 use regraft_freeze::{
     DataFacts, Estimate, Footprint, FreezeConfig, FreezePlan, Outline, ParameterKind, Policy,
@@ -541,6 +541,10 @@ impl Planned {
             lr: train.learning_rate(),
             schedule: train.schedule,
             label_smoothing: train.label_smoothing,
+            mix: Mix {
+                mixup: train.mixup,
+                cutmix: train.cutmix,
+            },
             class_weights: self.class_weights(&self.data.train)?,
             grad_clip: train.grad_clip,
             micro_batches: train.micro_batches,

@@ -60,6 +60,8 @@ optimizer = { name = "sgd", momentum = 0.9, nesterov = false, weight_decay = 0.0
 schedule = { name = "cosine" }
 # came to: { name = "cosine", warmup_epochs = 0.0 }
 # label_smoothing = 0.0
+# mixup = 0.0
+# cutmix = 0.0
 # class_weights = "none"
 # grad_clip = 0.0
 # micro_batches = 1

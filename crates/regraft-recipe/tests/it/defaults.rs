@@ -288,6 +288,7 @@ fn a_head_is_solved_where_nothing_else_can_be_meant() {
     assert_eq!(kind("data.augment = 'light'"), HeadKind::Linear);
     assert_eq!(kind("train.epochs = 20"), HeadKind::Linear);
     assert_eq!(kind("train.sampling = 'balanced'"), HeadKind::Linear);
+    assert_eq!(kind("train.mixup = 0.2"), HeadKind::Linear);
     assert_eq!(kind("train.seed = 7"), HeadKind::Solved);
     assert_eq!(kind("freeze.policy = 'full'"), HeadKind::Linear);
     assert_eq!(

@@ -77,6 +77,7 @@ fn the_names_of_other_tools_lead_to_ours() {
         ("freeze_layers", "freeze.policy"),
         ("freeze_policy", "freeze.policy"),
         ("class_weight", "train.class_weights"),
+        ("mixup_alpha", "train.mixup"),
         ("optim", "train.optimizer"),
         ("LR", "train.lr"),
         ("patience", "train.early_stopping.patience"),
@@ -103,7 +104,7 @@ fn the_names_of_other_tools_lead_to_ours() {
 
 #[test]
 fn keys_that_promised_what_does_not_work_are_unknown() {
-    for key in ["data.mosaic", "train.mixup"] {
+    for key in ["data.mosaic", "train.cutout"] {
         let error = parse(&format!("{key} = 0")).unwrap_err();
         assert!(matches!(error, Error::UnknownKey { .. }), "{error}");
     }

@@ -213,7 +213,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
         option::of(positive()),
         below_one(),
         positive(),
-        class_weights(),
+        (class_weights(), positive(), below_one()),
     );
     let rest = (
         0..=i64::MAX as u64,
@@ -233,7 +233,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
     (time, step, rest).prop_map(
         |(
             (epochs, kind, share, early_stopping, checkpoint_every, budget),
-            (batch_size, optimizer, lr, label_smoothing, grad_clip, class_weights),
+            (batch_size, optimizer, lr, label_smoothing, grad_clip, (class_weights, mixup, cutmix)),
             (seed, (shuffle, sampling), feature_cache, trunk_precision, micro_batches, (ema, swa)),
         )| TrainSection {
             epochs,
@@ -246,6 +246,8 @@ fn train() -> impl Strategy<Value = TrainSection> {
                 warmup_epochs: share.map(|share| share * epochs as f64),
             },
             label_smoothing,
+            mixup,
+            cutmix,
             class_weights,
             grad_clip,
             micro_batches,
@@ -340,6 +342,8 @@ batch_size = 32
 optimizer = { name = "adamw", betas = [0.9, 0.999], epsilon = 0.00000001, weight_decay = 0.01 }
 schedule = { name = "one-cycle" }
 label_smoothing = 0.0
+mixup = 0.0
+cutmix = 0.0
 class_weights = "none"
 grad_clip = 0.0
 micro_batches = 1

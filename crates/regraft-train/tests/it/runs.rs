@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use regraft_data::Mix;
 use regraft_freeze::{Phase, Policy};
 use regraft_spec::{EarlyStopping, FeatureCache, Schedule, ScheduleKind, StopMetric};
 use regraft_train::{
@@ -76,7 +77,12 @@ fn a_run_that_is_stopped_on_either_side_of_a_phase_change_ends_with_the_same_byt
     let ema = Settings { ema: 0.5, ..sgd() };
     // The last five of nine steps: from the middle of the second epoch on.
     let swa = Settings { swa: 0.5, ..sgd() };
-    for settings in [ema, swa] {
+    let mix = Mix {
+        mixup: 0.4,
+        cutmix: 1.0,
+    };
+    let mixed = Settings { mix, ..sgd() };
+    for settings in [ema, swa, mixed] {
         is_resumed_to_the_same_bytes(
             &two_phases(),
             &Settings {
@@ -232,4 +238,60 @@ fn parts_of_a_batch_train_nearly_what_the_batch_trains() {
     for (x, y) in a.iter().zip(b) {
         assert!((x - y).abs() <= 1e-4 * largest(a), "{x} and {y}");
     }
+}
+
+#[test]
+fn mixed_batches_train_from_images_and_their_parts_as_the_whole() {
+    let phases = phases(&[(Policy::FeatureExtractor, None)]);
+    let run = |mix, micro_batches, lr| {
+        let settings = Settings {
+            epochs: 2,
+            micro_batches,
+            mix,
+            lr,
+            ..sgd()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let stored = std::cell::Cell::new(0);
+        let (outcome, networks, _) = train(folder.path(), &phases, &settings, |event| {
+            if let Event::Features { total, .. } = event {
+                stored.set(stored.get().max(*total));
+            }
+            false
+        });
+        outcome.unwrap();
+        let metrics = std::fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
+        let columns = |line: &str| line.split(',').take(5).map(str::to_owned).collect();
+        let lines: Vec<Vec<String>> = metrics.lines().map(columns).collect();
+        let weights = networks
+            .last
+            .unwrap()
+            .get("head.fc.weight")
+            .unwrap()
+            .to_vec();
+        (weights, lines[2].clone(), stored.get())
+    };
+    let mix = Mix {
+        mixup: 1.0,
+        cutmix: 1.0,
+    };
+    let ((whole, _, stored), (parts, ..), (plain, ..)) = (
+        run(mix, 1, 0.01),
+        run(mix, 3, 0.01),
+        run(Mix::default(), 1, 0.01),
+    );
+    assert_eq!(
+        stored, 10,
+        "features of the validation images alone are kept"
+    );
+    assert_ne!(whole, plain);
+    let largest = whole.iter().fold(0f32, |most, v| most.max(v.abs()));
+    for (x, y) in whole.iter().zip(&parts) {
+        assert!((x - y).abs() <= 1e-4 * largest, "{x} and {y}");
+    }
+    // Where no weight changes, validation is the same to the last digit, and training is not: it alone is mixed.
+    let ((_, mixed, _), (_, plain, stored)) = (run(mix, 1, 1e-30), run(Mix::default(), 1, 1e-30));
+    assert_eq!(stored, 20);
+    assert_eq!(mixed[3..5], plain[3..5]);
+    assert_ne!(mixed[1], plain[1]);
 }
