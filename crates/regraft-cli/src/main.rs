@@ -3,6 +3,7 @@
 mod arguments;
 mod obtain;
 mod output;
+mod plot;
 mod progress;
 mod recipe_arguments;
 mod running;

@@ -11,6 +11,7 @@
 //! | [`Averager`] | a running mean of weights |
 //! | [`FeatureStore`], [`Source`] | where batches come from |
 //! | [`Trainer`] | epochs, validation, checkpoints in a run folder |
+//! | [`RangeTest`] | a trial with a growing learning rate, for choosing one |
 //! | [`Observer`] | hears of every [`Event`] |
 //!
 //! Everything random is a function of the seed, so the same settings give the same bytes, and a run that was killed and
@@ -33,6 +34,7 @@ mod observer;
 mod optimizer;
 mod pace;
 mod phases;
+mod range_test;
 mod schedule;
 mod session;
 mod settings;
@@ -51,6 +53,7 @@ pub use objective::{Objective, Target};
 pub use observer::{EpochReport, Event, NO_VALIDATION, Observer, Silent, StepReport};
 pub use pace::Pace;
 pub use phases::Span;
+pub use range_test::{RangeCurve, RangePoint, RangeTest};
 pub use schedule::learning_rate;
 pub use session::{SavedSession, Session, SessionOptions, Values};
 pub use settings::Settings;

@@ -494,7 +494,7 @@ impl Trainer<'_> {
     }
 
     /// What is true of each image of a batch, whose images are mixed first where that is asked for.
-    fn targets(&self, drawn: &mut Drawn, epoch: usize, batch: usize) -> Vec<Target> {
+    pub(crate) fn targets(&self, drawn: &mut Drawn, epoch: usize, batch: usize) -> Vec<Target> {
         let mixed = match drawn {
             Drawn::Images(images) => {
                 let Settings { mix, seed, .. } = self.settings;
@@ -513,6 +513,11 @@ impl Trainer<'_> {
         }
     }
 
+    /// What decides the dropout masks of a step, counted from 0 over the whole run.
+    pub(crate) fn noise(&self, step: usize) -> u64 {
+        self.settings.seed.rotate_left(17) ^ (step as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
     /// One optimisation step, counted from 0 over the whole run: the batch's mean loss, and how many images were right
     /// before it. Where the loss is not finite, nothing changes.
     fn step(
@@ -523,9 +528,7 @@ impl Trainer<'_> {
         lr: f64,
         step: usize,
     ) -> Result<(f64, usize), Error> {
-        let noise =
-            self.settings.seed.rotate_left(17) ^ (step as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let gradients = run.session.gradients(drawn, targets, noise)?;
+        let gradients = run.session.gradients(drawn, targets, self.noise(step))?;
         let (loss, right) = (gradients.loss, gradients.right);
         if loss.is_finite() {
             run.session.learner_mut().apply(gradients, lr);

@@ -26,6 +26,8 @@ mod classifier;
 mod combinations;
 mod error;
 #[cfg(feature = "recipe")]
+mod find_lr;
+#[cfg(feature = "recipe")]
 mod held_out;
 mod inspect;
 mod npy;
@@ -57,6 +59,8 @@ mod zoo_models;
 
 pub use classifier::{ClassMetrics, Classifier, Report, Top, images};
 pub use error::Error;
+#[cfg(feature = "recipe")]
+pub use find_lr::{FoundRates, find_lr};
 pub use inspect::{BlockReport, Inspection, ParameterReport, PassReport, Passes, inspect, passes};
 #[cfg(feature = "recipe")]
 pub use prepare::{Grafted, ModelFile, Opened, Planned, Sized, prepare};

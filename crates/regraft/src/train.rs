@@ -302,6 +302,21 @@ fn solve_head(
             Vec::new(),
         ));
     }
+    let (started, left_out) = solved(planned, stop, observer)?;
+    save_settings(&started, None, &files)?;
+    files.save_record(&RunRecord::new(&started))?;
+    if !started.recipe.only_solves() {
+        write_model(&path, &started.model)?;
+    }
+    Ok((started, left_out))
+}
+
+/// The plan with its head solved.
+pub(crate) fn solved(
+    planned: &Planned,
+    stop: &Stop,
+    observer: &mut dyn Observer,
+) -> Result<(Planned, LeftOut), Error> {
     let asked = match planned.recipe.head_kind() {
         HeadKind::Solved => planned.recipe.model.head.taps.clone(),
         // A linear head that only begins solved takes the network's own features.
@@ -310,11 +325,6 @@ fn solve_head(
     let start = solve::start(planned, &planned.data.train, &asked, stop, observer)?;
     observer.observe(&Event::Note(&start.head.in_words()));
     let started = planned.started(start.grafted, Some(start.head), &planned.recipe.freeze)?;
-    save_settings(&started, None, &files)?;
-    files.save_record(&RunRecord::new(&started))?;
-    if !started.recipe.only_solves() {
-        write_model(&path, &started.model)?;
-    }
     Ok((started, start.left_out))
 }
 

@@ -2,6 +2,7 @@
 
 mod devices;
 mod eval;
+mod find_lr;
 mod inspect;
 mod models;
 mod new;
@@ -33,6 +34,9 @@ pub enum Verb {
     /// Train on a folder of images, or as a recipe says, into a run folder.
     #[command(after_help = train::EXAMPLES)]
     Train(train::Arguments),
+    /// Find a learning rate: a short trial in memory whose rate grows with every step.
+    #[command(alias = "lr-find", after_help = find_lr::EXAMPLES)]
+    FindLr(find_lr::Arguments),
     /// Go on with a run from its last checkpoint.
     #[command(after_help = resume::EXAMPLES)]
     Resume(resume::Arguments),
@@ -66,6 +70,7 @@ pub fn run(verb: Verb, talk: Talk) -> Result<()> {
         Verb::Inspect(arguments) => inspect::run(&arguments, talk),
         Verb::Plan(arguments) => plan::run(&arguments, talk),
         Verb::Train(arguments) => train::run(&arguments, talk),
+        Verb::FindLr(arguments) => find_lr::run(&arguments, talk),
         Verb::Resume(arguments) => resume::run(arguments, talk),
         Verb::Eval(arguments) => eval::run(&arguments, talk),
         Verb::Predict(arguments) => predict::run(&arguments, talk),

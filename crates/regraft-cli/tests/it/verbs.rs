@@ -38,6 +38,42 @@ fn plan_shows_what_would_train_and_what_it_would_cost() {
 }
 
 #[test]
+fn find_lr_prints_a_curve_and_two_rates_and_writes_nothing_but_the_picture() {
+    let place = Place::with_images();
+    let mut words = vec!["find-lr", "data", "--size", "64", "--batch-size", "4"];
+    words.extend(["--policy", "full", "--steps", "30"]);
+    let said = stdout(&mut place.regraft(&words));
+    for part in [
+        "learning rate",
+        "most steeply",
+        "a tenth",
+        "the recipe has 1.0e-3",
+    ] {
+        assert!(said.contains(part), "`{part}` is not in: {said}");
+    }
+    let found = json(place.regraft(&words).args(["--json", "--svg", "rates.svg"]));
+    let points = found["points"].as_array().unwrap();
+    assert!(points.len() > 10 && points.len() <= 30);
+    assert_eq!(points[0]["lr"], 1e-7);
+    let steepest = found["steepest"].as_f64().unwrap();
+    assert!(steepest > 1e-7 && steepest < 10.0);
+    let picture = std::fs::read_to_string(place.path("rates.svg")).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("steepest"));
+    assert!(!place.path("runs").exists());
+
+    fails(
+        place.regraft(&words).args(["--lr", "0.1"]),
+        2,
+        &["--lr is what find-lr looks for"],
+    );
+    fails(
+        &mut place.regraft(&["find-lr", "data", "--policy", "auto"]),
+        2,
+        &["chooses learning rates itself"],
+    );
+}
+
+#[test]
 fn a_trained_run_serves() {
     let place = Place::with_images();
     let summary = json(&mut place.train(&["--out", "run", "--json"]));
@@ -212,6 +248,7 @@ fn help_says_what_regraft_is_and_shows_examples_of_every_verb() {
         "inspect",
         "plan",
         "train",
+        "find-lr",
         "resume",
         "eval",
         "predict",

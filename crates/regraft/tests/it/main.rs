@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod classes;
+mod find_lr;
 mod policies;
 mod real_models;
 mod round_trip;
