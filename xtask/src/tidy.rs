@@ -46,6 +46,7 @@ const LAYERED: [(&str, &[&str]); 2] = [
             "select",
             "open",
             "loader",
+            "mix",
             "record",
         ],
     ),
