@@ -305,7 +305,7 @@ pub const KEYS: &[KeyInfo] = &[
         key: "train.optimizer",
         about: "The rule that turns gradients into steps.",
         value: Kind::Own {
-            takes: "`sgd` or `adamw`, or a table with `name`",
+            takes: "`sgd`, `adamw`, `lion` or `lamb`, or a table with `name`",
             default: "\"adamw\"",
             read: parse::optimizer,
             write: |recipe| Some(write::optimizer(&recipe.train.optimizer)),
@@ -315,7 +315,7 @@ pub const KEYS: &[KeyInfo] = &[
         key: "train.optimizer.name",
         about: "Which optimizer.",
         value: Kind::Part {
-            takes: "`sgd` or `adamw`",
+            takes: "`sgd`, `adamw`, `lion` or `lamb`",
             default: "\"adamw\"",
         },
     },
@@ -337,18 +337,18 @@ pub const KEYS: &[KeyInfo] = &[
     },
     KeyInfo {
         key: "train.optimizer.betas",
-        about: "Decay of the running means of gradients and of their squares; for adamw alone.",
+        about: "Decay of the running means of gradients and of their squares; not for sgd.",
         value: Kind::Part {
             takes: "two numbers in brackets, each from 0 to below 1",
-            default: "[0.9, 0.999]",
+            default: "[0.9, 0.99] for lion, else [0.9, 0.999]",
         },
     },
     KeyInfo {
         key: "train.optimizer.epsilon",
-        about: "Added to the denominator; for adamw alone.",
+        about: "Added to the denominator; for adamw and lamb.",
         value: Kind::Part {
             takes: "a number above 0",
-            default: "1e-8",
+            default: "1e-8 for adamw, 1e-6 for lamb",
         },
     },
     KeyInfo {
@@ -356,7 +356,7 @@ pub const KEYS: &[KeyInfo] = &[
         about: "Pull of the weights towards zero.",
         value: Kind::Part {
             takes: "a number of at least 0",
-            default: "0.0001 for sgd, 0.01 for adamw",
+            default: "0.0001 for sgd, 0.1 for lion, else 0.01",
         },
     },
     KeyInfo {
@@ -364,7 +364,7 @@ pub const KEYS: &[KeyInfo] = &[
         about: "Peak learning rate.",
         value: Kind::Own {
             takes: "a number above 0",
-            default: "0.01 for sgd, 0.001 for adamw",
+            default: "0.01 for sgd, 0.001 for adamw, 0.0001 for lion, 0.005 for lamb",
             read: parse::lr,
             write: |recipe| recipe.train.lr.map(Value::from),
         },

@@ -57,12 +57,14 @@ impl Named for Start {
 }
 
 impl Named for Optimizer {
-    const ALL: &'static [Self] = &[Self::sgd(), Self::adamw()];
+    const ALL: &'static [Self] = &[Self::sgd(), Self::adamw(), Self::lion(), Self::lamb()];
 
     fn name(&self) -> &'static str {
         match self {
             Self::Sgd { .. } => "sgd",
             Self::Adamw { .. } => "adamw",
+            Self::Lion { .. } => "lion",
+            Self::Lamb { .. } => "lamb",
         }
     }
 }

@@ -213,6 +213,32 @@ fn read_optimizer(section: &Section<'_>, default: Optimizer) -> Result<Optimizer
                     .unwrap_or(weight_decay),
             })
         }
+        Optimizer::Lion {
+            betas,
+            weight_decay,
+        } => {
+            table.allow_only(&kind, &["name", "betas", "weight_decay"])?;
+            Ok(Optimizer::Lion {
+                betas: table.betas("betas")?.unwrap_or(betas),
+                weight_decay: table
+                    .number("weight_decay", NOT_NEGATIVE)?
+                    .unwrap_or(weight_decay),
+            })
+        }
+        Optimizer::Lamb {
+            betas,
+            epsilon,
+            weight_decay,
+        } => {
+            table.allow_only(&kind, &["name", "betas", "epsilon", "weight_decay"])?;
+            Ok(Optimizer::Lamb {
+                betas: table.betas("betas")?.unwrap_or(betas),
+                epsilon: table.number("epsilon", ABOVE_ZERO)?.unwrap_or(epsilon),
+                weight_decay: table
+                    .number("weight_decay", NOT_NEGATIVE)?
+                    .unwrap_or(weight_decay),
+            })
+        }
     }
 }
 

@@ -144,10 +144,23 @@ pub(crate) fn optimizer(optimizer: &Optimizer) -> Value {
             betas,
             epsilon,
             weight_decay,
+        }
+        | Optimizer::Lamb {
+            betas,
+            epsilon,
+            weight_decay,
         } => inline([
             name,
             given("betas", array([betas.0, betas.1])),
             given("epsilon", epsilon),
+            given("weight_decay", weight_decay),
+        ]),
+        Optimizer::Lion {
+            betas,
+            weight_decay,
+        } => inline([
+            name,
+            given("betas", array([betas.0, betas.1])),
             given("weight_decay", weight_decay),
         ]),
     }

@@ -25,14 +25,33 @@ pub enum Optimizer {
         /// Share of the learning rate by which the weights shrink each step, at least 0. Default 0.01.
         weight_decay: f64,
     },
+    /// The sign of a mean of gradients (Chen 2023): every weight moves by the learning rate.
+    Lion {
+        /// What is left of the mean of gradients where the direction is taken, and where it is kept, each 0 to below 1. Default
+        /// 0.9, 0.99.
+        betas: (f64, f64),
+        /// Share of the learning rate by which the weights shrink each step, at least 0. Default 0.1.
+        weight_decay: f64,
+    },
+    /// Adam whose steps are in proportion to each parameter's norm, for large batches (You 2020).
+    Lamb {
+        /// Decay of the running mean of gradients and of squared gradients, each 0 to below 1. Default 0.9, 0.999.
+        betas: (f64, f64),
+        /// Added to the denominator, above 0. Default 1e-6.
+        epsilon: f64,
+        /// Pull of the weights towards zero, at least 0, added to the direction. Default 0.01.
+        weight_decay: f64,
+    },
 }
 
 impl Optimizer {
-    /// The learning rate where a recipe gives none: 0.01 for SGD, 0.001 for AdamW.
+    /// The learning rate where a recipe gives none: 0.01 for SGD, 0.001 for AdamW, 0.0001 for Lion, 0.005 for LAMB.
     pub const fn default_lr(&self) -> f64 {
         match self {
             Self::Sgd { .. } => 0.01,
             Self::Adamw { .. } => 0.001,
+            Self::Lion { .. } => 0.0001,
+            Self::Lamb { .. } => 0.005,
         }
     }
 
@@ -42,6 +61,23 @@ impl Optimizer {
             momentum: 0.9,
             weight_decay: 1e-4,
             nesterov: false,
+        }
+    }
+
+    /// Lion with its defaults.
+    pub const fn lion() -> Self {
+        Self::Lion {
+            betas: (0.9, 0.99),
+            weight_decay: 0.1,
+        }
+    }
+
+    /// LAMB with its defaults.
+    pub const fn lamb() -> Self {
+        Self::Lamb {
+            betas: (0.9, 0.999),
+            epsilon: 1e-6,
+            weight_decay: 0.01,
         }
     }
 

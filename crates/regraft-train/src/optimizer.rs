@@ -1,4 +1,4 @@
-//! SGD and AdamW for Burn's module optimiser, with a group for every learning-rate multiplier and weight decay of a freeze plan.
+//! SGD, AdamW, Lion and LAMB for Burn's module optimiser, with a group for every learning-rate multiplier and weight decay of a freeze plan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -205,6 +205,89 @@ impl Optimizer for AdamW {
     }
 }
 
+/// The sign of a mean of gradients (Chen 2023), with decoupled weight decay.
+#[derive(Clone)]
+struct Lion {
+    /// As that of [`Sgd`].
+    factor: f64,
+    betas: (f64, f64),
+    decay: f64,
+    finite: Finite,
+}
+
+impl Optimizer for Lion {
+    type State<const D: usize> = Velocity<D>;
+
+    fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        weight: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Velocity<D>>,
+    ) -> (Tensor<D>, Option<Velocity<D>>) {
+        let rate = lr * self.factor;
+        let shares = |beta: f64| [beta as f32, (1.0 - beta) as f32];
+        let mean = state.map_or_else(|| gradient.zeros_like(), |state| state.velocity);
+        let direction = weighted_sum(mean.clone(), gradient.clone(), shares(self.betas.0)).sign();
+        let kept = (1.0 - rate * self.decay) as f32;
+        let weight = weighted_sum(weight, direction, [kept, -rate as f32]);
+        let velocity = weighted_sum(mean, gradient, shares(self.betas.1));
+        let finite = self.finite.clone();
+        (weight, Some(Velocity { velocity, finite }))
+    }
+
+    fn to_device<const D: usize>(state: Velocity<D>, device: &Device) -> Velocity<D> {
+        Sgd::to_device(state, device)
+    }
+}
+
+/// Adam whose step of each parameter is as long as the parameter's norm times the rate (You 2020).
+#[derive(Clone)]
+struct Lamb {
+    /// As that of [`Sgd`].
+    factor: f64,
+    betas: (f64, f64),
+    epsilon: f64,
+    decay: f64,
+    finite: Finite,
+}
+
+impl Optimizer for Lamb {
+    type State<const D: usize> = Moments<D>;
+
+    fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        weight: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Moments<D>>,
+    ) -> (Tensor<D>, Option<Moments<D>>) {
+        // Adam's step at rate 1 from zero, turned round, is its direction.
+        let adam = AdamW {
+            factor: 1.0,
+            betas: self.betas,
+            epsilon: self.epsilon,
+            decay: 0.0,
+            finite: self.finite.clone(),
+        };
+        let (step, state) = adam.step(1.0, weight.zeros_like(), gradient, state);
+        let direction = weighted_sum(step, weight.clone(), [-1.0, self.decay as f32]);
+        let norm = square_sum(weight.clone()).sqrt();
+        let length = square_sum(direction.clone()).sqrt();
+        // A parameter of zeros has no length to go by.
+        let trust = match norm > 0.0 && length > 0.0 {
+            true => norm / length,
+            false => 1.0,
+        };
+        let back = -(lr * self.factor * trust) as f32;
+        (weighted_sum(weight, direction, [1.0, back]), state)
+    }
+
+    fn to_device<const D: usize>(state: Moments<D>, device: &Device) -> Moments<D> {
+        AdamW::to_device(state, device)
+    }
+}
+
 /// The optimiser for a phase: parameters with the same multiplier and decay form a group, by exact ids.
 /// With it the word on whether its state is finite.
 pub(crate) fn build(choice: &Choice, phase: &Phase) -> (ModuleOptimizer, Finite) {
@@ -238,6 +321,26 @@ pub(crate) fn build(choice: &Choice, phase: &Phase) -> (ModuleOptimizer, Finite)
             epsilon,
             weight_decay,
         } => grouped(groups, |factor, decays| AdamW {
+            factor,
+            betas: *betas,
+            epsilon: *epsilon,
+            decay: if decays { *weight_decay } else { 0.0 },
+            finite: finite.clone(),
+        }),
+        Choice::Lion {
+            betas,
+            weight_decay,
+        } => grouped(groups, |factor, decays| Lion {
+            factor,
+            betas: *betas,
+            decay: if decays { *weight_decay } else { 0.0 },
+            finite: finite.clone(),
+        }),
+        Choice::Lamb {
+            betas,
+            epsilon,
+            weight_decay,
+        } => grouped(groups, |factor, decays| Lamb {
             factor,
             betas: *betas,
             epsilon: *epsilon,
@@ -283,6 +386,32 @@ pub(crate) fn forget_resting(
             weight_decay: decay,
         } => {
             let rule = AdamW {
+                factor: 1.0,
+                betas,
+                epsilon,
+                decay,
+                finite: Finite::default(),
+            };
+            optimizer.with_group(group, rule, None)
+        }
+        Choice::Lion {
+            betas,
+            weight_decay: decay,
+        } => {
+            let rule = Lion {
+                factor: 1.0,
+                betas,
+                decay,
+                finite: Finite::default(),
+            };
+            optimizer.with_group(group, rule, None)
+        }
+        Choice::Lamb {
+            betas,
+            epsilon,
+            weight_decay: decay,
+        } => {
+            let rule = Lamb {
                 factor: 1.0,
                 betas,
                 epsilon,
@@ -357,7 +486,7 @@ mod tests {
 
     use burn::optim::decay::WeightDecayConfig;
     use burn::optim::momentum::MomentumConfig;
-    use burn::optim::{AdamWConfig, SgdConfig};
+    use burn::optim::{AdamWConfig, LambConfig, LionConfig, SgdConfig};
 
     use super::*;
 
@@ -413,5 +542,31 @@ mod tests {
             .with_epsilon(1e-8)
             .with_weight_decay(0.1);
         assert_close(&after_steps(&ours, 0.05), &after_steps(&burns.build(), 0.1));
+        let ours = Lion {
+            factor: 0.5,
+            betas: (0.8, 0.95),
+            decay: 0.2,
+            finite: Finite::default(),
+        };
+        let burns = LionConfig::new()
+            .with_beta_1(0.8)
+            .with_beta_2(0.95)
+            .with_weight_decay(0.2);
+        assert_close(&after_steps(&ours, 0.2), &after_steps(&burns.build(), 0.1));
+        for decay in [0.0, 0.1] {
+            let ours = Lamb {
+                factor: 2.0,
+                betas: (0.9, 0.99),
+                epsilon: 1e-6,
+                decay,
+                finite: Finite::default(),
+            };
+            let burns = LambConfig::new()
+                .with_beta_1(0.9)
+                .with_beta_2(0.99)
+                .with_epsilon(1e-6)
+                .with_weight_decay(decay as f32);
+            assert_close(&after_steps(&ours, 0.05), &after_steps(&burns.build(), 0.1));
+        }
     }
 }

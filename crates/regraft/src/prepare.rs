@@ -523,8 +523,8 @@ impl Planned {
             image_values: self.graph.image_shape().iter().product::<usize>() as u64,
             optimizer_values: match self.recipe.train.optimizer {
                 Optimizer::Sgd { momentum: 0.0, .. } => 0,
-                Optimizer::Sgd { .. } => 1,
-                Optimizer::Adamw { .. } => 2,
+                Optimizer::Sgd { .. } | Optimizer::Lion { .. } => 1,
+                Optimizer::Adamw { .. } | Optimizer::Lamb { .. } => 2,
             },
         }
     }

@@ -162,6 +162,8 @@ fn each_optimizer_has_its_own_defaults() {
             nesterov: true,
         },
     );
+    check("'lion'", Optimizer::lion());
+    check("'lamb'", Optimizer::lamb());
     check("'adamw'", adamw);
     check("{ name = 'adamw' }", adamw);
     check(

@@ -338,7 +338,7 @@ fn a_wrong_word_names_the_right_one_that_looks_like_it() {
     check_near("freeze.batch_norm = 'affine'", "affine-only");
     check(
         "train.optimizer = 'adam'",
-        "recipe.toml:3:19: `train.optimizer` = 'adam': expected `sgd` or `adamw`, or a table with `name`; did you mean \"adamw\"?",
+        "recipe.toml:3:19: `train.optimizer` = 'adam': expected `sgd`, `adamw`, `lion` or `lamb`, or a table with `name`; did you mean \"adamw\"?",
     );
 }
 
@@ -379,6 +379,14 @@ fn a_key_of_another_kind_is_an_error() {
     check(
         "model.head = { kind = 'keep', at = 'x' }",
         "recipe.toml:3:31: `model.head.at` does not apply to `keep`, which takes no other keys",
+    );
+}
+
+#[test]
+fn lion_has_no_denominator() {
+    check(
+        "train.optimizer = { name = 'lion', epsilon = 1e-8 }",
+        "recipe.toml:3:36: `train.optimizer.epsilon` does not apply to `lion`, which takes `betas`, `weight_decay`",
     );
 }
 

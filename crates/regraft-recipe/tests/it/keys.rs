@@ -45,7 +45,12 @@ fn every_key_that_is_written_is_listed() {
         channels = 'rgb', scale = 1, mean = [1], std = [1] } }\n\
         train.schedule.warmup_epochs = 1\n\
         train.early_stopping = {}";
-    for (optimizer, schedule) in [("sgd", "step"), ("adamw", "cosine-restarts")] {
+    for (optimizer, schedule) in [
+        ("sgd", "step"),
+        ("adamw", "cosine-restarts"),
+        ("lion", "cosine"),
+        ("lamb", "constant"),
+    ] {
         let overrides = [
             format!("train.optimizer={optimizer}"),
             format!("train.schedule.name={schedule}"),
@@ -138,10 +143,18 @@ fn a_default_in_words_names_the_value_that_is_meant() {
     assert_eq!(default("train.schedule.factor"), "0.1 for step");
     assert_eq!(default("train.schedule.first"), "5 for cosine-restarts");
     assert_eq!(default("train.schedule.grow"), "1 for cosine-restarts");
-    assert_eq!(default("train.lr"), "0.01 for sgd, 0.001 for adamw");
+    assert_eq!(
+        default("train.lr"),
+        "0.01 for sgd, 0.001 for adamw, 0.0001 for lion, 0.005 for lamb"
+    );
+    let (lion, lamb) = (optimizer("lion"), optimizer("lamb"));
+    assert!(lion.contains("lr = 0.0001\n") && lion.contains("weight_decay = 0.1 "));
+    assert!(lamb.contains("lr = 0.005\n") && lamb.contains("weight_decay = 0.01 "));
+    assert!(lion.contains("betas = [0.9, 0.99]") && lamb.contains("betas = [0.9, 0.999]"));
+    assert!(lamb.contains("epsilon = 0.000001,") && adamw.contains("epsilon = 0.00000001,"));
     assert_eq!(
         default("train.optimizer.weight_decay"),
-        "0.0001 for sgd, 0.01 for adamw"
+        "0.0001 for sgd, 0.1 for lion, else 0.01"
     );
     assert_eq!(default("train.optimizer.momentum"), "0.9 for sgd");
     assert_eq!(default("train.optimizer.nesterov"), "false for sgd");

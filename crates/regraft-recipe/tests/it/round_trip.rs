@@ -172,6 +172,19 @@ fn optimizer() -> impl Strategy<Value = Optimizer> {
                 weight_decay
             }
         ),
+        ((below_one(), below_one()), positive()).prop_map(|(betas, weight_decay)| {
+            Optimizer::Lion {
+                betas,
+                weight_decay,
+            }
+        }),
+        ((below_one(), below_one()), positive(), positive()).prop_map(
+            |(betas, epsilon, weight_decay)| Optimizer::Lamb {
+                betas,
+                epsilon,
+                weight_decay
+            }
+        ),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! From one phase to the next: values stay, and so does the optimiser's state of what goes on training.
 
 use regraft_freeze::Policy;
+use regraft_spec::Optimizer;
 use regraft_train::{SavedSession, Session, Settings};
 
 use crate::{batch, features, options, phases, sgd};
@@ -133,12 +134,26 @@ fn averaged_weights_keep_what_an_earlier_phase_learned() {
 #[test]
 fn a_saved_session_goes_on_as_if_it_had_never_stopped() {
     let phase = &phases(&[(Policy::LastBlocks(1), None)])[0];
-    let settings = Settings { ema: 0.9, ..sgd() };
-    let mut whole = Session::new(options(settings.clone()), phase).unwrap();
-    step(&mut whole);
-    let saved: SavedSession = whole.save().unwrap();
-    step(&mut whole);
-    let mut resumed = Session::resume(options(settings), phase, saved).unwrap();
-    step(&mut resumed);
-    assert_eq!(whole.values().unwrap(), resumed.values().unwrap());
+    let optimizers = [
+        sgd().optimizer,
+        Optimizer::adamw(),
+        Optimizer::lion(),
+        Optimizer::lamb(),
+    ];
+    for optimizer in optimizers {
+        let settings = Settings {
+            ema: 0.9,
+            optimizer,
+            ..sgd()
+        };
+        let mut whole = Session::new(options(settings.clone()), phase).unwrap();
+        step(&mut whole);
+        let saved: SavedSession = whole.save().unwrap();
+        let before = whole.values().unwrap();
+        step(&mut whole);
+        let mut resumed = Session::resume(options(settings), phase, saved).unwrap();
+        step(&mut resumed);
+        assert_eq!(whole.values().unwrap(), resumed.values().unwrap());
+        assert_ne!(whole.values().unwrap(), before);
+    }
 }
