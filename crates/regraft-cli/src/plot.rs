@@ -75,7 +75,7 @@ impl Plot<'_> {
             "",
             format!("{last:.0e}")
         ));
-        text.push_str(&format!("{:>8}  {:^COLUMNS$}", "", self.axes[0]).trim_end());
+        text.push_str(format!("{:>8}  {:^COLUMNS$}", "", self.axes[0]).trim_end());
         text.push('\n');
         text
     }

@@ -22,7 +22,7 @@ Examples:
   regraft find-lr recipe.toml --steps 200 --svg rates.svg";
 
 /// The picture shows losses up to so many times the one that the test began with.
-const HIGHEST: f64 = 1.5;
+const HIGHEST: f64 = 1.2;
 
 /// What to try.
 #[derive(Debug, Args)]

@@ -176,9 +176,9 @@ fn a_wrong_key_is_pointed_at() {
         &["train.lrr", "lr"],
     );
     fails(
-        &mut place.train(&["--set", "train.mixup=0.2"]),
+        &mut place.train(&["--set", "train.cutout=0.2"]),
         2,
-        &["train.mixup", "unknown key"],
+        &["train.cutout", "unknown key"],
     );
     fails(
         &mut place.train(&["--set", "freeze.policy=lottery"]),
