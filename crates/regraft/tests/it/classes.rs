@@ -125,3 +125,22 @@ fn what_contradicts_balanced_sampling_is_refused_by_name() {
         assert!(message.contains(word), "{message}");
     }
 }
+
+#[test]
+fn keys_of_training_are_refused_where_nothing_trains_and_so_are_two_averages() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = images(folder.path());
+    let refused = |overrides: &[&str], key: &str, word: &str| {
+        let error = prepare(&recipe(&squeezenet(), &data, overrides)).unwrap_err();
+        let message = error.to_string();
+        assert!(error.is_usage() && message.starts_with(&format!("`{key}`: ")));
+        assert!(message.contains(word), "{message}");
+    };
+    for (key, value) in [("swa", "0.5"), ("mixup", "0.2"), ("cutmix", "1")] {
+        let key = format!("train.{key}");
+        let set = format!("{key}={value}");
+        refused(&["model.head=solved", &set], &key, "takes no steps");
+    }
+    let both = ["train.swa=0.5", "train.ema=0.9"];
+    refused(&both, "train.swa", "`train.ema` keeps a mean");
+}
