@@ -17,6 +17,7 @@ use regraft_trunk::Precision;
 use crate::activation::Activation;
 use crate::batch_norm::Mode;
 use crate::error::Error;
+use crate::fingerprint::fingerprint;
 use crate::operators::{self, Output};
 use crate::outline::norm_name;
 use crate::trunk::{Trunk, take};
@@ -36,6 +37,7 @@ pub struct Network {
     graph: Arc<Graph>,
     device: Device,
     trunk: Trunk,
+    precision: Precision,
     /// First node above the cut.
     start: usize,
     /// What crosses the cut: one activation, and pooled features of lower blocks where the head reads those too.
@@ -243,6 +245,7 @@ impl Network {
             graph,
             device,
             trunk,
+            precision,
             start,
             crossing,
             parameters,
@@ -278,6 +281,19 @@ impl Network {
     /// Values of one image in something that crosses the cut.
     fn crossing_len(&self, value: ValueId) -> usize {
         self.graph.value(value).values_per_image() as usize
+    }
+
+    /// Names what crosses the cut, with the values of each in an image, in the order of [`Network::features`].
+    pub fn feature_columns(&self) -> Vec<(String, usize)> {
+        let columns = self.crossing.iter();
+        columns
+            .map(|id| (self.graph.value(*id).name.clone(), self.crossing_len(*id)))
+            .collect()
+    }
+
+    /// The [`fingerprint`] of the trunk.
+    pub fn trunk_fingerprint(&self) -> String {
+        fingerprint(&self.graph, 0..self.start, &self.device, self.precision)
     }
 
     /// Whether any node lies below the cut.

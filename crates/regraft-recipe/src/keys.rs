@@ -473,7 +473,7 @@ pub const KEYS: &[KeyInfo] = &[
     },
     KeyInfo {
         key: "train.feature_cache",
-        about: "Where the features under a frozen trunk are kept between epochs.",
+        about: "Where the features under a frozen trunk are kept: in memory between epochs, or on disk for the next run too.",
         value: Kind::Word {
             words: FeatureCache::names,
             read: |section, key, recipe| section.choose(key, &mut recipe.train.feature_cache),

@@ -10,7 +10,7 @@ use regraft_data::Loader;
 use regraft_freeze::Phase;
 use regraft_nn::{Dropout, Network};
 use regraft_onnx::Graph;
-use regraft_spec::{EarlyStopping, FeatureCache, Precision, StopMetric};
+use regraft_spec::{EarlyStopping, Precision, StopMetric};
 
 use crate::checkpoint::{Begun, Best, Checkpoint, Progress};
 use crate::error::Error;
@@ -139,12 +139,11 @@ impl Trainer<'_> {
         let span = Span::at(&spans, progress.epochs_done);
         let metrics = Metrics::open(&self.run, saved.map(|_| progress.metrics))?;
         let session = Session::resume(self.session_options(), &self.phases[span.phase], session)?;
-        let mode = self.settings.feature_cache;
         let source = |loader: &Loader, observer: &mut dyn Observer| {
             Source::new(
                 session.network(),
                 loader.clone(),
-                mode,
+                &self.settings,
                 &self.stop,
                 observer,
             )
@@ -222,13 +221,12 @@ impl Trainer<'_> {
             session => session?,
         };
         let mut run = Run { session, ..run };
-        let mode = self.settings.feature_cache;
         let network = run.session.network();
         for source in [Some(&mut run.train), run.validation.as_mut()]
             .into_iter()
             .flatten()
         {
-            source.enter(network, mode, &self.stop, observer)?;
+            source.enter(network, &self.settings, &self.stop, observer)?;
         }
         // The last phase is judged by itself.
         run.progress.without_improvement = 0;
@@ -525,9 +523,7 @@ impl Trainer<'_> {
         let difference = (off / squares(&mut full.iter().copied()).max(1e-30)).sqrt();
         let accuracy = match (&run.validation, &self.validation) {
             (Some(source), Some(loader)) => {
-                let loader = loader.clone();
-                let images =
-                    Source::new(&exact, loader, FeatureCache::Off, &self.stop, &mut Silent)?;
+                let images = Source::images(loader.clone());
                 Some([
                     evaluate::on_source(network, source, None, &mut Silent)?.accuracy,
                     evaluate::on_source(&exact, &images, None, &mut Silent)?.accuracy,

@@ -18,7 +18,9 @@ use regraft_onnx::{
 use regraft_recipe::{
     HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe, ResolvedRecipe, Taps,
 };
-use regraft_train::Settings;
+use regraft_spec::FeatureCache;
+use regraft_spec::files::cache_folder;
+use regraft_train::{FeatureFolder, Settings};
 
 use crate::error::Error;
 use crate::preprocess::{assumed_preprocess, model_preprocess};
@@ -381,6 +383,8 @@ impl Grafted {
     /// # Errors
     /// When the policy does not fit the network, or the features cannot be judged.
     pub fn plan(mut self) -> Result<Planned, Error> {
+        // Better now than after the first pass over the images.
+        feature_folder(&self.asked)?;
         let asked = &self.asked;
         let mut freeze = asked.freeze.clone();
         if freeze.policy == Policy::Auto && self.outline.untrained {
@@ -512,9 +516,28 @@ impl Planned {
             early_stopping: train.early_stopping,
             seed: train.seed,
             feature_cache: train.feature_cache,
+            feature_folder: feature_folder(&self.recipe).ok().flatten(),
             trunk_precision: train.trunk_precision,
             checkpoint_every: train.checkpoint_every,
         }
+    }
+}
+
+/// Where features are kept for the next run, where the recipe wants that: `features` in the folder that `REGRAFT_CACHE`
+/// names, else in the user's cache folder.
+pub(crate) fn feature_folder(recipe: &Recipe) -> Result<Option<FeatureFolder>, Error> {
+    if recipe.train.feature_cache != FeatureCache::Disk {
+        return Ok(None);
+    }
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let root = variable("REGRAFT_CACHE").map(PathBuf::from);
+    let root = root.or_else(|| cache_folder(&variable));
+    match root {
+        Some(root) => Ok(Some(FeatureFolder::new(root.join("features")))),
+        None => Err(Error::Setting {
+            key: "train.feature_cache",
+            reason: "no folder to keep features in is known; set REGRAFT_CACHE to one, or use \"memory\"".to_owned(),
+        }),
     }
 }
 

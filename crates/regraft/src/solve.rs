@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use regraft_data::{Augment, ImageSet, Loader, LoaderOptions};
-use regraft_nn::Taps;
+use regraft_nn::{Precision, Taps, fingerprint};
 use regraft_onnx::{
     Graph, HeadKind, HeadSpec, HeadTap, ImportOptions, Model, Op, ValueId, head, write,
 };
@@ -15,11 +15,11 @@ use regraft_program::Tap;
 use regraft_recipe::Taps as AskedTaps;
 use regraft_spec::Pooling;
 use regraft_spec::similar::nearest;
-use regraft_train::{Event, Observer, Stop};
+use regraft_train::{FeatureStore, Observer, Stop};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::prepare::{Grafted, Planned};
+use crate::prepare::{Grafted, Planned, feature_folder};
 
 /// Images that sets of taps are compared on.
 const CHOICE_IMAGES: usize = 1000;
@@ -585,36 +585,36 @@ fn features(
         threads: recipe.device.threads,
         ..LoaderOptions::default()
     };
-    let total = set.samples.len();
     let loader = Loader::new(set.clone(), options)?;
-    let mut features = Features {
-        values: Vec::with_capacity(total * taps.width()),
-        width: taps.width(),
-        labels: Vec::with_capacity(total),
-        rows: Vec::with_capacity(total),
-        groups: taps.columns().iter().flatten().cloned().collect(),
+    let columns = tapped.iter().zip(taps.columns());
+    let columns = columns.filter_map(|(tap, columns)| {
+        let name = format!("{}:{}", graph.value(tap.value).name, tap.pooling);
+        Some((name, columns.as_ref()?.len()))
+    });
+    let folder = feature_folder(recipe)?;
+    let network = folder.as_ref().map(|folder| {
+        let nodes = 0..graph.nodes.len();
+        let network = fingerprint(graph, nodes, &device, Precision::F32);
+        (folder, network)
+    });
+    let source = regraft_train::Features {
+        columns: columns.collect(),
+        network,
+        of: &|pixels, shape| Ok(taps.features(pixels, shape)?),
     };
-    let mut done = 0;
-    for batch in loader.in_order() {
-        stop.check()?;
-        let batch = batch?;
-        for skipped in &batch.skipped {
-            observer.observe(&Event::Skipped(skipped));
-        }
-        done += batch.indices.len() + batch.skipped.len();
-        if !batch.indices.is_empty() {
-            let values = taps.features(batch.pixels, batch.shape)?;
-            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-                let row = at / taps.width().max(1);
-                return Err(not_finite(planned, set, batch.indices[row]));
-            }
-            features.values.extend(values);
-            features.labels.extend(batch.labels);
-            features.rows.extend(batch.indices);
-        }
-        observer.observe(&Event::Features { done, total });
-    }
-    Ok(features)
+    let store = FeatureStore::compute(&source, &loader, stop, observer);
+    let store = store.map_err(|error| match error {
+        regraft_train::Error::FeaturesNotFinite { index, .. } => not_finite(planned, set, index),
+        error => error.into(),
+    })?;
+    let rows = store.images();
+    Ok(Features {
+        labels: rows.iter().map(|&row| set.samples[row].label).collect(),
+        width: store.width(),
+        values: store.into_values(),
+        rows,
+        groups: taps.columns().iter().flatten().cloned().collect(),
+    })
 }
 
 /// The network gives numbers that are none for an image.

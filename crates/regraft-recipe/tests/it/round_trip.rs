@@ -208,6 +208,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
             FeatureCache::Auto,
             FeatureCache::Off,
             FeatureCache::Memory,
+            FeatureCache::Disk,
         ]),
         select(vec![Precision::F32, Precision::Bf16]),
         1..=65_536usize,

@@ -171,7 +171,7 @@ fn stored_features_train_the_same_weights_as_images() {
         let source = Source::new(
             session.network(),
             loader,
-            mode,
+            &settings(mode),
             &Stop::default(),
             &mut Silent,
         );
