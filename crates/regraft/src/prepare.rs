@@ -6,7 +6,9 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use regraft_data::{Dataset, ImageRecord, OpenOptions, Preprocess, Selection, Unknown, some};
+use regraft_data::{
+    Dataset, ImageRecord, ImageSet, OpenOptions, Preprocess, Selection, Unknown, some,
+};
 use regraft_freeze::{
     DataFacts, Estimate, Footprint, FreezeConfig, FreezePlan, Outline, ParameterKind, Policy,
     estimate, resolve, resolve_measured, table,
@@ -86,6 +88,8 @@ pub struct Grafted {
     pub data_root: PathBuf,
     /// The images.
     pub data: Dataset,
+    /// Images of another style that the choice of taps and candidates is to be good on too.
+    pub shifted: Option<ImageSet>,
     /// How they become numbers.
     pub preprocess: Preprocess,
     /// What the policy engine is told of the network.
@@ -180,6 +184,7 @@ impl Opened {
         let mut asked = recipe.clone();
         asked.model.source = absolute(&recipe.model.source);
         asked.data.source = absolute(&recipe.data.source);
+        asked.data.shifted = recipe.data.shifted.as_deref().map(absolute);
         Ok(Self {
             asked,
             graph,
@@ -307,6 +312,13 @@ impl Sized {
             batch_size: asked.train.batch_size.min(data.train.samples.len()),
         };
         let dropout = dropout(&asked, &graph);
+        let shifted = match &asked.data.shifted {
+            Some(path) => Some(regraft_data::open_split(
+                Path::new(path),
+                Some(&data.train.classes),
+            )?),
+            None => None,
+        };
         Ok(Grafted {
             asked,
             pretrained: file,
@@ -315,6 +327,7 @@ impl Sized {
             graph,
             data_root,
             data,
+            shifted,
             preprocess,
             outline,
             facts,

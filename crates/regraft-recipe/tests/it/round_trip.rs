@@ -111,7 +111,7 @@ fn preprocess() -> impl Strategy<Value = PreprocessSpec> {
 
 fn data() -> impl Strategy<Value = DataSection> {
     (
-        text(),
+        (text(), proptest::option::of(text())),
         (
             proptest::option::of(proptest::collection::vec(text(), 2..5)),
             proptest::option::of(count()),
@@ -122,9 +122,17 @@ fn data() -> impl Strategy<Value = DataSection> {
         select(vec![OnBadImage::Error, OnBadImage::Skip]),
     )
         .prop_map(
-            |(source, (classes, per_class), validation, preprocess, augment, on_bad_image)| {
+            |(
+                (source, shifted),
+                (classes, per_class),
+                validation,
+                preprocess,
+                augment,
+                on_bad_image,
+            )| {
                 DataSection {
                     source,
+                    shifted,
                     classes,
                     per_class,
                     validation,
@@ -303,6 +311,7 @@ dropout = 0.0
 
 [data]
 source = "data/flowers"
+shifted = "none"
 classes = "all"
 per_class = "all"
 validation = 0.2
