@@ -144,6 +144,13 @@ pub(crate) fn run(
             }
         )));
     }
+    if race.elapsed() > race.record.budget {
+        observer.observe(&Event::Note(&format!(
+            "the budget of {:.0} s was too short: one pass over the images and the solved head took {:.1} s",
+            race.record.budget,
+            race.elapsed()
+        )));
+    }
     race.record.candidates.push(first.candidate.clone());
     let mut entries = vec![first];
     entries.extend(race.tune(observer)?);
