@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regraft_freeze::Phase;
 use regraft_kernels::{channels_to_first, channels_to_last};
-use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
+use regraft_onnx::{Graph, Input, InputLayout, Op, OutputKind, ParameterId, Role, ValueId};
 use regraft_program::{Fused, TrainingProgram, side_by_side};
 use regraft_spec::Statistics;
 use regraft_trunk::Precision;
@@ -420,19 +420,23 @@ impl Network {
         training: Option<u64>,
     ) -> Result<(Tensor<2>, Vec<(ParameterId, Tensor<1>)>), Error> {
         let (value, updates) = self.run_to(features, operands, training, self.graph.logits)?;
-        match value {
-            Activation::R2(logits) => Ok((logits, updates)),
-            other => {
-                let dims = other.dims();
-                let spread = dims.iter().skip(2).all(|&extent| extent == 1) && dims.len() > 2;
-                match other.reshape(&dims[..2.min(dims.len())]) {
-                    Some(Activation::R2(logits)) if spread => Ok((logits, updates)),
-                    _ => Err(Error::Node {
-                        node: self.graph.value(self.graph.logits).name.clone(),
-                        reason: format!("the logits have shape {dims:?}, expected [N, classes]"),
-                    }),
-                }
+        let dims = value.dims();
+        let (batch, classes) = dims.split_first().map_or((0, 0), |(batch, behind)| {
+            (*batch, behind.iter().product::<usize>())
+        });
+        let kind = self.graph.output_kind;
+        let told = kind.tells_classes() || dims.len() == 2;
+        match value.reshape(&[batch, classes]) {
+            // The softmax of nothing and a value is the sigmoid of the value: both classes have their logit.
+            Some(Activation::R2(second)) if kind == OutputKind::TwoClasses => {
+                let first = second.zeros_like();
+                Ok((Tensor::cat(vec![first, second], 1), updates))
             }
+            Some(Activation::R2(logits)) if told => Ok((logits, updates)),
+            _ => Err(Error::Node {
+                node: self.graph.value(self.graph.logits).name.clone(),
+                reason: format!("it gives {kind} of shape {dims:?}, and no classes"),
+            }),
         }
     }
 

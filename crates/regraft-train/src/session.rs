@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::{Bytes, Device};
 use regraft_freeze::Phase;
 use regraft_nn::{Dropout, Network, Precision, Weights};
-use regraft_onnx::Graph;
+use regraft_onnx::{Graph, OutputKind};
 
 use crate::averager::Averager;
 use crate::error::Error;
@@ -164,8 +164,11 @@ impl Session {
                 finite,
                 averager,
                 anchor: (pull > 0.0).then_some((start, pull)),
-                objective: Objective::CrossEntropy {
-                    smoothing: options.settings.label_smoothing,
+                objective: match options.graph.output_kind {
+                    OutputKind::SeveralClasses => Objective::BinaryCrossEntropy,
+                    _ => Objective::CrossEntropy {
+                        smoothing: options.settings.label_smoothing,
+                    },
                 },
                 grad_clip: options.settings.grad_clip,
                 device: options.device.clone(),

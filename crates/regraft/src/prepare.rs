@@ -268,6 +268,17 @@ impl Sized {
             RecipeHead::Keep => {
                 let sized = pretrained.for_image_size(size).map_err(fault)?;
                 let graph = Graph::import(&sized, &options).map_err(fault)?;
+                if !graph.output_kind.tells_classes() {
+                    let shape = &graph.value(graph.output).shape;
+                    return Err(Error::Setting {
+                        key: "model.head",
+                        reason: format!(
+                            "\"keep\" keeps a head that tells classes, and this network gives {} of shape {}; use \"auto\"",
+                            graph.output_kind,
+                            regraft_onnx::show_shape(shape)
+                        ),
+                    });
+                }
                 let own = metadata::labels(&pretrained).map_err(fault)?;
                 let own = own.or_else(|| located.known.labels());
                 match_labels(&mut data, own, graph.classes(), &mut warnings)?;
