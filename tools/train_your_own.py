@@ -2,9 +2,10 @@
 
     python tools/train_your_own.py target/release/regraft FOLDER_OF_IDX_FILES OUT
 
-Trains a narrow ResNet-18 on the classes 0-4, then the classes 5-9 with few images of each in three ways, each with the same
-number of epochs and the best of its validations; prints accuracies on the 5,000 test images of the classes 5-9, as means
-over seeds. Finished runs in OUT are not repeated.
+Trains a narrow ResNet-18 on the classes 0-4, then the classes 5-9 with few images of each in several ways: three train, each
+with the same number of epochs and the best of its validations, one solves a head, and one lets candidates race for as
+long as BUDGET says. Prints accuracies on the 5,000 test images of the classes 5-9, as means over seeds. Finished runs in
+OUT are not repeated.
 """
 
 import json
@@ -18,10 +19,14 @@ TARGET = '["5", "6", "7", "8", "9"]'
 IMAGES = [10, 50, 200]
 SEEDS = [1, 2, 3]
 EPOCHS = 20
+BUDGET = {10: "30s", 50: "60s", 200: "120s"}
+TRAINED = [f"train.epochs={EPOCHS}", "train.batch_size=16"]
 WAYS = {
-    "scratch": ["freeze.policy=full"],
-    "frozen": ["freeze.policy=feature-extractor"],
-    "fine-tuned": ["freeze.policy=full"],
+    "scratch": ["freeze.policy=full", *TRAINED],
+    "frozen": ["freeze.policy=feature-extractor", "model.head=linear", *TRAINED],
+    "fine-tuned": ["freeze.policy=full", *TRAINED],
+    "solved": ["model.head=solved"],
+    "auto": ["freeze.policy=auto", "train.batch_size=16"],
 }
 
 
@@ -65,10 +70,9 @@ def main():
                     [
                         f"data.classes={TARGET}",
                         f"data.per_class={images}",
-                        f"train.epochs={EPOCHS}",
-                        "train.batch_size=16",
                         f"train.seed={seed}",
                         *settings,
+                        *([f'train.budget="{BUDGET[images]}"'] if way == "auto" else []),
                     ],
                 )
                 for seed in SEEDS

@@ -1,6 +1,6 @@
 //! Criterion over a pass that gives pooled features at every cut: ResNet-18 and ResNet-50 at 224 pixels, 16 images.
 //!
-//! Compiled, node by node on tensors (what devices without a compiled trunk do), and compiled without taps, up to the last cut.
+//! Compiled, compiled with a maximum and a 3 x 3 grid at every cut besides, node by node on tensors (what devices without a compiled trunk do), and compiled without taps, up to the last cut.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -28,6 +28,17 @@ fn taps(criterion: &mut Criterion) {
             })
             .collect();
         let tapped = Arc::new(tap(&graph, &cuts).unwrap().graph);
+        let poolings = [Pooling::Mean, Pooling::Max, Pooling::Grid(3)];
+        let all: Vec<Tap> = cuts
+            .iter()
+            .flat_map(|cut| {
+                poolings.map(|pooling| Tap {
+                    value: cut.value,
+                    pooling,
+                })
+            })
+            .collect();
+        let every_pooling = Arc::new(tap(&graph, &all).unwrap().graph);
         let [channels, height, width] = graph.image_shape();
         let pixels: Vec<f32> = (0..IMAGES * channels * height * width)
             .map(|i| (i * 7 % 13) as f32 / 13.0 - 0.5)
@@ -37,6 +48,10 @@ fn taps(criterion: &mut Criterion) {
             |graph, output| Trunk::up_to(graph, output, &device, Precision::F32).unwrap();
         let passes = [
             ("compiled", compiled(&tapped, tapped.output)),
+            (
+                "compiled, mean, maximum and grid",
+                compiled(&every_pooling, every_pooling.output),
+            ),
             (
                 "node by node",
                 Trunk::node_by_node(&tapped, tapped.output, &device).unwrap(),

@@ -47,6 +47,14 @@ pub fn print(s: &Summary) -> Result<()> {
             "test accuracy        {accuracy:.3} ({images} images)"
         ))?;
     }
+    if let Some(Score {
+        accuracy, images, ..
+    }) = s.shifted
+    {
+        line(format_args!(
+            "shifted accuracy     {accuracy:.3} ({images} images)"
+        ))?;
+    }
     if s.epochs > 0 {
         line(format_args!(
             "best epoch           {} of {}",

@@ -9,6 +9,7 @@
 mod activation;
 mod batch_norm;
 mod error;
+mod fingerprint;
 mod network;
 mod operators;
 mod outline;
@@ -18,6 +19,7 @@ mod weights;
 
 pub use activation::Activation;
 pub use error::Error;
+pub use fingerprint::fingerprint;
 pub use network::{Dropout, Network, RunningStatistics, cut_of, kept_values};
 pub use outline::outline;
 pub use regraft_trunk::Precision;

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regraft_freeze::Phase;
 use regraft_kernels::{channels_to_first, channels_to_last};
-use regraft_onnx::{Graph, Input, InputLayout, Op, ParameterId, Role, ValueId};
+use regraft_onnx::{Graph, Input, InputLayout, Op, OutputKind, ParameterId, Role, ValueId};
 use regraft_program::{Fused, TrainingProgram, side_by_side};
 use regraft_spec::Statistics;
 use regraft_trunk::Precision;
@@ -17,6 +17,7 @@ use regraft_trunk::Precision;
 use crate::activation::Activation;
 use crate::batch_norm::Mode;
 use crate::error::Error;
+use crate::fingerprint::fingerprint;
 use crate::operators::{self, Output};
 use crate::outline::norm_name;
 use crate::trunk::{Trunk, take};
@@ -36,6 +37,7 @@ pub struct Network {
     graph: Arc<Graph>,
     device: Device,
     trunk: Trunk,
+    precision: Precision,
     /// First node above the cut.
     start: usize,
     /// What crosses the cut: one activation, and pooled features of lower blocks where the head reads those too.
@@ -258,6 +260,7 @@ impl Network {
             graph,
             device,
             trunk,
+            precision,
             start,
             crossing,
             parameters,
@@ -293,6 +296,19 @@ impl Network {
     /// Values of one image in something that crosses the cut.
     fn crossing_len(&self, value: ValueId) -> usize {
         self.graph.value(value).values_per_image() as usize
+    }
+
+    /// Names what crosses the cut, with the values of each in an image, in the order of [`Network::features`].
+    pub fn feature_columns(&self) -> Vec<(String, usize)> {
+        let columns = self.crossing.iter();
+        columns
+            .map(|id| (self.graph.value(*id).name.clone(), self.crossing_len(*id)))
+            .collect()
+    }
+
+    /// The [`fingerprint`] of the trunk.
+    pub fn trunk_fingerprint(&self) -> String {
+        fingerprint(&self.graph, 0..self.start, &self.device, self.precision)
     }
 
     /// Whether any node lies below the cut.
@@ -428,19 +444,23 @@ impl Network {
         training: Option<u64>,
     ) -> Result<(Tensor<2>, Vec<(ParameterId, Tensor<1>)>), Error> {
         let (value, updates) = self.run_to(features, operands, training, self.graph.logits)?;
-        match value {
-            Activation::R2(logits) => Ok((logits, updates)),
-            other => {
-                let dims = other.dims();
-                let spread = dims.iter().skip(2).all(|&extent| extent == 1) && dims.len() > 2;
-                match other.reshape(&dims[..2.min(dims.len())]) {
-                    Some(Activation::R2(logits)) if spread => Ok((logits, updates)),
-                    _ => Err(Error::Node {
-                        node: self.graph.value(self.graph.logits).name.clone(),
-                        reason: format!("the logits have shape {dims:?}, expected [N, classes]"),
-                    }),
-                }
+        let dims = value.dims();
+        let (batch, classes) = dims.split_first().map_or((0, 0), |(batch, behind)| {
+            (*batch, behind.iter().product::<usize>())
+        });
+        let kind = self.graph.output_kind;
+        let told = kind.tells_classes() || dims.len() == 2;
+        match value.reshape(&[batch, classes]) {
+            // The softmax of nothing and a value is the sigmoid of the value: both classes have their logit.
+            Some(Activation::R2(second)) if kind == OutputKind::TwoClasses => {
+                let first = second.zeros_like();
+                Ok((Tensor::cat(vec![first, second], 1), updates))
             }
+            Some(Activation::R2(logits)) if told => Ok((logits, updates)),
+            _ => Err(Error::Node {
+                node: self.graph.value(self.graph.logits).name.clone(),
+                reason: format!("it gives {kind} of shape {dims:?}, and no classes"),
+            }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Reading a network: the walk over its file, and then what its structure tells.
 
-use crate::analysis::{blocks, head};
+use crate::analysis::{blocks, head, output};
 use crate::error::Error;
 use crate::file::model::Model;
 use crate::import::{self, ImportOptions};
@@ -15,7 +15,7 @@ impl Graph {
     pub fn import(model: &Model, options: &ImportOptions) -> Result<Graph, Error> {
         let mut graph = import::walk(model, options)?;
         // The head is searched from the logits up, and no block lies across its beginning.
-        graph.logits = head::logits(&graph);
+        (graph.logits, graph.output_kind) = output::read(&graph);
         graph.head = head::find(&graph);
         graph.blocks = blocks::split(&graph);
         Ok(graph)

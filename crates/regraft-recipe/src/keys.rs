@@ -6,7 +6,7 @@ use regraft_spec::{Augment, FeatureCache, OnBadImage, Precision, Sampling};
 use toml_edit::Value;
 
 use crate::error::{Error, KeyHint};
-use crate::kind::{BELOW_ONE, BUDGET, CLASS_WEIGHTS, Kind, NOT_NEGATIVE, TAPS};
+use crate::kind::{BELOW_ONE, BUDGET, CLASS_WEIGHTS, Kind, NOT_NEGATIVE, SHIFTED, TAPS};
 use crate::names::Named;
 use crate::parse::Section;
 use crate::recipe::{Recipe, Start};
@@ -132,6 +132,16 @@ pub const KEYS: &[KeyInfo] = &[
             default: "none; every recipe says it",
             read: read_before,
             write: |recipe| Some(recipe.data.source.as_str().into()),
+        },
+    },
+    KeyInfo {
+        key: "data.shifted",
+        about: "Images of the same classes in another style, as a folder with a folder for each class: nothing trains on them, and taps and candidates of `auto` are chosen to be good on them too.",
+        value: Kind::Own {
+            takes: SHIFTED,
+            default: "\"none\"",
+            read: parse::shifted,
+            write: |recipe| Some(recipe.data.shifted.as_deref().unwrap_or("none").into()),
         },
     },
     KeyInfo {
@@ -548,7 +558,7 @@ pub const KEYS: &[KeyInfo] = &[
     },
     KeyInfo {
         key: "train.feature_cache",
-        about: "Where the features under a frozen trunk are kept between epochs.",
+        about: "Where the features under a frozen trunk are kept: in memory between epochs, or on disk for the next run too.",
         value: Kind::Word {
             words: FeatureCache::names,
             read: |section, key, recipe| section.choose(key, &mut recipe.train.feature_cache),
@@ -650,6 +660,7 @@ pub(crate) const FREE_TEXT: &[&str] = &[
     "model.source",
     "model.head.at",
     "data.source",
+    "data.shifted",
     "device.name",
 ];
 

@@ -129,6 +129,8 @@ impl fmt::Debug for Kind {
 pub(crate) const FLAG: &str = "`true` or `false`";
 /// What `model.head.taps` takes.
 pub(crate) const TAPS: &str = "`auto`, a whole number from 1 to 1000000, or names of blocks in brackets, each followed by a colon and a pooling (max, grid2 to grid4) where the pooling is not the mean";
+/// What `data.shifted` takes.
+pub(crate) const SHIFTED: &str = "\"none\" or a string that is not empty";
 /// What `train.budget` takes.
 pub(crate) const BUDGET: &str =
     "\"none\", or a time from one second to a hundred days, such as \"90s\", \"10m\" or \"2h\"";

@@ -101,13 +101,14 @@ impl Named for StopMetric {
 }
 
 impl Named for FeatureCache {
-    const ALL: &'static [Self] = &[Self::Auto, Self::Off, Self::Memory];
+    const ALL: &'static [Self] = &[Self::Auto, Self::Off, Self::Memory, Self::Disk];
 
     fn name(&self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Off => "off",
             Self::Memory => "memory",
+            Self::Disk => "disk",
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::document::Document;
 use crate::error::{Error, alternatives, foreign_message};
 use crate::keys::{self, KEYS, KeyInfo};
 use crate::kind::{
-    ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, CLASS_WEIGHTS, FLAG, NOT_NEGATIVE, Range, TAPS, TEXT,
-    UP_TO_A_MILLION, WITHIN_ONE, whole_words,
+    ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, CLASS_WEIGHTS, FLAG, NOT_NEGATIVE, Range, SHIFTED, TAPS,
+    TEXT, UP_TO_A_MILLION, WITHIN_ONE, whole_words,
 };
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
@@ -301,6 +301,18 @@ fn read_early_stopping(section: &Section<'_>) -> Result<Option<EarlyStopping>, E
 
 pub(crate) fn head(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
     recipe.model.head = read_head(section)?;
+    Ok(())
+}
+
+pub(crate) fn shifted(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    let Some(entry) = section.get("shifted") else {
+        return Ok(());
+    };
+    recipe.data.shifted = match entry.item.as_str() {
+        Some("none") => None,
+        Some(path) if !path.is_empty() => Some(path.to_owned()),
+        _ => return Err(entry.value_error(SHIFTED)),
+    };
     Ok(())
 }
 

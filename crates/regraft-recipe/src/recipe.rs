@@ -100,6 +100,9 @@ pub enum HeadKind {
 pub struct DataSection {
     /// Where the images are; not empty.
     pub source: String,
+    /// Images of the same classes in another style, that nothing trains on: what is chosen is to be good on them too. Default
+    /// none.
+    pub shifted: Option<String>,
     /// The classes to use, at least two, in the order of their labels; none: all. Default none.
     pub classes: Option<Vec<String>>,
     /// Most training images of a class, 1 to 2^53, before any are held out for validation; none: all. Default none.
@@ -185,6 +188,7 @@ impl Recipe {
             },
             data: DataSection {
                 source: data.into(),
+                shifted: None,
                 classes: None,
                 per_class: None,
                 validation: 0.2,
@@ -233,6 +237,10 @@ impl Recipe {
         let folder = path.parent().unwrap_or(Path::new(""));
         if document.is_from_file(&["data", "source"]) {
             recipe.data.source = paths::data(folder, &recipe.data.source);
+        }
+        if document.is_from_file(&["data", "shifted"]) {
+            let shifted = recipe.data.shifted.take();
+            recipe.data.shifted = shifted.map(|shifted| paths::data(folder, &shifted));
         }
         if document.is_from_file(&["model", "source"]) {
             recipe.model.source = paths::model(folder, &recipe.model.source);

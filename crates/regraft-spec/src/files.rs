@@ -1,5 +1,6 @@
 //! Files that appear whole or not at all.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,23 @@ pub fn write_whole_by(
 /// When it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     std::fs::read(path).map_err(FileError::reading(path))
+}
+
+/// The folder of this user for what can be had again: `regraft` in `XDG_CACHE_HOME`, in `LOCALAPPDATA` on Windows, or in
+/// `~/.cache`; none where the environment says none of these.
+///
+/// `variable` reads the environment.
+pub fn cache_folder(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    // The XDG specification says to ignore relative paths.
+    let absolute = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let base = absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("LOCALAPPDATA").filter(|_| cfg!(windows)))
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    base.map(|base| base.join("regraft"))
 }
 
 #[cfg(test)]

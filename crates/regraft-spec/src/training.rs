@@ -240,6 +240,8 @@ pub enum FeatureCache {
     Off,
     /// In memory.
     Memory,
+    /// In memory, and in files of the machine's cache folder for the next run.
+    Disk,
 }
 
 /// In what a frozen trunk multiplies.

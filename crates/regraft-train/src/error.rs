@@ -74,6 +74,16 @@ pub enum Error {
     /// No image was left to train on.
     #[error("none of the training images could be decoded")]
     NoImages,
+    /// Features of an image that are no finite numbers.
+    #[error(
+        "the network's features for image `{}` are not finite; does the preprocessing fit the model?", .path.display()
+    )]
+    FeaturesNotFinite {
+        /// Position in the set's samples.
+        index: usize,
+        /// The file.
+        path: PathBuf,
+    },
     /// A label that the network has no output for.
     #[error("image `{path}` has the label {label}, and the network tells {classes} classes apart")]
     Label {

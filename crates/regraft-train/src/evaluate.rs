@@ -2,6 +2,7 @@
 
 use regraft_data::{ImageSet, Loader};
 use regraft_nn::{Activation, Network};
+use regraft_onnx::OutputKind;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -133,9 +134,13 @@ pub(crate) fn on_source(
         }
         let logits = network.logits(drawn.features(network)?)?;
         let classes = logits.dims()[1];
+        let kind = network.graph().output_kind;
         let values = Activation::R2(logits).into_values()?;
         for ((row, &label), index) in values.chunks_exact(classes).zip(&labels).zip(indices) {
-            let (loss, probabilities) = objective::row(row, label);
+            let (loss, probabilities) = match kind {
+                OutputKind::SeveralClasses => objective::row_of_several(row, label),
+                _ => objective::row(row, label),
+            };
             loss_sum += loss;
             right += usize::from(objective::argmax(row) == label);
             evaluation.predictions.push(Prediction {

@@ -153,6 +153,19 @@ pub(crate) fn row(logits: &[f32], label: usize) -> (f64, Vec<f32>) {
     )
 }
 
+/// Binary cross-entropy in nats of one row of logits of classes that do not exclude each other, averaged over the classes, and
+/// the probability of each, in f64.
+pub(crate) fn row_of_several(logits: &[f32], label: usize) -> (f64, Vec<f32>) {
+    let losses = logits.iter().enumerate().map(|(class, &logit)| {
+        let logit = f64::from(logit);
+        let soft = (-logit.abs()).exp().ln_1p();
+        logit.max(0.0) - if class == label { logit } else { 0.0 } + soft
+    });
+    let loss = losses.sum::<f64>() / logits.len().max(1) as f64;
+    let sigmoid = |logit: &f32| (1.0 / (1.0 + f64::from(-logit).exp())) as f32;
+    (loss, logits.iter().map(sigmoid).collect())
+}
+
 /// Position of the largest value; the first of equals.
 pub(crate) fn argmax(values: &[f32]) -> usize {
     let mut best = 0;

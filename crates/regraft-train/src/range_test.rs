@@ -162,7 +162,15 @@ impl Trainer<'_> {
             false => FeatureCache::Off,
         };
         let loader = self.train.clone();
-        let source = Source::new(session.network(), loader, mode, &self.stop, observer)?;
+        let folder = self.settings.feature_folder.as_ref();
+        let source = Source::new(
+            session.network(),
+            loader,
+            mode,
+            folder,
+            &self.stop,
+            observer,
+        )?;
         observer.observe(&Event::EpochStarted {
             epoch: 1,
             epochs: 1,

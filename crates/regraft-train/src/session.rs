@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::{Bytes, Device};
 use regraft_freeze::Phase;
 use regraft_nn::{Dropout, Network, Precision, Weights};
-use regraft_onnx::Graph;
+use regraft_onnx::{Graph, OutputKind};
 
 use crate::averager::Averager;
 use crate::error::Error;
@@ -165,9 +165,12 @@ impl Session {
                 averager,
                 averages: true,
                 anchor: (pull > 0.0).then_some((start, pull)),
-                objective: Objective::CrossEntropy {
-                    smoothing: options.settings.label_smoothing,
-                    class_weights: options.settings.class_weights.clone(),
+                objective: match options.graph.output_kind {
+                    OutputKind::SeveralClasses => Objective::BinaryCrossEntropy,
+                    _ => Objective::CrossEntropy {
+                        smoothing: options.settings.label_smoothing,
+                        class_weights: options.settings.class_weights.clone(),
+                    },
                 },
                 grad_clip: options.settings.grad_clip,
                 device: options.device.clone(),

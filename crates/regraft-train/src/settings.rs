@@ -5,6 +5,7 @@ use regraft_spec::{EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, 
 
 use crate::averager::Averaging;
 use crate::error::Error;
+use crate::feature_folder::FeatureFolder;
 
 /// The settings of a training.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,8 @@ pub struct Settings {
     pub seed: u64,
     /// Where the features under a frozen trunk are kept between epochs.
     pub feature_cache: FeatureCache,
+    /// Where [`FeatureCache::Disk`] keeps them.
+    pub feature_folder: Option<FeatureFolder>,
     /// In what the frozen trunk multiplies.
     pub trunk_precision: Precision,
     /// Epochs between checkpoints, at least 1.
@@ -68,6 +71,7 @@ impl Default for Settings {
             early_stopping: None,
             seed: 42,
             feature_cache: FeatureCache::default(),
+            feature_folder: None,
             trunk_precision: Precision::default(),
             checkpoint_every: 1,
         }
@@ -136,6 +140,9 @@ impl Settings {
         }
         if !(self.grad_clip.is_finite() && self.grad_clip >= 0.0) {
             return wrong("grad_clip", "a number of at least 0");
+        }
+        if self.feature_cache == FeatureCache::Disk && self.feature_folder.is_none() {
+            return wrong("feature_folder", "a folder to keep features in");
         }
         if self.micro_batches == 0 {
             return wrong("micro_batches", "at least 1");

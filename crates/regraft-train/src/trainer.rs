@@ -10,7 +10,7 @@ use regraft_data::{Loader, Mixed};
 use regraft_freeze::Phase;
 use regraft_nn::{Dropout, Network};
 use regraft_onnx::Graph;
-use regraft_spec::{EarlyStopping, FeatureCache, Precision, StopMetric};
+use regraft_spec::{EarlyStopping, Precision, StopMetric};
 
 use crate::checkpoint::{Begun, Best, Checkpoint, Progress};
 use crate::error::Error;
@@ -146,6 +146,7 @@ impl Trainer<'_> {
                 session.network(),
                 loader.clone(),
                 mode,
+                self.settings.feature_folder.as_ref(),
                 &self.stop,
                 observer,
             )
@@ -225,10 +226,12 @@ impl Trainer<'_> {
         let mut run = Run { session, ..run };
         let network = run.session.network();
         let mode = self.settings.training_cache();
-        run.train.enter(network, mode, &self.stop, observer)?;
+        let folder = self.settings.feature_folder.as_ref();
+        run.train
+            .enter(network, mode, folder, &self.stop, observer)?;
         if let Some(validation) = &mut run.validation {
             let mode = self.settings.feature_cache;
-            validation.enter(network, mode, &self.stop, observer)?;
+            validation.enter(network, mode, folder, &self.stop, observer)?;
         }
         // The last phase is judged by itself.
         run.progress.without_improvement = 0;
@@ -561,9 +564,7 @@ impl Trainer<'_> {
         let difference = (off / squares(&mut full.iter().copied()).max(1e-30)).sqrt();
         let accuracy = match (&run.validation, &self.validation) {
             (Some(source), Some(loader)) => {
-                let loader = loader.clone();
-                let images =
-                    Source::new(&exact, loader, FeatureCache::Off, &self.stop, &mut Silent)?;
+                let images = Source::images(loader.clone());
                 Some([
                     evaluate::on_source(network, source, None, &mut Silent)?.accuracy,
                     evaluate::on_source(&exact, &images, None, &mut Silent)?.accuracy,

@@ -5,6 +5,8 @@ use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use regraft_spec::files::cache_folder;
+
 use crate::options::{Listener, Progress};
 use crate::part::sync_folder;
 use crate::{Digest, Entry, Error, Result};
@@ -39,17 +41,8 @@ impl Cache {
         if let Some(root) = set("REGRAFT_CACHE") {
             return Ok(Self::new(root));
         }
-        // The XDG specification says to ignore relative paths.
-        let absolute = |name| {
-            set(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
-        let base = absolute("XDG_CACHE_HOME")
-            .or_else(|| absolute("LOCALAPPDATA").filter(|_| cfg!(windows)))
-            .or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-        match base {
-            Some(base) => Ok(Self::new(base.join("regraft").join("models"))),
+        match cache_folder(variable) {
+            Some(folder) => Ok(Self::new(folder.join("models"))),
             None => Err(Error::NoCacheFolder),
         }
     }

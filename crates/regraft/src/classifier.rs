@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use regraft_data::{Augment, ImageSet, Loader, LoaderOptions, OnBadImage, Preprocess, load_image};
 use regraft_nn::{Activation, Network};
-use regraft_onnx::{Graph, ImportOptions, Model, metadata};
+use regraft_onnx::{Graph, ImportOptions, Model, OutputKind, metadata};
 use regraft_train::{Evaluation, Event, Observer, evaluate};
 use serde::Serialize;
 
@@ -120,7 +120,7 @@ impl Classifier {
             None => located.known.preprocess(),
         };
         let image_size = preprocess.as_ref().map(|p| [p.size as usize; 2]);
-        let graph = Graph::import(
+        let mut graph = Graph::import(
             model,
             &ImportOptions {
                 image_size,
@@ -135,7 +135,13 @@ impl Classifier {
         let classes = graph.classes();
         let own = metadata::labels(model).map_err(fault)?;
         let (labels, named) = match own.or_else(|| located.known.labels()) {
-            Some(labels) if labels.len() == classes => (labels, true),
+            Some(labels) if labels.len() == classes => {
+                // Whoever names the values says that they are classes.
+                if graph.output_kind == OutputKind::Features {
+                    graph.output_kind = OutputKind::Classes;
+                }
+                (labels, true)
+            }
             _ => ((0..classes).map(|class| class.to_string()).collect(), false),
         };
         let network = Network::inference(Arc::new(graph), &device)?;
@@ -166,6 +172,8 @@ impl Classifier {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Vec<Top>>, Error> {
         const BATCH: usize = 16;
+        self.check_tells_classes()?;
+        let classes = self.labels.len().max(1);
         let mut all = Vec::with_capacity(images.len());
         for batch in images.chunks(BATCH) {
             let mut pixels = Vec::new();
@@ -181,14 +189,10 @@ impl Classifier {
             if let Some(bad) = values.iter().position(|value| !value.is_finite()) {
                 return Err(self.not_finite(&format!(
                     "its output for `{}` is",
-                    batch[bad / self.labels.len()].display()
+                    batch[bad / classes].display()
                 )));
             }
-            all.extend(
-                values
-                    .chunks_exact(self.labels.len())
-                    .map(|row| self.top(row, k)),
-            );
+            all.extend(values.chunks_exact(classes).map(|row| self.top(row, k)));
             observer.observe(&Event::Evaluating {
                 done: all.len(),
                 total: images.len(),
@@ -199,11 +203,15 @@ impl Classifier {
 
     fn top(&self, logits: &[f32], k: usize) -> Vec<Top> {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let exponentials: Vec<f64> = logits
+        let powers: Vec<f64> = logits
             .iter()
             .map(|&v| f64::from(v - largest).exp())
             .collect();
-        let sum: f64 = exponentials.iter().sum();
+        let sum: f64 = powers.iter().sum();
+        let probability = |class: usize| match self.network.graph().output_kind {
+            OutputKind::SeveralClasses => 1.0 / (1.0 + f64::from(-logits[class]).exp()),
+            _ => powers[class] / sum,
+        };
         let mut order: Vec<usize> = (0..logits.len()).collect();
         order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
         order
@@ -211,9 +219,26 @@ impl Classifier {
             .take(k)
             .map(|class| Top {
                 label: self.labels[class].clone(),
-                probability: (exponentials[class] / sum) as f32,
+                probability: probability(class) as f32,
             })
             .collect()
+    }
+
+    /// Refuses a network whose output tells no classes.
+    pub(crate) fn check_tells_classes(&self) -> Result<(), Error> {
+        let graph = self.network.graph();
+        if graph.output_kind.tells_classes() {
+            return Ok(());
+        }
+        let shape = &graph.value(graph.output).shape;
+        Err(Error::Unfit {
+            reason: format!(
+                "model `{}` is no classifier: it gives {} of shape {} for an image; `regraft run` gives them as they are, and `regraft train` puts a head on where one fits",
+                self.path.display(),
+                graph.output_kind,
+                regraft_onnx::show_shape(shape),
+            ),
+        })
     }
 
     fn not_finite(&self, what: &str) -> Error {
@@ -253,6 +278,7 @@ impl Classifier {
     }
 
     pub(crate) fn check_named(&self) -> Result<(), Error> {
+        self.check_tells_classes()?;
         if self.named {
             return Ok(());
         }

@@ -20,8 +20,10 @@ use regraft_onnx::{
 use regraft_recipe::{
     HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe, ResolvedRecipe, Taps,
 };
+use regraft_spec::FeatureCache;
+use regraft_spec::files::cache_folder;
 use regraft_spec::similar::likely;
-use regraft_train::Settings;
+use regraft_train::{FeatureFolder, Settings};
 
 use crate::combinations;
 use crate::error::Error;
@@ -88,6 +90,8 @@ pub struct Grafted {
     pub data_root: PathBuf,
     /// The images.
     pub data: Dataset,
+    /// Images of another style that the choice of taps and candidates is to be good on too.
+    pub shifted: Option<ImageSet>,
     /// How they become numbers.
     pub preprocess: Preprocess,
     /// What the policy engine is told of the network.
@@ -183,6 +187,7 @@ impl Opened {
         let mut asked = recipe.clone();
         asked.model.source = absolute(&recipe.model.source);
         asked.data.source = absolute(&recipe.data.source);
+        asked.data.shifted = recipe.data.shifted.as_deref().map(absolute);
         Ok(Self {
             asked,
             graph,
@@ -266,6 +271,17 @@ impl Sized {
             RecipeHead::Keep => {
                 let sized = pretrained.for_image_size(size).map_err(fault)?;
                 let graph = Graph::import(&sized, &options).map_err(fault)?;
+                if !graph.output_kind.tells_classes() {
+                    let shape = &graph.value(graph.output).shape;
+                    return Err(Error::Setting {
+                        key: "model.head",
+                        reason: format!(
+                            "\"keep\" keeps a head that tells classes, and this network gives {} of shape {}; use \"auto\"",
+                            graph.output_kind,
+                            regraft_onnx::show_shape(shape)
+                        ),
+                    });
+                }
                 let own = metadata::labels(&pretrained).map_err(fault)?;
                 let own = own.or_else(|| located.known.labels());
                 match_labels(&mut data, own, graph.classes(), &mut warnings)?;
@@ -310,6 +326,13 @@ impl Sized {
             batch_size: asked.train.batch_size.min(data.train.samples.len()),
         };
         let dropout = dropout(&asked, &graph);
+        let shifted = match &asked.data.shifted {
+            Some(path) => Some(regraft_data::open_split(
+                Path::new(path),
+                Some(&data.train.classes),
+            )?),
+            None => None,
+        };
         let grafted = Grafted {
             asked,
             pretrained: file,
@@ -318,6 +341,7 @@ impl Sized {
             graph,
             data_root,
             data,
+            shifted,
             preprocess,
             outline,
             facts,
@@ -389,6 +413,8 @@ impl Grafted {
     /// # Errors
     /// When the policy does not fit the network, or the features cannot be judged.
     pub fn plan(mut self) -> Result<Planned, Error> {
+        // Better now than after the first pass over the images.
+        feature_folder(&self.asked)?;
         let asked = &self.asked;
         let mut freeze = asked.freeze.clone();
         if freeze.policy == Policy::Auto && self.outline.untrained {
@@ -554,9 +580,28 @@ impl Planned {
             early_stopping: train.early_stopping,
             seed: train.seed,
             feature_cache: train.feature_cache,
+            feature_folder: feature_folder(&self.recipe)?,
             trunk_precision: train.trunk_precision,
             checkpoint_every: train.checkpoint_every,
         })
+    }
+}
+
+/// Where features are kept for the next run, where the recipe wants that: `features` in the folder that `REGRAFT_CACHE`
+/// names, else in the user's cache folder.
+pub(crate) fn feature_folder(recipe: &Recipe) -> Result<Option<FeatureFolder>, Error> {
+    if recipe.train.feature_cache != FeatureCache::Disk {
+        return Ok(None);
+    }
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let root = variable("REGRAFT_CACHE").map(PathBuf::from);
+    let root = root.or_else(|| cache_folder(&variable));
+    match root {
+        Some(root) => Ok(Some(FeatureFolder::new(root.join("features")))),
+        None => Err(Error::Setting {
+            key: "train.feature_cache",
+            reason: "no folder to keep features in is known; set REGRAFT_CACHE to one, or use \"memory\"".to_owned(),
+        }),
     }
 }
 

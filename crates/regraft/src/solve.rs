@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use regraft_data::{Augment, ImageSet, Loader, LoaderOptions};
-use regraft_nn::Taps;
+use regraft_nn::{Precision, Taps, fingerprint};
 use regraft_onnx::{
     Graph, HeadKind, HeadSpec, HeadTap, ImportOptions, Model, Op, ValueId, head, write,
 };
@@ -15,11 +15,11 @@ use regraft_program::Tap;
 use regraft_recipe::Taps as AskedTaps;
 use regraft_spec::Pooling;
 use regraft_spec::similar::nearest;
-use regraft_train::{Event, Observer, Stop};
+use regraft_train::{FeatureStore, Observer, Stop};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::prepare::{Grafted, Planned};
+use crate::prepare::{Grafted, Planned, feature_folder};
 
 /// Images that sets of taps are compared on.
 const CHOICE_IMAGES: usize = 1000;
@@ -159,7 +159,25 @@ pub(crate) fn start(
         },
     )?;
     let mut solve_seconds = began.elapsed().as_secs_f64();
-    let best = &offer.sets[choice.chosen];
+    let mut best = choice.chosen;
+    if let Some(shifted) = planned.shifted.as_ref().filter(|_| offer.sets.len() > 1) {
+        let began = std::time::Instant::now();
+        let elsewhere = features(planned, &bare, &tapped, shifted, stop, observer)?;
+        feature_seconds += began.elapsed().as_secs_f64();
+        let began = std::time::Instant::now();
+        let own = choice.candidates.iter().map(|worth| worth.loss);
+        let own: Vec<f64> = own.collect();
+        best = best_on_both(
+            &matrix,
+            &elsewhere,
+            &offer.sets,
+            &own,
+            set,
+            recipe.train.seed,
+        )?;
+        solve_seconds += began.elapsed().as_secs_f64();
+    }
+    let best = &offer.sets[best];
     let taps: Vec<&(Place, Pooling)> = best.iter().map(|&tap| &offer.taps[tap]).collect();
     if all {
         matrix.keep(best);
@@ -349,6 +367,46 @@ fn features_at(graph: &Graph, place: &Place, pooling: Pooling) -> Option<usize> 
         .map(|columns| columns.len())
 }
 
+/// The set of taps with the least mean of two losses: `own` of each set on images left out, and that of a classifier solved
+/// from it on images of another style.
+fn best_on_both(
+    matrix: &Features,
+    elsewhere: &Features,
+    sets: &[Vec<usize>],
+    own: &[f64],
+    images: &ImageSet,
+    seed: u64,
+) -> Result<usize, Error> {
+    let classes = images.classes.len();
+    let rows = sample(&matrix.labels, classes, CHOICE_IMAGES, seed);
+    let matrix = matrix.of_rows(&rows);
+    let options = SolveOptions {
+        seed,
+        ..SolveOptions::default()
+    };
+    let mut best = (f64::INFINITY, 0);
+    for (index, (set, own)) in sets.iter().zip(own).enumerate() {
+        let (mut known, mut strange) = (matrix.clone(), elsewhere.clone());
+        known.keep(set);
+        strange.keep(set);
+        let solved = solve(
+            &known.values,
+            &known.labels,
+            classes,
+            &known.groups,
+            &options,
+        )?;
+        let outputs = solved.linear.outputs(&strange.values);
+        let rows = outputs.chunks_exact(classes.max(1)).zip(&strange.labels);
+        let losses = rows.map(|(logits, label)| -f64::from(softmax(logits)[*label]).max(1e-6).ln());
+        let loss = losses.sum::<f64>() / strange.labels.len().max(1) as f64;
+        if loss + own < best.0 {
+            best = (loss + own, index);
+        }
+    }
+    Ok(best.1)
+}
+
 /// What is tapped in a network, as the recipe asks.
 fn offer(
     graph: &Graph,
@@ -529,6 +587,7 @@ fn nothing() -> Error {
 }
 
 /// Features of images at taps.
+#[derive(Clone)]
 struct Features {
     /// `[images, width]`.
     values: Vec<f32>,
@@ -541,6 +600,21 @@ struct Features {
 }
 
 impl Features {
+    /// Some of the images.
+    fn of_rows(&self, rows: &[usize]) -> Self {
+        let values = rows.iter().flat_map(|row| {
+            let first = row * self.width;
+            self.values[first..first + self.width].iter().copied()
+        });
+        Self {
+            values: values.collect(),
+            width: self.width,
+            labels: rows.iter().map(|&row| self.labels[row]).collect(),
+            rows: rows.iter().map(|&row| self.rows[row]).collect(),
+            groups: self.groups.clone(),
+        }
+    }
+
     /// Keeps some of the taps.
     fn keep(&mut self, taps: &[usize]) {
         let kept: Vec<Range<usize>> = taps.iter().map(|&tap| self.groups[tap].clone()).collect();
@@ -586,36 +660,36 @@ fn features(
         threads: recipe.device.threads,
         ..LoaderOptions::default()
     };
-    let total = set.samples.len();
     let loader = Loader::new(set.clone(), options)?;
-    let mut features = Features {
-        values: Vec::with_capacity(total * taps.width()),
-        width: taps.width(),
-        labels: Vec::with_capacity(total),
-        rows: Vec::with_capacity(total),
-        groups: taps.columns().iter().flatten().cloned().collect(),
+    let columns = tapped.iter().zip(taps.columns());
+    let columns = columns.filter_map(|(tap, columns)| {
+        let name = format!("{}:{}", graph.value(tap.value).name, tap.pooling);
+        Some((name, columns.as_ref()?.len()))
+    });
+    let folder = feature_folder(recipe)?;
+    let network = folder.as_ref().map(|folder| {
+        let nodes = 0..graph.nodes.len();
+        let network = fingerprint(graph, nodes, &device, Precision::F32);
+        (folder, network)
+    });
+    let source = regraft_train::Features {
+        columns: columns.collect(),
+        network,
+        of: &|pixels, shape| Ok(taps.features(pixels, shape)?),
     };
-    let mut done = 0;
-    for batch in loader.in_order() {
-        stop.check()?;
-        let batch = batch?;
-        for skipped in &batch.skipped {
-            observer.observe(&Event::Skipped(skipped));
-        }
-        done += batch.indices.len() + batch.skipped.len();
-        if !batch.indices.is_empty() {
-            let values = taps.features(batch.pixels, batch.shape)?;
-            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-                let row = at / taps.width().max(1);
-                return Err(not_finite(planned, set, batch.indices[row]));
-            }
-            features.values.extend(values);
-            features.labels.extend(batch.labels);
-            features.rows.extend(batch.indices);
-        }
-        observer.observe(&Event::Features { done, total });
-    }
-    Ok(features)
+    let store = FeatureStore::compute(&source, &loader, stop, observer);
+    let store = store.map_err(|error| match error {
+        regraft_train::Error::FeaturesNotFinite { index, .. } => not_finite(planned, set, index),
+        error => error.into(),
+    })?;
+    let rows = store.images();
+    Ok(Features {
+        labels: rows.iter().map(|&row| set.samples[row].label).collect(),
+        width: store.width(),
+        values: store.into_values(),
+        rows,
+        groups: taps.columns().iter().flatten().cloned().collect(),
+    })
 }
 
 /// The network gives numbers that are none for an image.

@@ -64,6 +64,9 @@ pub struct Summary {
     pub validation: Option<Score>,
     /// The data's own test split with `model.onnx`, where it has one.
     pub test: Option<Score>,
+    /// The images of `data.shifted` with `model.onnx`, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shifted: Option<Score>,
     /// Parameters that were to stay frozen, every one compared with the pretrained bytes and found unchanged.
     pub frozen_unchanged: usize,
     /// Parameters that trained.
@@ -374,7 +377,7 @@ fn work(
     // What is evaluated is read from the written file: two networks at once would be the most memory of the run.
     drop(outcome.network);
     let frozen_unchanged = prove_frozen(planned, &folder.path)?;
-    let (predictions, [validation, test]) = held_out_scores(planned, &folder.path)?;
+    let (predictions, [validation, test, shifted]) = held_out_scores(planned, &folder.path)?;
     if planned.data.validation.is_some() || planned.data.test.is_some() {
         files.save_predictions(&predictions)?;
     }
@@ -391,6 +394,7 @@ fn work(
         validation_before: outcome.before.as_ref().map(Score::from),
         validation,
         test,
+        shifted,
         frozen_unchanged,
         trained: planned.plan.trained().len(),
         seconds: start.elapsed().as_secs_f64(),
@@ -433,7 +437,8 @@ fn conclude_race(
             let model = Model::open(&best).map_err(|source| Error::model(&best, source))?;
             write_model(&files.path(RunFile::Last), &model)?;
             let frozen_unchanged = prove_frozen(&planned, &folder.path)?;
-            let (predictions, [validation, test]) = held_out_scores(&planned, &folder.path)?;
+            let (predictions, [validation, test, shifted]) =
+                held_out_scores(&planned, &folder.path)?;
             files.save_predictions(&predictions)?;
             let mut warnings = planned.warnings.clone();
             warnings.extend(notes);
@@ -444,6 +449,7 @@ fn conclude_race(
                 validation_before: None,
                 validation,
                 test,
+                shifted,
                 frozen_unchanged,
                 trained: planned.plan.trained().len(),
                 seconds: 0.0,
@@ -466,12 +472,13 @@ fn conclude_race(
 fn held_out_scores(
     planned: &Planned,
     run: &Path,
-) -> Result<(Vec<PredictionRecord>, [Option<Score>; 2]), Error> {
+) -> Result<(Vec<PredictionRecord>, [Option<Score>; 3]), Error> {
     let mut predictions = Vec::new();
-    let mut scores = [None, None];
+    let mut scores = [None; 3];
     let sets = [
-        (&planned.data.validation, SplitName::Validation),
-        (&planned.data.test, SplitName::Test),
+        (&planned.data.validation, Some(SplitName::Validation)),
+        (&planned.data.test, Some(SplitName::Test)),
+        (&planned.shifted, None),
     ];
     if sets.iter().all(|(set, _)| set.is_none()) {
         return Ok((predictions, scores));
@@ -483,12 +490,10 @@ fn held_out_scores(
         };
         let loader = loader(planned, set.clone(), false)?;
         let evaluation = evaluate(best.network(), &loader, &mut Silent)?;
-        predictions.extend(PredictionRecord::of(
-            &evaluation,
-            set,
-            split,
-            &planned.data_root,
-        ));
+        if let Some(split) = split {
+            let root = &planned.data_root;
+            predictions.extend(PredictionRecord::of(&evaluation, set, split, root));
+        }
         *score = (!evaluation.predictions.is_empty()).then(|| Score::from(&evaluation));
     }
     Ok((predictions, scores))
@@ -514,7 +519,7 @@ fn conclude_solved(
     }));
     let root = &planned.data_root;
     let mut predictions = PredictionRecord::of(&judged, train, SplitName::Train, root);
-    let (held_out, [validation, test]) = held_out_scores(planned, &folder.path)?;
+    let (held_out, [validation, test, shifted]) = held_out_scores(planned, &folder.path)?;
     predictions.extend(held_out);
     // Where nothing was held out for it, what was left out judges it.
     let validation = validation.or(Some(Score::from(&judged)));
@@ -528,6 +533,7 @@ fn conclude_solved(
         validation_before: None,
         validation,
         test,
+        shifted,
         frozen_unchanged,
         trained: planned.plan.trained().len(),
         seconds: start.elapsed().as_secs_f64(),

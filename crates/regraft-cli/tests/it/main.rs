@@ -4,6 +4,7 @@
 mod bad_input;
 mod command;
 mod faults;
+mod features_on_disk;
 mod first_steps;
 mod new;
 mod quickstart;

@@ -11,24 +11,8 @@ use crate::error::Error;
 use crate::ir::dim::{Dim, show};
 use crate::ir::graph::{Graph, Input, Node};
 use crate::ir::ids::ValueId;
-use crate::ir::op::{Activation, Op};
+use crate::ir::op::Op;
 use crate::ir::site::HeadSite;
-
-/// The value that a trailing softmax or sigmoid turns into probabilities; the output where there is none.
-pub(crate) fn logits(graph: &Graph) -> ValueId {
-    match graph.nodes.last() {
-        Some(Node {
-            op: Op::Softmax { .. } | Op::LogSoftmax { .. } | Op::Activation(Activation::Sigmoid),
-            inputs,
-            output: last,
-            ..
-        }) if *last == graph.output => match inputs.first() {
-            Some(Input::Value(value)) => *value,
-            _ => graph.output,
-        },
-        _ => graph.output,
-    }
-}
 
 /// Finds the head of a graph whose logits are known; an error says in words why there is none.
 pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
@@ -232,7 +216,7 @@ pub(crate) fn site_after(graph: &Graph, name: &str) -> Result<HeadSite, Error> {
     })
 }
 
-fn producer(graph: &Graph, value: ValueId) -> Option<(usize, &Node)> {
+pub(super) fn producer(graph: &Graph, value: ValueId) -> Option<(usize, &Node)> {
     graph
         .nodes
         .iter()
@@ -242,7 +226,7 @@ fn producer(graph: &Graph, value: ValueId) -> Option<(usize, &Node)> {
 }
 
 /// The node's activation, where it has exactly one.
-fn single_activation(node: &Node) -> Option<ValueId> {
+pub(super) fn single_activation(node: &Node) -> Option<ValueId> {
     let mut values = node.inputs.iter().filter_map(|input| match input {
         Input::Value(value) => Some(*value),
         Input::Parameter(_) => None,

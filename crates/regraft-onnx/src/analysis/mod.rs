@@ -1,4 +1,5 @@
-//! What a graph's structure tells: its blocks, and where its head begins.
+//! What a graph's structure tells: its blocks, where its head begins, and what it gives out.
 
 pub(crate) mod blocks;
 pub(crate) mod head;
+pub(crate) mod output;

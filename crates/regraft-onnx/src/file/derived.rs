@@ -1,10 +1,11 @@
-//! Weights that the file computes from initializers: stored in eight bits (DequantizeLinear), or turned (Transpose).
+//! Weights that the file computes from initializers: stored in eight bits (DequantizeLinear), turned, normalised, looked up.
 //!
 //! Such a weight goes by the name of its node's output. The file is as it was while the weight stays frozen; a trained one
 //! is written as a float initializer of that name, in the place of the node.
 
 use onnx_ir::{GraphProto, NodeProto, TensorProto};
 
+use super::evaluate::{self, Budget, Tensor};
 use super::model::Model;
 use crate::error::Error;
 use crate::proto::attributes::{Attributes, axis};
@@ -13,30 +14,88 @@ use crate::proto::nodes::fault;
 use crate::proto::tensor::{self, Constant, ConstantData};
 use crate::proto::weights::Weights;
 
-/// Whether the node makes a weight of initializers, or of weights made so.
-pub(crate) fn is_weight(model: &Model, node: &NodeProto) -> bool {
-    let operands = match node.op_type.as_str() {
-        "DequantizeLinear" => 2..=3,
-        "Identity" | "Transpose" => 1..=1,
-        _ => return false,
-    };
-    let stored = |name: &String| match node.op_type.as_str() {
-        "DequantizeLinear" => name.is_empty() || model.initializer(name).is_some(),
-        _ => model.has_weight(name),
-    };
-    matches!(node.domain.as_str(), "" | "ai.onnx")
-        && operands.contains(&node.input.len())
-        && node.input.iter().all(stored)
-        // What is there already under that name stays what it is.
-        && matches!(&node.output[..], [output] if !model.has_weight(output))
+/// A value that nodes make of the file's own numbers alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Computed {
+    /// The node whose output it is.
+    pub node: usize,
+    /// Whether it is a weight: floats, made of at least one initializer of floats.
+    pub is_weight: bool,
 }
 
-/// What the node makes of its first input.
-pub(crate) fn apply(model: &Model, node: &NodeProto, source: Constant) -> Result<Constant, Error> {
+/// What the node's one output is, where it is made of initializers, constants, and what nodes make of those.
+pub(crate) fn computed(model: &Model, index: usize) -> Option<Computed> {
+    let node = &model.graph().node[index];
+    if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+        return None;
+    }
+    let [output] = &node.output[..] else {
+        return None;
+    };
+    // What is there already under that name stays what it is.
+    if model.initializer(output).is_some() || model.computed(output).is_some() {
+        return None;
+    }
+    let is_there = |name: &String| {
+        name.is_empty() || model.initializer(name).is_some() || model.computed(name).is_some()
+    };
+    let is_weight = match node.op_type.as_str() {
+        "Constant" => false,
+        "DequantizeLinear" => {
+            let stored = |name: &String| name.is_empty() || model.initializer(name).is_some();
+            if !(2..=3).contains(&node.input.len()) || !node.input.iter().all(stored) {
+                return None;
+            }
+            true
+        }
+        _ if evaluate::knows(node) && node.input.iter().all(is_there) => {
+            gives_floats(node) && node.input.iter().any(|name| model.is_float_weight(name))
+        }
+        _ => return None,
+    };
+    Some(Computed {
+        node: index,
+        is_weight,
+    })
+}
+
+/// Whether a node that is given floats makes floats.
+fn gives_floats(node: &NodeProto) -> bool {
     match node.op_type.as_str() {
-        "DequantizeLinear" => dequantized(model, node, source),
-        "Transpose" => turned(node, &source, &permutation(node, source.shape.len())?),
-        _ => Ok(source),
+        "Shape" | "Size" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
+        | "And" | "Or" | "Xor" | "Not" | "IsNaN" | "IsInf" | "ConstantOfShape" => false,
+        "Cast" => {
+            let to = Attributes(node).int("to").unwrap_or_default();
+            i32::try_from(to).is_ok_and(element::is_float)
+        }
+        _ => true,
+    }
+}
+
+/// What the node makes of its operands.
+pub(crate) fn apply(
+    model: &Model,
+    node: &NodeProto,
+    operands: &[Option<Constant>],
+    budget: &mut Budget,
+) -> Result<Constant, Error> {
+    let missing = || fault(node, "its input is missing");
+    let first = || operands.first().cloned().flatten().ok_or_else(missing);
+    match node.op_type.as_str() {
+        "Constant" => tensor::of_constant_node(node)?.ok_or_else(missing),
+        "DequantizeLinear" => dequantized(model, node, first()?),
+        "Identity" => first(),
+        _ => {
+            let operands: Vec<Option<Tensor>> = operands
+                .iter()
+                .map(|operand| operand.as_ref().map(Tensor::from))
+                .collect();
+            let outputs = evaluate::evaluate(node, model.opset(), &operands, budget);
+            let output = outputs.ok_or_else(missing)??.into_iter().next();
+            output
+                .and_then(|output| output.into_constant().ok())
+                .ok_or_else(|| fault(node, "has no output"))
+        }
     }
 }
 
@@ -202,9 +261,12 @@ pub(crate) fn replace(
     let Some(node) = take_producer(file, output) else {
         return Ok(());
     };
-    // A dequantised weight has the element type of its scale, any other that of what it is made from.
-    let like = node.input.get(1).or(node.input.first());
-    let element = like.map_or(element::FLOAT, |name| element::of(file, name));
+    // A dequantised weight has the element type of its scale, any other that of the floats that it is made from.
+    let elements = node.input.iter().map(|name| element::of(file, name));
+    let element = elements
+        .into_iter()
+        .find(|element| element::is_float(*element));
+    let element = element.unwrap_or(element::FLOAT);
     forget_operands(file, &node);
     file.value_info.retain(|value| value.name != output);
     file.initializer

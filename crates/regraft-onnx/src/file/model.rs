@@ -1,21 +1,26 @@
 //! The ONNX file itself: decoded, checked on the surface, with its initializers by name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use onnx_ir::{GraphProto, Message, ModelProto, TensorProto};
 
-use super::{derived, external};
+use super::derived::{self, Computed};
+use super::evaluate::Budget;
+use super::external;
 use crate::error::Error;
 use crate::proto::tensor::{self, Constant};
-use crate::proto::wire;
+use crate::proto::{element, wire};
 
 /// Most bytes of one protobuf message.
 const LARGEST_FILE: u64 = i32::MAX as u64;
 /// Most nodes of a graph; the deepest networks that are used have a few thousand.
 const MOST_NODES: usize = 1 << 15;
+/// Numbers that nodes may make of the file's own, for each of its bytes: a weight that is normalised before its use is
+/// computed in half a dozen steps.
+const NUMBERS_A_BYTE: u64 = 4;
 
 /// An ONNX model as it lies in its file.
 #[derive(Debug, Clone)]
@@ -24,8 +29,8 @@ pub struct Model {
     /// Where it was read from, for messages.
     path: Option<PathBuf>,
     initializers: HashMap<String, usize>,
-    /// Nodes that stand for a weight, by the name of their output.
-    derived: HashMap<String, usize>,
+    /// What nodes make of the file's own numbers, by the name of their output.
+    computed: HashMap<String, Computed>,
 }
 
 impl Model {
@@ -93,15 +98,14 @@ impl Model {
             proto,
             path: None,
             initializers,
-            derived: HashMap::new(),
+            computed: HashMap::new(),
         };
         // In the order of the file, which is that of execution in a valid one.
         for index in 0..model.graph().node.len() {
-            let node = &model.graph().node[index];
-            if derived::is_weight(&model, node)
-                && let Some(output) = node.output.first().cloned()
+            if let Some(computed) = derived::computed(&model, index)
+                && let Some(output) = model.graph().node[index].output.first().cloned()
             {
-                model.derived.insert(output, index);
+                model.computed.insert(output, computed);
             }
         }
         Ok(model)
@@ -146,7 +150,7 @@ impl Model {
 
     /// Whether the file has a weight of that name: an initializer, or one that nodes make of initializers.
     pub fn has_weight(&self, name: &str) -> bool {
-        self.initializers.contains_key(name) || self.derived.contains_key(name)
+        self.initializers.contains_key(name) || self.is_derived(name)
     }
 
     /// The values of a float initializer, or of a weight that nodes make of initializers.
@@ -154,7 +158,7 @@ impl Model {
     /// # Errors
     /// When there is none of that name, or its data is damaged.
     pub fn weights(&self, initializer: &str) -> Result<Vec<f32>, Error> {
-        if self.derived.contains_key(initializer)
+        if self.is_derived(initializer)
             && let Some(weight) = self.constant(initializer)?
         {
             return Ok(weight.to_floats());
@@ -169,25 +173,53 @@ impl Model {
         tensor::floats(tensor)
     }
 
-    /// The initializer of that name, or what nodes make of initializers under it.
+    /// The initializer of that name, or what nodes make of initializers and constants under it.
     pub(crate) fn constant(&self, name: &str) -> Result<Option<Constant>, Error> {
-        let mut name = name;
-        let mut nodes = Vec::new();
-        while let Some(&index) = self.derived.get(name) {
-            let node = &self.graph().node[index];
-            nodes.push(node);
-            name = node.input.first().map_or("", String::as_str);
+        if let Some(tensor) = self.initializer(name) {
+            return tensor::constant(tensor).map(Some);
         }
-        let Some(tensor) = self.initializer(name) else {
-            return Ok(None);
-        };
-        nodes
-            .into_iter()
-            .rev()
-            .try_fold(tensor::constant(tensor)?, |constant, node| {
-                derived::apply(self, node, constant)
-            })
-            .map(Some)
+        let mut budget = self.budget();
+        let mut known: HashMap<&str, Constant> = HashMap::new();
+        for index in self.needed_by(name) {
+            let node = &self.graph().node[index];
+            let operands = node
+                .input
+                .iter()
+                .map(|name| match known.get(name.as_str()) {
+                    Some(constant) => Ok(Some(constant.clone())),
+                    None => self.initializer(name).map(tensor::constant).transpose(),
+                });
+            let operands = operands.collect::<Result<Vec<_>, Error>>()?;
+            let made = derived::apply(self, node, &operands, &mut budget)?;
+            if let Some(output) = node.output.first() {
+                known.insert(output, made);
+            }
+        }
+        Ok(known.remove(name))
+    }
+
+    /// Numbers that may be made of the file's own.
+    pub(crate) fn budget(&self) -> Budget {
+        Budget(self.size().saturating_mul(NUMBERS_A_BYTE))
+    }
+
+    /// The nodes that make a value of the file's own numbers, in the order of the file.
+    fn needed_by(&self, name: &str) -> BTreeSet<usize> {
+        let mut needed = BTreeSet::new();
+        let mut open = vec![name];
+        while let Some(name) = open.pop() {
+            if let Some(computed) = self.computed(name)
+                && needed.insert(computed.node)
+            {
+                open.extend(
+                    self.graph().node[computed.node]
+                        .input
+                        .iter()
+                        .map(String::as_str),
+                );
+            }
+        }
+        needed
     }
 
     /// The file's bytes.
@@ -240,28 +272,55 @@ impl Model {
             .map(|index| &self.graph().initializer[*index])
     }
 
-    /// What a weight is called: the initializer's name; for one that nodes make, that of what it was made from.
+    /// What a weight is called: the initializer's name; for one that nodes make, that of the largest it is made from.
     pub(crate) fn name_of_weight<'a>(&'a self, name: &'a str) -> &'a str {
-        let identity = |&node: &usize| self.graph().node[node].op_type == "Identity";
-        if self.derived.get(name).is_some_and(identity) {
+        let Some(computed) = self.computed(name) else {
             return name;
-        }
-        self.sources(name)
-            .last()
-            .map_or(name, derived::original_name)
-    }
-
-    /// What nodes make a weight of, step by step down to an initializer; nothing for an initializer.
-    pub(crate) fn sources<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        let source = |name: &str| {
-            let node = self.derived.get(name)?;
-            self.graph().node[*node].input.first().map(String::as_str)
         };
-        std::iter::successors(source(name), move |name| source(name))
+        let node = &self.graph().node[computed.node];
+        match (node.op_type.as_str(), node.input.first()) {
+            ("Identity", _) => return name,
+            ("DequantizeLinear", Some(stored)) => return derived::original_name(stored),
+            _ => {}
+        }
+        let sources = self.sources(name);
+        let initializers: Vec<&TensorProto> = sources
+            .into_iter()
+            .filter_map(|name| self.initializer(name))
+            .collect();
+        let weights = initializers.into_iter().filter(|tensor| {
+            let eight_bits = matches!(tensor.data_type, element::INT8 | element::UINT8);
+            element::is_float(tensor.data_type) || eight_bits
+        });
+        // The first of equals.
+        let largest = weights
+            .rev()
+            .max_by_key(|tensor| tensor::element_count(&tensor.dims));
+        largest.map_or(name, |tensor| derived::original_name(&tensor.name))
     }
 
+    /// What nodes make a weight of, down to initializers; nothing for an initializer.
+    pub(crate) fn sources<'a>(&'a self, name: &str) -> Vec<&'a str> {
+        let needed = self.needed_by(name).into_iter().rev();
+        needed
+            .flat_map(|node| self.graph().node[node].input.iter().map(String::as_str))
+            .collect()
+    }
+
+    pub(crate) fn computed(&self, name: &str) -> Option<Computed> {
+        self.computed.get(name).copied()
+    }
+
+    /// Whether nodes make a weight of that name.
     pub(crate) fn is_derived(&self, name: &str) -> bool {
-        self.derived.contains_key(name)
+        self.computed(name)
+            .is_some_and(|computed| computed.is_weight)
+    }
+
+    /// Whether there is a weight of floats of that name: an initializer, or what nodes make.
+    pub(crate) fn is_float_weight(&self, name: &str) -> bool {
+        let stored = self.initializer(name);
+        stored.is_some_and(|tensor| element::is_float(tensor.data_type)) || self.is_derived(name)
     }
 
     pub(crate) fn initializer_index(&self, name: &str) -> Option<usize> {

@@ -2,9 +2,8 @@
 
 use onnx_ir::NodeProto;
 
-use super::constants::pairs;
 use super::importer::Importer;
-use super::known::{Extent, Known};
+use super::known::Known;
 use crate::error::Error;
 use crate::ir::dim::{Dim, show};
 use crate::ir::graph::Input;
@@ -13,7 +12,6 @@ use crate::ir::op::{Activation, Binary, Op};
 use crate::ir::parameter::Role;
 use crate::proto::attributes::{Attributes, axis};
 use crate::proto::nodes::{fault, unsupported};
-use crate::proto::tensor::Constant;
 
 /// Functions of one activation.
 pub(super) fn activation(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
@@ -50,9 +48,6 @@ pub(super) fn activation(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
         "Abs" => Activation::Abs,
         _ => return Err(fault(node, "is not an activation function")),
     };
-    if let Some(constant) = importer.floats(node, 0)? {
-        return on_constant(importer, node, function, &constant);
-    }
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     importer.emit(
@@ -63,56 +58,6 @@ pub(super) fn activation(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
         shape,
         0,
     )
-}
-
-/// A function of constants, as exporters write the scale of attention: computed here.
-fn on_constant(
-    importer: &mut Importer<'_>,
-    node: &NodeProto,
-    function: Activation,
-    constant: &Constant,
-) -> Result<(), Error> {
-    let compute: fn(f32) -> f32 = match function {
-        Activation::Sqrt => f32::sqrt,
-        Activation::Reciprocal => f32::recip,
-        Activation::Neg => |x| -x,
-        Activation::Abs => f32::abs,
-        Activation::Exp => f32::exp,
-        Activation::Log => f32::ln,
-        _ => return Err(unsupported(node, "of a constant")),
-    };
-    let values = constant.to_floats().into_iter().map(compute).collect();
-    importer.alias(node, Known::floats(constant.shape.clone(), values))
-}
-
-/// Two constants of which one at least holds fractions; the shorter one is a single number.
-fn on_constants(
-    importer: &mut Importer<'_>,
-    node: &NodeProto,
-    operator: Binary,
-) -> Result<(), Error> {
-    let (Some(left), Some(right)) = (importer.floats(node, 0)?, importer.floats(node, 1)?) else {
-        return Err(unsupported(node, "calculates with the batch size"));
-    };
-    let (a, b) = (left.to_floats(), right.to_floats());
-    let (shape, count) = match (a.len(), b.len()) {
-        (n, m) if n == m || m == 1 => (left.shape, n),
-        (1, m) => (right.shape, m),
-        _ => return Err(unsupported(node, "of constants of different shapes")),
-    };
-    let compute: fn(f32, f32) -> f32 = match operator {
-        Binary::Add => |a, b| a + b,
-        Binary::Sub => |a, b| a - b,
-        Binary::Mul => |a, b| a * b,
-        Binary::Div => |a, b| a / b,
-        Binary::Pow => f32::powf,
-        Binary::Max => f32::max,
-        Binary::Min => f32::min,
-    };
-    let values = (0..count)
-        .map(|index| compute(a[index % a.len()], b[index % b.len()]))
-        .collect();
-    importer.alias(node, Known::floats(shape, values))
 }
 
 /// Clip's bounds are attributes before opset 11, inputs from then on.
@@ -129,7 +74,7 @@ fn clip(importer: &mut Importer<'_>, node: &NodeProto) -> Result<Activation, Err
     })
 }
 
-/// Functions of two operands: two activations, an activation and a constant, or two lists of extents.
+/// Functions of two operands: two activations, or an activation and a constant.
 pub(super) fn binary(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let operator = match node.op_type.as_str() {
         "Add" | "Sum" => Binary::Add,
@@ -167,10 +112,7 @@ pub(super) fn binary(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
             let combined = indices.combined(node, operator, constant)?;
             importer.alias(node, Known::Indices(combined))
         }
-        _ if left.has_fractions() || right.has_fractions() => {
-            on_constants(importer, node, operator)
-        }
-        _ => on_extents(importer, node, operator),
+        _ => Err(unsupported(node, "calculates with the batch size")),
     }
 }
 
@@ -226,45 +168,6 @@ fn constant_role(
         Binary::Add => Role::Bias,
         _ => Role::Constant,
     })
-}
-
-/// Shape arithmetic: computed here.
-fn on_extents(
-    importer: &mut Importer<'_>,
-    node: &NodeProto,
-    operator: Binary,
-) -> Result<(), Error> {
-    let values = pairs(importer, node, 0, 1)?
-        .into_iter()
-        .map(|pair| {
-            let combined = match (pair, operator) {
-                ((Extent::Batch(a), Extent::Number(0)), Binary::Add | Binary::Sub) => {
-                    Some(Extent::Batch(a))
-                }
-                ((Extent::Batch(a), Extent::Number(b)), Binary::Mul)
-                | ((Extent::Number(a), Extent::Batch(b)), Binary::Mul) => {
-                    a.checked_mul(b).map(Extent::Batch)
-                }
-                ((Extent::Batch(a), Extent::Number(b)), Binary::Div) => a
-                    .checked_rem(b)
-                    .filter(|&rest| rest == 0)
-                    .map(|_| Extent::Batch(a / b)),
-                ((Extent::Number(a), Extent::Number(b)), operator) => match operator {
-                    Binary::Add => a.checked_add(b),
-                    Binary::Sub => a.checked_sub(b),
-                    Binary::Mul => a.checked_mul(b),
-                    Binary::Div => a.checked_div(b),
-                    Binary::Max => Some(a.max(b)),
-                    Binary::Min => Some(a.min(b)),
-                    Binary::Pow => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
-                }
-                .map(Extent::Number),
-                _ => return Err(unsupported(node, "calculates with the batch size")),
-            };
-            combined.ok_or_else(|| fault(node, format!("{pair:?} cannot be combined")))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    importer.alias(node, Known::Extents(values))
 }
 
 /// Softmax and LogSoftmax; before opset 13 they work on the input flattened from `axis` on.

@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
-use super::known::{Extent, Known};
+use super::known::Known;
 use super::names;
 use crate::error::Error;
+use crate::file::evaluate::{Budget, Data, Extent};
 use crate::file::model::Model;
 use crate::ir::dim::{Dim, show};
 use crate::ir::graph::{Input, Node};
@@ -69,7 +70,7 @@ pub(super) struct Importer<'a> {
     /// The batch the file fixes, where it does.
     pub(super) fixed_batch: Option<i64>,
     /// Numbers that may still be produced by folding constants.
-    pub(super) numbers_left: u64,
+    pub(super) budget: Budget,
 }
 
 impl<'a> Importer<'a> {
@@ -84,10 +85,7 @@ impl<'a> Importer<'a> {
             parameter_of: HashMap::new(),
             names: HashSet::new(),
             fixed_batch: None,
-            numbers_left: model
-                .size()
-                .saturating_mul(2)
-                .saturating_add(most_generated as u64),
+            budget: Budget(model.budget().0.saturating_add(most_generated as u64)),
         }
     }
 
@@ -110,7 +108,11 @@ impl<'a> Importer<'a> {
     }
 
     /// The value named by the node's input `index`; `None` where it is left out.
-    fn operand(&mut self, node: &NodeProto, index: usize) -> Result<Option<Known>, Error> {
+    pub(super) fn operand(
+        &mut self,
+        node: &NodeProto,
+        index: usize,
+    ) -> Result<Option<Known>, Error> {
         let Some(name) = node.input.get(index).filter(|name| !name.is_empty()) else {
             return Ok(None);
         };
@@ -171,7 +173,10 @@ impl<'a> Importer<'a> {
     ) -> Result<Option<Vec<Extent>>, Error> {
         match self.operand(node, index)? {
             None => Ok(None),
-            Some(Known::Extents(values)) => Ok(Some(values)),
+            Some(Known::Numbers(numbers)) => match &numbers.data {
+                Data::Whole(values) => Ok(Some(values.clone())),
+                Data::Floats(_) => Err(fault(node, format!("input {index} must be whole numbers"))),
+            },
             Some(Known::Constant { constant, .. }) => match &constant.data {
                 ConstantData::Integers(values) => {
                     Ok(Some(values.iter().map(|&v| Extent::Number(v)).collect()))
@@ -204,33 +209,6 @@ impl<'a> Importer<'a> {
             })
             .collect::<Result<_, _>>()
             .map(Some)
-    }
-
-    /// Input `index` as known floats and their shape, whole numbers turned into such; `None` where it depends on the image
-    /// or the batch.
-    pub(super) fn floats(
-        &mut self,
-        node: &NodeProto,
-        index: usize,
-    ) -> Result<Option<Constant>, Error> {
-        Ok(match self.required(node, index)? {
-            Known::Constant { constant, .. } => Some(Constant {
-                shape: constant.shape.clone(),
-                data: ConstantData::Floats(constant.to_floats().into()),
-            }),
-            Known::Extents(extents) => extents
-                .iter()
-                .map(|extent| match extent {
-                    Extent::Number(number) => Some(*number as f32),
-                    Extent::Batch(_) => None,
-                })
-                .collect::<Option<Vec<f32>>>()
-                .map(|values| Constant {
-                    shape: vec![values.len()],
-                    data: ConstantData::Floats(values.into()),
-                }),
-            Known::Activation(_) | Known::TransposedMatrix { .. } | Known::Indices(_) => None,
-        })
     }
 
     /// Input `index` as one float; `None` where it is left out.
@@ -269,7 +247,7 @@ impl<'a> Importer<'a> {
                 node,
                 format!("input {index} (its weights) lies behind a Transpose"),
             )),
-            Known::Activation(_) | Known::Extents(_) | Known::Indices(_) => Err(unsupported(
+            Known::Activation(_) | Known::Numbers(_) | Known::Indices(_) => Err(unsupported(
                 node,
                 format!("input {index} (its weights) is computed at run time"),
             )),
@@ -406,16 +384,46 @@ impl<'a> Importer<'a> {
         let Some(output) = node.output.get(index).filter(|name| !name.is_empty()) else {
             return Err(fault(node, "has no output"));
         };
+        let name = match index {
+            0 => node_label(node),
+            _ => format!("{}:{index}", node_label(node)),
+        };
+        let id = self.add_node(node, name, output, op, inputs, shape, macs)?;
+        self.define(node, output.clone(), Known::Activation(id))
+    }
+
+    /// Adds a node for a step on the way to the file node's output: a value that the file has not.
+    pub(super) fn emit_step(
+        &mut self,
+        node: &NodeProto,
+        step: &str,
+        op: Op,
+        inputs: Vec<Input>,
+        shape: Vec<Dim>,
+    ) -> Result<ValueId, Error> {
+        let output = node.output.first().map_or("", String::as_str);
+        let value = format!("{output}:{step}");
+        let name = format!("{}:{step}", node_label(node));
+        self.add_node(node, name, &value, op, inputs, shape, 0)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn add_node(
+        &mut self,
+        node: &NodeProto,
+        name: String,
+        value: &str,
+        op: Op,
+        inputs: Vec<Input>,
+        shape: Vec<Dim>,
+        macs: u64,
+    ) -> Result<ValueId, Error> {
         if shape.len() > MOST_DIMENSIONS {
             return Err(unsupported(
                 node,
                 format!("a value of {} dimensions", shape.len()),
             ));
         }
-        let name = match index {
-            0 => node_label(node),
-            _ => format!("{}:{index}", node_label(node)),
-        };
         let kept = match inputs.first() {
             Some(Input::Value(source)) => shape
                 .iter()
@@ -423,7 +431,7 @@ impl<'a> Importer<'a> {
                 .then(|| self.before_batch(*source)),
             _ => None,
         };
-        let id = self.add_value(output, shape)?;
+        let id = self.add_value(value, shape)?;
         if let Some(before_batch) = kept {
             self.values[id.0].before_batch = before_batch;
         }
@@ -434,32 +442,7 @@ impl<'a> Importer<'a> {
             output: id,
             macs,
         });
-        self.define(node, output.clone(), Known::Activation(id))
-    }
-
-    /// Takes what a folded value costs out of what the file's size allows; a few nodes could double a list at each step.
-    fn spend(&mut self, node: &NodeProto, known: &Known) -> Result<(), Error> {
-        let numbers = match known {
-            Known::Extents(values) => 2 * values.len(),
-            Known::Indices(indices) => indices.len(),
-            Known::Constant {
-                constant,
-                initializer: None,
-            } => constant.len(),
-            _ => 0,
-        };
-        self.spend_numbers(node, numbers)
-    }
-
-    pub(super) fn spend_numbers(&mut self, node: &NodeProto, numbers: usize) -> Result<(), Error> {
-        let left = self.numbers_left.checked_sub(numbers as u64);
-        self.numbers_left = left.ok_or_else(|| {
-            unsupported(
-                node,
-                "the graph's constants multiply far beyond the file's size",
-            )
-        })?;
-        Ok(())
+        Ok(id)
     }
 
     /// The name under which a trained value of the node's output can be written; `None` where there is none.
@@ -468,8 +451,12 @@ impl<'a> Importer<'a> {
         self.model.is_derived(output).then(|| output.clone())
     }
 
-    fn define(&mut self, node: &NodeProto, name: String, known: Known) -> Result<(), Error> {
-        self.spend(node, &known)?;
+    pub(super) fn define(
+        &mut self,
+        node: &NodeProto,
+        name: String,
+        known: Known,
+    ) -> Result<(), Error> {
         if self.known.insert(name.clone(), known).is_some() {
             return Err(fault(
                 node,

@@ -93,11 +93,6 @@ impl Indices {
         &self.shape
     }
 
-    /// Offsets held.
-    pub fn len(&self) -> usize {
-        self.offsets.len()
-    }
-
     /// Whether they count through a batch with `each` entries an image, in order.
     pub fn count_through(&self, each: usize) -> bool {
         self.stride == each as i64

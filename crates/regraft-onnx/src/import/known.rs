@@ -1,18 +1,11 @@
-//! What the walk can know of a value of the file: an activation, a constant, a list of extents, or indices.
+//! What the walk can know of a value of the file: an activation, a constant, numbers that hold the batch, or indices.
 
 use std::rc::Rc;
 
 use super::indices::Indices;
+use crate::file::evaluate::Tensor;
 use crate::ir::ids::ValueId;
-use crate::proto::tensor::{Constant, ConstantData};
-
-/// One extent of a shape being computed by the graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extent {
-    Number(i64),
-    /// So many times the batch.
-    Batch(i64),
-}
+use crate::proto::tensor::Constant;
 
 /// What is known of a value of the file.
 #[derive(Debug, Clone)]
@@ -27,26 +20,27 @@ pub(super) enum Known {
         constant: Rc<Constant>,
         initializer: String,
     },
-    Extents(Vec<Extent>),
+    /// Whole numbers of which at least one holds the batch.
+    Numbers(Rc<Tensor>),
     /// Indices with as many entries for every image.
     Indices(Indices),
 }
 
-impl Known {
-    pub(super) fn floats(shape: Vec<usize>, values: Vec<f32>) -> Self {
-        Known::Constant {
-            constant: Rc::new(Constant {
-                shape,
-                data: ConstantData::Floats(values.into()),
-            }),
-            initializer: None,
+impl From<Tensor> for Known {
+    fn from(tensor: Tensor) -> Self {
+        match tensor.into_constant() {
+            Ok(constant) => Known::Constant {
+                constant: Rc::new(constant),
+                initializer: None,
+            },
+            Err(numbers) => Known::Numbers(Rc::new(numbers)),
         }
     }
+}
 
-    pub(super) fn has_fractions(&self) -> bool {
-        match self {
-            Known::Constant { constant, .. } => matches!(constant.data, ConstantData::Floats(_)),
-            _ => false,
-        }
+impl Known {
+    /// Whether it is made of the file's own numbers and the batch.
+    pub(super) fn is_constant(&self) -> bool {
+        !matches!(self, Known::Activation(_) | Known::Indices(_))
     }
 }

@@ -6,9 +6,10 @@ use onnx_ir::NodeProto;
 
 use super::importer::Importer;
 use super::indices::Indices;
-use super::known::{Extent, Known};
+use super::known::Known;
 use crate::error::Error;
 use crate::file::derived;
+use crate::file::evaluate::Extent;
 use crate::ir::dim::{Dim, show};
 use crate::ir::graph::Input;
 use crate::ir::ids::ValueId;
@@ -17,9 +18,6 @@ use crate::ir::parameter::Role;
 use crate::proto::attributes::{Attributes, axis};
 use crate::proto::nodes::{fault, unsupported};
 use crate::proto::tensor::{Constant, ConstantData};
-
-/// Most numbers in a list that is joined from others; shapes have a few.
-const MOST_NUMBERS: usize = 1 << 16;
 
 /// Reshape; the target is an attribute before opset 5, an input from then on.
 pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
@@ -38,7 +36,7 @@ pub(super) fn reshape(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
         } if matches!(constant.data, ConstantData::Floats(_)) => {
             return reshape_constant(importer, node, &constant, initializer, &target);
         }
-        whole_numbers => return importer.alias(node, whole_numbers),
+        _ => return Err(unsupported(node, "reshapes numbers that hold the batch")),
     };
     let zero_copies = attributes.int("allowzero").unwrap_or(0) == 0;
     let from = importer.shape(input).to_vec();
@@ -362,7 +360,10 @@ fn rearrange(
                 },
             )
         }
-        whole_numbers => importer.alias(node, whole_numbers),
+        _ => Err(unsupported(
+            node,
+            "changes the shape of numbers that hold the batch",
+        )),
     }
 }
 
@@ -433,7 +434,7 @@ pub(super) fn transpose(importer: &mut Importer<'_>, node: &NodeProto) -> Result
         Known::Constant { constant, .. } => {
             let perm = derived::permutation(node, constant.shape.len())?;
             let turned = derived::turned(node, &constant, &perm)?;
-            importer.spend_numbers(node, turned.len())?;
+            importer.budget.spend(node, turned.len())?;
             let known = Known::Constant {
                 constant: Rc::new(turned),
                 initializer: importer.weight_output(node),
@@ -455,24 +456,17 @@ pub(super) fn transpose(importer: &mut Importer<'_>, node: &NodeProto) -> Result
     )
 }
 
-/// Concat of activations, or of extents.
+/// Concat of activations, and of weights that are the same for every image, such as a class token.
 pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let count = node.input.len();
     if count == 0 {
         return Err(fault(node, "has no inputs"));
     }
-    if !matches!(importer.required(node, 0)?, Known::Activation(_)) {
-        let mut values = Vec::new();
-        for index in 0..count {
-            values.extend(importer.extents(node, index)?.unwrap_or_default());
-            if values.len() > MOST_NUMBERS {
-                return Err(unsupported(node, "joins very long lists of numbers"));
-            }
-        }
-        return importer.alias(node, Known::Extents(values));
-    }
     let inputs = (0..count)
-        .map(|index| importer.activation(node, index))
+        .map(|index| match importer.required(node, index)? {
+            Known::Activation(id) => Ok(id),
+            _ => for_every_image(importer, node, index),
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let mut shape = importer.shape(inputs[0]).to_vec();
     let axis = axis(node, Attributes(node).int("axis").unwrap_or(1), shape.len())?;
@@ -506,7 +500,29 @@ pub(super) fn concat(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     )
 }
 
-/// Gather of one index along an axis of an activation, or of entries of extents.
+/// A weight `[1, …]` repeated for every image of the batch.
+fn for_every_image(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    index: usize,
+) -> Result<ValueId, Error> {
+    let id = importer
+        .parameter(node, index, Role::Weight)?
+        .ok_or_else(|| fault(node, format!("input {index} is missing")))?;
+    let own = importer.parameter_shape(id).to_vec();
+    if own.len() < 2 || own[0] != 1 {
+        return Err(unsupported(
+            node,
+            format!("joins a constant of shape {own:?}"),
+        ));
+    }
+    let mut shape: Vec<Dim> = own.iter().map(|&n| Dim::Fixed(n)).collect();
+    shape[0] = Dim::Batch(1);
+    let step = format!("input{index}");
+    importer.emit_step(node, &step, Op::Expand, vec![Input::Parameter(id)], shape)
+}
+
+/// Gather of one index along an axis of an activation.
 pub(super) fn gather(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let given = Attributes(node).int("axis").unwrap_or(0);
     if let (Known::Activation(input), Known::Indices(by_image), 0) = (
@@ -520,15 +536,7 @@ pub(super) fn gather(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         .constant(node, 1)?
         .ok_or_else(|| fault(node, "its indices are missing"))?;
     let numbers = importer.integers(node, 1)?.unwrap_or_default();
-    let source = importer.required(node, 0)?;
-    let Known::Activation(input) = source else {
-        let list = importer.extents(node, 0)?.unwrap_or_default();
-        let values = numbers
-            .iter()
-            .map(|&index| axis(node, index, list.len()).map(|index| list[index]))
-            .collect::<Result<Vec<_>, _>>()?;
-        return importer.alias(node, Known::Extents(values));
-    };
+    let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     let axis_index = axis(node, given, shape.len())?;
     let (Dim::Fixed(extent), true, [index]) = (
@@ -583,7 +591,7 @@ fn gather_by_image(
     importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)
 }
 
-/// Slice of an activation (one axis at a time), or of extents. Bounds are attributes before opset 10.
+/// Slice of an activation on any axes, forwards. Bounds are attributes before opset 10.
 pub(super) fn slice(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = Attributes(node);
     let (starts, ends, axes, steps) = match (attributes.ints("starts"), attributes.ints("ends")) {
@@ -613,17 +621,7 @@ pub(super) fn slice(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
     if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
         return Err(fault(node, "starts, ends, axes and steps differ in number"));
     }
-    let source = importer.required(node, 0)?;
-    let Known::Activation(input) = source else {
-        let list = importer.extents(node, 0)?.unwrap_or_default();
-        let (&[start], &[end], &[step]) = (starts.as_slice(), ends.as_slice(), steps.as_slice())
-        else {
-            return Err(unsupported(node, "slicing a shape along several axes"));
-        };
-        let (start, end, step) = clamped(node, start, end, step, list.len())?;
-        let values = list[start..end].iter().copied().step_by(step).collect();
-        return importer.alias(node, Known::Extents(values));
-    };
+    let input = importer.activation(node, 0)?;
     let mut cuts = Vec::new();
     let shape = importer.shape(input).to_vec();
     for index in 0..starts.len() {
@@ -639,13 +637,24 @@ pub(super) fn slice(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
             cuts.push((along, start, end, step));
         }
     }
-    match cuts.as_slice() {
-        [] => importer.alias(node, Known::Activation(input)),
-        &[(along, start, end, step)] => {
-            emit_slice(importer, node, 0, input, along, start, end, step)
-        }
-        _ => Err(unsupported(node, "slicing several axes at once")),
+    let Some((&(along, start, end, step), before)) = cuts.split_last() else {
+        return importer.alias(node, Known::Activation(input));
+    };
+    // One axis after the other.
+    let mut cut = input;
+    for &(axis, start, end, step) in before {
+        let mut shape = importer.shape(cut).to_vec();
+        shape[axis] = Dim::Fixed((end - start).div_ceil(step));
+        let op = Op::Slice {
+            axis,
+            start,
+            end,
+            step,
+        };
+        let name = format!("axis{axis}");
+        cut = importer.emit_step(node, &name, op, vec![Input::Value(cut)], shape)?;
     }
+    emit_slice(importer, node, 0, cut, along, start, end, step)
 }
 
 #[allow(clippy::too_many_arguments)]

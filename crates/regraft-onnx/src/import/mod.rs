@@ -1,11 +1,12 @@
 //! From the file's nodes to typed ones: attributes resolved, shapes inferred for any batch, shape arithmetic folded.
 //!
 //! The graph is walked once in execution order. Every value of the file is known as one of three things: an activation
-//! that depends on the image, a constant, or a list of extents (what `Shape` gives), whose batch stays symbolic. Operators
-//! on the latter two are computed here and leave no node.
+//! that depends on the image, a constant, or numbers that hold the batch (what `Shape` gives), which stays symbolic. Nodes
+//! whose operands are all of the latter two are computed (`fold`) and leave no node.
 
 mod constants;
 mod elementwise;
+mod fold;
 mod importer;
 mod indices;
 mod input;
@@ -25,8 +26,9 @@ use crate::error::Error;
 use crate::file::model::Model;
 use crate::ir::graph::{Graph, InputLayout};
 use crate::ir::ids::ValueId;
+use crate::ir::output::OutputKind;
 use crate::ir::value::Value;
-use crate::proto::nodes::fault;
+use crate::proto::nodes::unsupported;
 
 pub(crate) use self::input::declared_dims;
 pub use self::options::ImportOptions;
@@ -40,8 +42,15 @@ pub(crate) fn walk(model: &Model, options: &ImportOptions) -> Result<Graph, Erro
     let (input, layout) = input::add(&mut importer, options)?;
     for index in order {
         let node = &model.graph().node[index];
-        let import =
-            table::importer(&node.op_type).ok_or_else(|| fault(node, "is not a known operator"))?;
+        if fold::fold(&mut importer, node)? {
+            continue;
+        }
+        let import = table::importer(&node.op_type).ok_or_else(|| {
+            unsupported(
+                node,
+                "is supported on constants alone, and its input depends on the image",
+            )
+        })?;
         import(&mut importer, node)?;
     }
     finish(importer, input, layout)
@@ -83,6 +92,7 @@ fn finish(importer: Importer<'_>, input: ValueId, layout: InputLayout) -> Result
         layout,
         output: id,
         logits: id,
+        output_kind: OutputKind::Classes,
         blocks: Vec::new(),
         head: Err(String::new()),
         input_name,

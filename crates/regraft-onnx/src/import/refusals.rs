@@ -4,6 +4,7 @@ use onnx_ir::NodeProto;
 
 use super::table;
 use crate::error::{Error, UnsupportedNode};
+use crate::file::evaluate;
 use crate::file::model::Model;
 use crate::proto::nodes::node_label;
 
@@ -42,7 +43,8 @@ fn reason(model: &Model, node: &NodeProto) -> Option<String> {
         .first()
         .is_some_and(|output| model.is_derived(output));
     let quantised = node.op_type == "DequantizeLinear" && !is_weight;
-    if table::importer(&node.op_type).is_some() && !quantised {
+    let known = table::importer(&node.op_type).is_some() || evaluate::knows(node);
+    if known && !quantised {
         return None;
     }
     let reason = match node.op_type.as_str() {

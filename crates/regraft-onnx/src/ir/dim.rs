@@ -19,7 +19,7 @@ impl Dim {
 }
 
 /// A shape as people write it: `[N, 64, 7, 7]`.
-pub(crate) fn show(shape: &[Dim]) -> String {
+pub fn show(shape: &[Dim]) -> String {
     let extents: Vec<String> = shape
         .iter()
         .map(|dim| match dim {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::block::Block;
 use super::ids::{ParameterId, ValueId};
 use super::op::Op;
+use super::output::OutputKind;
 use super::parameter::Parameter;
 use super::site::HeadSite;
 use super::value::Value;
@@ -30,6 +31,8 @@ pub struct Graph {
     pub output: ValueId,
     /// The value before a trailing softmax or sigmoid: what a loss is taken on. Equal to `output` where there is none.
     pub logits: ValueId,
+    /// What the output says of an image.
+    pub output_kind: OutputKind,
     /// Stretches of nodes between neighbouring cuts, from the input to the output; together they cover all nodes.
     pub blocks: Vec<Block>,
     /// Where the head begins, or why it could not be found.
@@ -108,9 +111,17 @@ impl Graph {
         }
     }
 
-    /// Number of classes: the last extent of the logits.
+    /// Number of classes that the logits tell apart, where they do; 2 where they are one value.
+    ///
+    /// Where the output tells no classes ([`OutputKind::tells_classes`]), the values of its last axis.
     pub fn classes(&self) -> usize {
-        self.value(self.logits).dims(1).last().copied().unwrap_or(0)
+        let dims = self.value(self.logits).dims(1);
+        let behind = dims.get(1..).unwrap_or_default();
+        match self.output_kind {
+            OutputKind::TwoClasses => 2,
+            kind if kind.tells_classes() => behind.iter().product(),
+            _ => dims.last().copied().unwrap_or(0),
+        }
     }
 
     /// Trainable values in all.

@@ -5,6 +5,7 @@ pub(crate) mod dim;
 pub(crate) mod graph;
 pub(crate) mod ids;
 pub mod op;
+pub(crate) mod output;
 pub(crate) mod parameter;
 pub(crate) mod site;
 pub(crate) mod value;

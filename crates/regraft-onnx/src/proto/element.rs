@@ -17,6 +17,11 @@ pub(crate) const FLOAT16: i32 = 10;
 pub(crate) const DOUBLE: i32 = 11;
 pub(crate) const BFLOAT16: i32 = 16;
 
+/// Whether values of this type have fractions.
+pub(crate) fn is_float(data_type: i32) -> bool {
+    Encoding::of(data_type).is_some()
+}
+
 /// How floats lie in raw bytes, little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {

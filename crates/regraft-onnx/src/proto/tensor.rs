@@ -1,8 +1,9 @@
 //! `TensorProto` to plain values and back, with every declared size checked against the bytes that are there.
 
 use bytes::Bytes;
-use onnx_ir::{Message, TensorProto};
+use onnx_ir::{Message, NodeProto, TensorProto};
 
+use super::attributes::Attributes;
 use super::element::{BOOL, DOUBLE, Encoding, FLOAT, INT8, INT32, INT64, UINT8, chunks, width};
 use super::weights::Weights;
 use super::wire;
@@ -45,6 +46,26 @@ impl Constant {
             ConstantData::Integers(values) => values.iter().map(|&v| v as f32).collect(),
         }
     }
+}
+
+/// The value of a Constant node, whichever attribute holds it; none where it is neither floats nor whole numbers.
+pub(crate) fn of_constant_node(node: &NodeProto) -> Result<Option<Constant>, Error> {
+    let attributes = Attributes(node);
+    let (shape, data) = if let Some(proto) = attributes.tensor("value") {
+        return constant(proto).map(Some);
+    } else if let Some(value) = attributes.int("value_int") {
+        (vec![], ConstantData::Integers(vec![value]))
+    } else if let Some(values) = attributes.ints("value_ints") {
+        (vec![values.len()], ConstantData::Integers(values.to_vec()))
+    } else if let Some(value) = attributes.float("value_float") {
+        (vec![], ConstantData::Floats(vec![value].into()))
+    } else if let Some(values) = attributes.floats("value_floats") {
+        let floats = values.to_vec().into();
+        (vec![values.len()], ConstantData::Floats(floats))
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Constant { shape, data }))
 }
 
 /// Number of elements, or `None` where a dimension is negative or the product overflows.

@@ -50,7 +50,12 @@ pub fn with_weights(
     }
     // A node that makes a weight gives way when the weight changed, or what it is made of.
     keepers.retain(|(output, _)| {
-        let made_of_changed = || model.sources(output).any(|name| changed.contains(name));
+        let made_of_changed = || {
+            model
+                .sources(output)
+                .iter()
+                .any(|name| changed.contains(name))
+        };
         model.is_derived(output) && (changed.contains(output) || made_of_changed())
     });
     if own.is_empty() && keepers.is_empty() {

@@ -38,6 +38,7 @@ source = "m"
 
 [data]
 source = "d"
+# shifted = "none"
 # classes = "all"
 # per_class = "all"
 # validation = 0.2
@@ -107,7 +108,7 @@ fn a_source_that_came_to_another_says_so() {
         text.contains("source = \"m\"\n# came to: \"/models/m.onnx\"\n"),
         "{text}"
     );
-    assert!(text.contains("source = \"d\"\n# classes"), "{text}");
+    assert!(text.contains("source = \"d\"\n# shifted"), "{text}");
 }
 
 #[test]

@@ -305,7 +305,7 @@ fn a_wrong_word_lists_the_right_ones() {
     );
     check(
         "train.feature_cache = 'ram'",
-        "recipe.toml:3:23: `train.feature_cache` = 'ram': expected `auto`, `off` or `memory`",
+        "recipe.toml:3:23: `train.feature_cache` = 'ram': expected `auto`, `off`, `memory` or `disk`",
     );
     check(
         "model.head = 'none'",

@@ -111,7 +111,7 @@ fn preprocess() -> impl Strategy<Value = PreprocessSpec> {
 
 fn data() -> impl Strategy<Value = DataSection> {
     (
-        text(),
+        (text(), proptest::option::of(text())),
         (
             proptest::option::of(proptest::collection::vec(text(), 2..5)),
             proptest::option::of(count()),
@@ -122,9 +122,17 @@ fn data() -> impl Strategy<Value = DataSection> {
         select(vec![OnBadImage::Error, OnBadImage::Skip]),
     )
         .prop_map(
-            |(source, (classes, per_class), validation, preprocess, augment, on_bad_image)| {
+            |(
+                (source, shifted),
+                (classes, per_class),
+                validation,
+                preprocess,
+                augment,
+                on_bad_image,
+            )| {
                 DataSection {
                     source,
+                    shifted,
                     classes,
                     per_class,
                     validation,
@@ -238,6 +246,7 @@ fn train() -> impl Strategy<Value = TrainSection> {
             FeatureCache::Auto,
             FeatureCache::Off,
             FeatureCache::Memory,
+            FeatureCache::Disk,
         ]),
         select(vec![Precision::F32, Precision::Bf16]),
         1..=65_536usize,
@@ -337,6 +346,7 @@ dropout = 0.0
 
 [data]
 source = "data/flowers"
+shifted = "none"
 classes = "all"
 per_class = "all"
 validation = 0.2

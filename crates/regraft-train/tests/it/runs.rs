@@ -187,6 +187,7 @@ fn stored_features_train_the_same_weights_as_images() {
             session.network(),
             loader,
             mode,
+            None,
             &Stop::default(),
             &mut Silent,
         );

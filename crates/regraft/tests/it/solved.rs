@@ -187,6 +187,7 @@ fn a_race_keeps_to_its_time_and_says_what_each_candidate_came_to() {
         "data.validation=0.2",
         "train.batch_size=32",
     ];
+    // So few images are judged in folds, every one of them.
     let start = std::time::Instant::now();
     let (_, summary) = run(&recipe(&squeezenet(), &data, &overrides), &out);
     // Other tests run beside this one: the tenth that it promises on an idle machine is not held here.
@@ -197,7 +198,7 @@ fn a_race_keeps_to_its_time_and_says_what_each_candidate_came_to() {
     );
     let files = RunFiles::open(&out).unwrap();
     let race = files.plan().unwrap().race.unwrap();
-    assert_eq!(race.budget, 20.0);
+    assert_eq!((race.budget, race.folds), (20.0, 4));
     assert_eq!(
         race.candidates
             .iter()
@@ -215,4 +216,74 @@ fn a_race_keeps_to_its_time_and_says_what_each_candidate_came_to() {
     assert!(summary.validation.unwrap().accuracy > 0.5);
     let done = resume(&out, &ResumeOptions::default(), &mut Silent).unwrap();
     assert!(!done.trained);
+}
+
+/// Images that the user held out, and time for several candidates.
+#[test]
+fn candidates_of_a_race_are_averaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for (split, first, count) in [("train", 0, 4), ("val", 4, 10)] {
+        for class in ["flag", "meal", "person"] {
+            let source = root().join("models/emoji/train").join(class);
+            let mut files: Vec<_> = std::fs::read_dir(source)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            files.sort();
+            let target = data.join(split).join(class);
+            std::fs::create_dir_all(&target).unwrap();
+            for file in files.iter().skip(first).take(count) {
+                std::fs::copy(file, target.join(file.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    let out = folder.path().join("run");
+    let overrides = ["freeze.policy=auto", "train.budget=\"25s\""];
+    let (_, summary) = run(&recipe(&squeezenet(), &data, &overrides), &out);
+    let race = RunFiles::open(&out).unwrap().plan().unwrap().race.unwrap();
+    assert_eq!(race.folds, 1);
+    let candidates = &race.candidates;
+    assert!(candidates.len() > 3, "{candidates:?}");
+    assert!(candidates.iter().any(|candidate| candidate.share == 0.5));
+    let chosen = candidates.iter().find(|candidate| candidate.chosen);
+    // What was judged is what was written, averages included.
+    let accuracy = chosen.unwrap().accuracy.unwrap();
+    if chosen.unwrap().epochs > 0 {
+        assert!((summary.validation.unwrap().accuracy - accuracy).abs() < 1e-9);
+    }
+}
+
+/// A head is chosen to be good on images of another style too, and what is written says how good.
+#[test]
+fn images_of_another_style_are_scored_and_decide_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = root().join("models/emoji");
+    let shifted = format!("data.shifted={}", data.join("shifted").display());
+    let plain = run(
+        &recipe(&squeezenet(), &data, &[SOLVED]),
+        &folder.path().join("plain"),
+    );
+    assert_eq!(plain.1.shifted, None);
+    let out = folder.path().join("run");
+    let (_, summary) = run(&recipe(&squeezenet(), &data, &[SOLVED, &shifted]), &out);
+    let score = summary.shifted.unwrap();
+    assert!(score.images > 50 && score.accuracy > 0.4, "{score:?}");
+    let before = plain.1.head.unwrap();
+    let head = summary.head.unwrap();
+    assert_eq!(head.tried, before.tried);
+    // The score is that of the written model.
+    let classifier = Classifier::open(out.to_str().unwrap(), "auto").unwrap();
+    let report = classifier
+        .evaluate(&data.join("shifted"), 32, Default::default(), &mut Silent)
+        .unwrap();
+    assert_eq!(report.accuracy, score.accuracy);
+
+    let nowhere = recipe(
+        &squeezenet(),
+        &data,
+        &[SOLVED, "data.shifted=/nowhere/at/all"],
+    );
+    let error = prepare(&nowhere).unwrap_err().to_string();
+    assert!(error.contains("/nowhere/at/all"), "{error}");
 }

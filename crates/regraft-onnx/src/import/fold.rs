@@ -1,0 +1,106 @@
+//! Nodes whose operands are all constant: computed while importing, they leave no node.
+
+use onnx_ir::NodeProto;
+
+use super::importer::Importer;
+use super::known::Known;
+use super::table;
+use crate::error::Error;
+use crate::file::derived;
+use crate::file::evaluate::{self, Tensor};
+use crate::proto::attributes::Attributes;
+use crate::proto::element;
+use crate::proto::tensor::ConstantData;
+
+/// Computes the node where its operands are constant; false where it has to be imported.
+///
+/// What is made of weights is a weight: it goes by the name of the node's output, and is written in the node's place.
+pub(super) fn fold(importer: &mut Importer<'_>, node: &NodeProto) -> Result<bool, Error> {
+    if !evaluate::knows(node) || node.input.is_empty() {
+        return Ok(false);
+    }
+    let mut known = Vec::with_capacity(node.input.len());
+    for index in 0..node.input.len() {
+        let operand = importer.operand(node, index)?;
+        if operand
+            .as_ref()
+            .is_some_and(|operand| !operand.is_constant())
+        {
+            return Ok(false);
+        }
+        known.push(operand);
+    }
+    if matches!(known.first(), Some(Some(first)) if stays(node, first)) {
+        return Ok(false);
+    }
+    let (mut holds_batch, mut made_of_weights) = (false, false);
+    let mut operands = Vec::with_capacity(known.len());
+    for operand in &known {
+        operands.push(match operand {
+            Some(Known::Constant {
+                constant,
+                initializer,
+            }) => {
+                let floats = matches!(constant.data, ConstantData::Floats(_));
+                made_of_weights |= floats && initializer.is_some();
+                Some(Tensor::from(&**constant))
+            }
+            Some(Known::TransposedMatrix { constant, .. }) => {
+                made_of_weights = true;
+                Some(Tensor::from(&derived::turned(node, constant, &[1, 0])?))
+            }
+            Some(Known::Numbers(numbers)) => {
+                holds_batch = true;
+                Some((**numbers).clone())
+            }
+            _ => None,
+        });
+    }
+    let opset = importer.opset();
+    let outputs = match evaluate::evaluate(node, opset, &operands, &mut importer.budget) {
+        Some(Ok(outputs)) => outputs,
+        // What has no number may still have a meaning for every image.
+        Some(Err(_)) if holds_batch && table::importer(&node.op_type).is_some() => {
+            return Ok(false);
+        }
+        Some(Err(error)) => return Err(error),
+        None => return Ok(false),
+    };
+    for (index, tensor) in outputs.into_iter().enumerate() {
+        let Some(output) = node.output.get(index).filter(|name| !name.is_empty()) else {
+            continue;
+        };
+        let is_weight = made_of_weights && tensor.has_fractions() && tensor.len() > 1;
+        let weight = is_weight && importer.model.is_derived(output);
+        let known = match Known::from(tensor) {
+            Known::Constant { constant, .. } => Known::Constant {
+                constant,
+                initializer: weight.then(|| output.clone()),
+            },
+            other => other,
+        };
+        importer.define(node, output.clone(), known)?;
+    }
+    Ok(true)
+}
+
+/// Whether the node only gives a weight another shape or name: it stays the initializer that it is.
+fn stays(node: &NodeProto, operand: &Known) -> bool {
+    let is_weight = match operand {
+        Known::Constant {
+            constant,
+            initializer,
+        } => initializer.is_some() && matches!(constant.data, ConstantData::Floats(_)),
+        Known::TransposedMatrix { .. } => true,
+        _ => false,
+    };
+    is_weight
+        && match node.op_type.as_str() {
+            "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" => true,
+            "Cast" => {
+                let to = Attributes(node).int("to").unwrap_or_default();
+                i32::try_from(to).is_ok_and(element::is_float)
+            }
+            _ => false,
+        }
+}
