@@ -77,6 +77,87 @@ pub enum Error {
     /// Nothing would train.
     #[error("this policy leaves no parameter to train; loosen it, or train at least the head")]
     NothingTrains,
+    /// Two parameters of an outline with one name.
+    #[error("the outline lists parameter `{}` twice", cut(name, NAME))]
+    ListedTwice {
+        /// The name.
+        name: String,
+    },
+    /// A parameter or normalisation layer in a block that the outline does not have.
+    #[error(
+        "`{}` lies in block {block}, counted from 0, and the outline has {blocks} blocks",
+        cut(name, NAME)
+    )]
+    OutsideBlocks {
+        /// The parameter or layer.
+        name: String,
+        /// Its block.
+        block: usize,
+        /// Blocks of the outline.
+        blocks: usize,
+    },
+    /// A parameter that the plan does not have.
+    #[error("the plan has no parameter `{}`; {}", cut(name, NAME), suggest(near))]
+    NoSuchParameter {
+        /// What was asked for.
+        name: String,
+        /// Names that look alike.
+        near: Vec<String>,
+    },
+    /// A normalisation layer that the plan does not have.
+    #[error(
+        "the plan has no normalisation layer `{}`; {}",
+        cut(name, NAME),
+        suggest(near)
+    )]
+    NoSuchNorm {
+        /// What was asked for.
+        name: String,
+        /// Names that look alike.
+        near: Vec<String>,
+    },
+    /// A plan without phases.
+    #[error("the plan has no phases; resolve the policy again")]
+    NoPhases,
+    /// A plan whose parameters or normalisation layers are not those of the network.
+    #[error(
+        "the plan is for another network: {what} {position} of phase `{}` is {}, and this network's is {}",
+        cut(phase, NAME),
+        quoted(planned.as_deref()),
+        quoted(found.as_deref())
+    )]
+    OtherNetwork {
+        /// The phase.
+        phase: String,
+        /// `parameter` or `normalisation layer`.
+        what: &'static str,
+        /// Which of them is the first that differs, counted from 1.
+        position: usize,
+        /// Its name in the plan; `None`: the plan has fewer.
+        planned: Option<String>,
+        /// Its name in the network; `None`: the network has fewer.
+        found: Option<String>,
+    },
+    /// A plan whose trunk is not that of the network.
+    #[error(
+        "the plan is for another network: phase `{}` freezes the lowest {planned} blocks, and in this network nothing of the lowest {found} trains",
+        cut(phase, NAME)
+    )]
+    OtherBlocks {
+        /// The phase.
+        phase: String,
+        /// As [`crate::Phase::frozen_blocks`].
+        planned: usize,
+        /// What it would be in this network.
+        found: usize,
+    },
+}
+
+fn quoted(name: Option<&str>) -> String {
+    name.map_or_else(
+        || "none".to_owned(),
+        |name| format!("`{}`", cut(name, NAME)),
+    )
 }
 
 fn suggest(near: &[String]) -> String {

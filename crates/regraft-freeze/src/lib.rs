@@ -23,11 +23,17 @@
 //! # Ok::<(), regraft_freeze::Error>(())
 //! ```
 //!
+//! A [`Phase`] is read by name ([`Phase::trains`], [`Phase::learning_rate`], [`Phase::statistics`]) or by the groups that
+//! optimizers take ([`Phase::groups`]). A plan is plain data that can be kept as JSON; [`FreezePlan::check`] refuses one for
+//! another network.
+//!
 //! [`Policy::Auto`] names no parameters: whoever trains tries several policies and keeps the best.
 
+mod check;
 mod contradictions;
 mod error;
 mod globs;
+mod groups;
 mod outline;
 mod plan;
 mod policy;
@@ -38,6 +44,7 @@ mod text;
 mod written;
 
 pub use error::Error;
+pub use groups::ParameterGroup;
 pub use outline::{BlockOutline, NormOutline, Outline, ParameterKind, ParameterOutline};
 pub use plan::{FreezePlan, NormPlan, ParameterPlan, Phase};
 pub use policy::{BatchNorm, FreezeConfig, Policy, PolicyPart, Rule};
@@ -46,3 +53,8 @@ pub use resolve::{
     DataFacts, RelativeGradients, SMALL_BATCH, SMALL_DATA_IMAGES, resolve, resolve_measured,
 };
 pub use table::{Estimate, Footprint, estimate, table};
+
+/// Keeps the example of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

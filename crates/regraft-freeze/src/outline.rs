@@ -1,7 +1,11 @@
 //! What the policy engine knows of a network: blocks in order, parameters and normalisation layers by name.
 //! Whoever reads a network makes one of these; nothing here touches tensors.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
 
 /// A network as an ordered chain of blocks, from the input (index 0) to the head (last).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -17,8 +21,43 @@ pub struct Outline {
     pub untrained: bool,
 }
 
+impl Outline {
+    /// Checks that every parameter is listed once, and that parameters and norms lie in blocks that exist.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let mut names = HashSet::new();
+        for parameter in &self.parameters {
+            if !names.insert(parameter.name.as_str()) {
+                return Err(Error::ListedTwice {
+                    name: parameter.name.clone(),
+                });
+            }
+        }
+        let blocks = self.blocks.len();
+        let parameters = self.parameters.iter().map(|p| (&p.name, p.block));
+        let mut members = parameters.chain(self.norms.iter().map(|norm| (&norm.name, norm.block)));
+        match members.find(|(_, block)| *block >= blocks) {
+            Some((name, block)) => Err(Error::OutsideBlocks {
+                name: name.clone(),
+                block,
+                blocks,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Number of lowest blocks before the first one that trains.
+    pub(crate) fn blocks_below(&self, trains: impl Fn(usize) -> bool) -> usize {
+        (0..self.blocks.len())
+            .take_while(|block| !trains(*block))
+            .count()
+    }
+}
+
 /// One block: the part of the graph between two neighbouring cuts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// Its costs only serve [`crate::estimate`] and [`crate::table`]. Whoever does not know them leaves them at 0
+/// (`..BlockOutline::default()`) and prints [`crate::FreezePlan::table`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BlockOutline {
     /// The name people use, e.g. `layer1.0`, `Mixed_5b`, `features.17`.
     pub name: String,

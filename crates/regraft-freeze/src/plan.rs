@@ -1,11 +1,14 @@
-//! The engine's answer: for every phase of training, what each parameter and normalisation layer does.
+//! The engine's answer: for every phase of training, what each parameter and normalisation layer does, by name.
 
 use std::collections::HashSet;
 
 use regraft_spec::Statistics;
+use regraft_spec::similar::nearest;
 use serde::{Deserialize, Serialize};
 
-/// What trains when. Made by [`crate::resolve`].
+use crate::error::Error;
+
+/// What trains when. Made by [`crate::resolve`]; [`FreezePlan::check`] tells whether one that was kept in a file fits a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FreezePlan {
     /// The policy in words, as its recipe writes it.
@@ -77,5 +80,49 @@ impl FreezePlan {
         (0..norms)
             .map(|norm| self.phases.iter().any(|phase| updated(phase, norm)))
             .collect()
+    }
+}
+
+impl Phase {
+    /// Whether a parameter trains.
+    ///
+    /// # Errors
+    /// When the plan has no parameter of that name.
+    pub fn trains(&self, parameter: &str) -> Result<bool, Error> {
+        Ok(self.parameter(parameter)?.trained)
+    }
+
+    /// A parameter's learning rate where that of the optimizer is `base`; 0 where the parameter is frozen.
+    ///
+    /// # Errors
+    /// When the plan has no parameter of that name.
+    pub fn learning_rate(&self, parameter: &str, base: f64) -> Result<f64, Error> {
+        let plan = self.parameter(parameter)?;
+        Ok(match plan.trained {
+            true => base * plan.lr_multiplier,
+            false => 0.0,
+        })
+    }
+
+    /// What a normalisation layer's running statistics do.
+    ///
+    /// # Errors
+    /// When the plan has no normalisation layer of that name.
+    pub fn statistics(&self, norm: &str) -> Result<Statistics, Error> {
+        let known = self.norms.iter().find(|known| known.name == norm);
+        known
+            .map(|known| known.statistics)
+            .ok_or_else(|| Error::NoSuchNorm {
+                name: norm.to_owned(),
+                near: nearest(norm, self.norms.iter().map(|norm| norm.name.as_str())),
+            })
+    }
+
+    fn parameter(&self, name: &str) -> Result<&ParameterPlan, Error> {
+        let known = self.parameters.iter().find(|known| known.name == name);
+        known.ok_or_else(|| Error::NoSuchParameter {
+            name: name.to_owned(),
+            near: nearest(name, self.parameters.iter().map(|p| p.name.as_str())),
+        })
     }
 }

@@ -32,11 +32,25 @@ pub struct DataFacts {
 /// Gradient norms of parameters relative to their own norms, by canonical name: what [`Policy::Surgical`] goes by.
 pub type RelativeGradients = HashMap<String, f64>;
 
+impl Policy {
+    /// Decides what trains, as [`resolve`] does with this policy and the defaults of everything else.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub fn resolve(&self, outline: &Outline, facts: &DataFacts) -> Result<FreezePlan, Error> {
+        let config = FreezeConfig {
+            policy: self.clone(),
+            ..FreezeConfig::default()
+        };
+        resolve(outline, facts, &config)
+    }
+}
+
 /// Decides what trains.
 ///
 /// # Errors
-/// When the policy names what the network lacks, leaves nothing to train, contradicts [`FreezeConfig::batch_norm`], is
-/// `surgical`, which [`resolve_measured`] decides, or `auto`, which is decided by trying others.
+/// When the outline is not valid, or the policy names what the network lacks, leaves nothing to train, contradicts
+/// [`FreezeConfig::batch_norm`], is `surgical`, which [`resolve_measured`] decides, or `auto`, which is decided by trying others.
 pub fn resolve(
     outline: &Outline,
     facts: &DataFacts,
@@ -55,6 +69,7 @@ pub fn resolve_measured(
     config: &FreezeConfig,
     gradients: Option<&RelativeGradients>,
 ) -> Result<FreezePlan, Error> {
+    outline.check()?;
     let (batch_norm, mut why_batch_norm) = batch_norm(outline, facts, config.batch_norm);
     let rates = match (&config.policy, gradients) {
         (Policy::Surgical, None) => return Err(Error::NeedsGradients),
@@ -76,6 +91,9 @@ pub fn resolve_measured(
                 "batch norm keeps its statistics (none of its layers trains)".to_owned();
         }
         phases.push(phase);
+    }
+    if phases.is_empty() {
+        return Err(Error::NothingTrains);
     }
     let mut policy = config.policy.to_string();
     if let Some(decay) = config.layer_decay {
@@ -151,9 +169,7 @@ fn phase(
     if config.batch_norm == BatchNorm::Updated {
         refuse_updating_nothing(&config.policy, &in_training_block, &norms)?;
     }
-    let frozen_blocks = (0..outline.blocks.len())
-        .take_while(|block| !training_blocks.contains(block))
-        .count();
+    let frozen_blocks = outline.blocks_below(|block| training_blocks.contains(&block));
     let parameters = outline
         .parameters
         .iter()
@@ -163,9 +179,11 @@ fn phase(
             name: parameter.name.clone(),
             trained,
             lr_multiplier: rate
-                * config
-                    .layer_decay
-                    .map_or(1.0, |decay| decay.powi(depth(outline, parameter.block))),
+                * config.layer_decay.map_or(1.0, |decay| {
+                    let factor = decay.powi(depth(outline, parameter.block));
+                    // Far down a deep network a small decay rounds to 0, which is the rate of frozen parameters.
+                    factor.max(f64::MIN_POSITIVE)
+                }),
             weight_decay: parameter.kind == ParameterKind::Weight,
         })
         .collect();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::outline::Outline;
 use regraft_spec::Statistics;
 
@@ -55,13 +56,7 @@ pub fn estimate(
     facts: &DataFacts,
     footprint: &Footprint,
 ) -> Estimate {
-    let values = |index: usize| outline.parameters[index].shape.iter().product::<usize>() as u64;
-    let count = outline.parameters.len().min(phase.parameters.len());
-    let total_values: u64 = (0..count).map(values).sum();
-    let trained_values: u64 = (0..count)
-        .filter(|&index| phase.parameters[index].trained)
-        .map(values)
-        .sum();
+    let (trained_values, total_values) = values(outline, phase);
     let (trunk, rest) = outline
         .blocks
         .split_at(phase.frozen_blocks.min(outline.blocks.len()));
@@ -83,26 +78,97 @@ pub fn estimate(
     }
 }
 
-/// The plan as a table, for every phase.
+/// f32 values that train in a phase, and of all trainable parameters.
+fn values(outline: &Outline, phase: &Phase) -> (u64, u64) {
+    let (mut trained, mut total) = (0, 0);
+    for (parameter, plan) in outline.parameters.iter().zip(&phase.parameters) {
+        let values = parameter.shape.iter().product::<usize>() as u64;
+        total += values;
+        trained += if plan.trained { values } else { 0 };
+    }
+    (trained, total)
+}
+
+impl FreezePlan {
+    /// The plan as people read it, a row a block: which part of it trains, by which factor on the learning rate, and whether
+    /// batch norm updates its statistics. [`table`] adds what it costs.
+    ///
+    /// # Errors
+    /// As [`FreezePlan::check`].
+    pub fn table(&self, outline: &Outline) -> Result<String, Error> {
+        self.check(outline)?;
+        Ok(text(outline, self, DECISIONS, |phase| {
+            let (trained, total) = values(outline, phase);
+            format!("\n{}\n", share(trained, total))
+        }))
+    }
+}
+
+/// The plan as a table, for every phase, with what it costs.
 pub fn table(
     outline: &Outline,
     plan: &FreezePlan,
     facts: &DataFacts,
     footprint: &Footprint,
 ) -> String {
+    text(outline, plan, COLUMNS.len(), |phase| {
+        totals(&estimate(outline, phase, facts, footprint))
+    })
+}
+
+/// A column's heading, its width in characters and whether its cells end at the right.
+type Column = (&'static str, usize, bool);
+/// The columns after the block's name.
+const COLUMNS: [Column; 5] = [
+    ("parameters", 10, true),
+    ("state", 8, false),
+    ("lr", 9, true),
+    ("batch norm", 10, false),
+    ("MACs", 10, true),
+];
+/// Number of columns that say what was decided; the others say what it costs.
+const DECISIONS: usize = 4;
+
+fn text(
+    outline: &Outline,
+    plan: &FreezePlan,
+    columns: usize,
+    totals: impl Fn(&Phase) -> String,
+) -> String {
     let mut text = format!("policy: {}\nwhy:    {}\n", plan.policy, plan.reason);
     for phase in &plan.phases {
         if plan.phases.len() > 1 {
-            text.push_str(&format!("\nphase {}\n", phase.name));
+            text.push_str(&format!("\nphase {} ({})\n", phase.name, duration(phase)));
         }
         text.push('\n');
-        text.push_str(&phase_table(outline, phase));
-        text.push_str(&totals(&estimate(outline, phase, facts, footprint)));
+        text.push_str(&phase_table(outline, phase, columns));
+        text.push_str(&totals(phase));
     }
     text
 }
 
-fn phase_table(outline: &Outline, phase: &Phase) -> String {
+fn duration(phase: &Phase) -> String {
+    match phase.epochs {
+        None => "to the end".to_owned(),
+        Some(1) => "1 epoch".to_owned(),
+        Some(epochs) => format!("{epochs} epochs"),
+    }
+}
+
+fn line<'a>(name: &str, width: usize, cells: impl Iterator<Item = &'a str>) -> String {
+    let mut line = format!("  {name:<width$}");
+    for ((_, width, right), cell) in COLUMNS.iter().zip(cells) {
+        line.push_str(&match right {
+            true => format!("  {cell:>width$}"),
+            false => format!("  {cell:<width$}"),
+        });
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
+}
+
+fn phase_table(outline: &Outline, phase: &Phase, columns: usize) -> String {
     let width = outline
         .blocks
         .iter()
@@ -110,26 +176,28 @@ fn phase_table(outline: &Outline, phase: &Phase) -> String {
         .max()
         .unwrap_or(0)
         .max(5);
-    let mut text = format!(
-        "  {:<width$}  {:>10}  {:<8}  {:>9}  {:<10}  {:>10}\n",
-        "block", "parameters", "state", "lr", "batch norm", "MACs"
-    );
+    let headings = COLUMNS.iter().map(|(heading, ..)| *heading);
+    let mut text = line("block", width, headings.take(columns));
+    // As long as the headings, but for their indent, the end of the line and a character.
+    let length = text.chars().count() - 4;
     for (index, block) in outline.blocks.iter().enumerate() {
         if index == phase.frozen_blocks && index > 0 {
-            text.push_str(&format!("  {}\n", cut_line(width)));
+            text.push_str(&format!("  {}\n", cut_line(length)));
         }
-        let members: Vec<usize> = (0..outline.parameters.len())
-            .filter(|&p| outline.parameters[p].block == index)
+        let members: Vec<_> = outline
+            .parameters
+            .iter()
+            .zip(&phase.parameters)
+            .filter(|(parameter, _)| parameter.block == index)
             .collect();
         let values: usize = members
             .iter()
-            .map(|&p| outline.parameters[p].shape.iter().product::<usize>())
+            .map(|(parameter, _)| parameter.shape.iter().product::<usize>())
             .sum();
         let trained: Vec<f64> = members
             .iter()
-            .map(|&p| &phase.parameters[p])
-            .filter(|p| p.trained)
-            .map(|p| p.lr_multiplier)
+            .filter(|(_, plan)| plan.trained)
+            .map(|(_, plan)| plan.lr_multiplier)
             .collect();
         let state = match (trained.len(), members.len()) {
             (_, 0) => "-",
@@ -159,31 +227,35 @@ fn phase_table(outline: &Outline, phase: &Phase) -> String {
             _ => "frozen",
         };
         let name = format!("{}{}", block.name, if block.head { " (head)" } else { "" });
-        text.push_str(&format!(
-            "  {name:<width$}  {:>10}  {state:<8}  {lr:>9}  {batch_norm:<10}  {:>10}\n",
-            grouped(values as u64),
-            millions(block.macs)
-        ));
+        let (values, macs) = (grouped(values as u64), millions(block.macs));
+        let cells = [values.as_str(), state, &lr, batch_norm, &macs];
+        text.push_str(&line(&name, width, cells.into_iter().take(columns)));
     }
     text
 }
 
-fn cut_line(width: usize) -> String {
-    let line = "─".repeat(width + 56);
-    let middle = line.chars().count() / 2 - 3;
+fn cut_line(length: usize) -> String {
+    let middle = length / 2 - 3;
     format!(
         "{} cut {}",
         "─".repeat(middle),
-        "─".repeat(width + 56 - middle - 5)
+        "─".repeat(length - middle - 5)
+    )
+}
+
+fn share(trained: u64, total: u64) -> String {
+    let share = 100.0 * trained as f64 / total.max(1) as f64;
+    format!(
+        "trains {} of {} parameters ({share:.1} %)",
+        grouped(trained),
+        grouped(total)
     )
 }
 
 fn totals(estimate: &Estimate) -> String {
-    let share = 100.0 * estimate.trained_values as f64 / estimate.total_values.max(1) as f64;
     format!(
-        "\ntrains {} of {} parameters ({share:.1} %)\nmemory about {:.0} MiB; forward {} MACs an image in the trunk, {} above the cut\n",
-        grouped(estimate.trained_values),
-        grouped(estimate.total_values),
+        "\n{}\nmemory about {:.0} MiB; forward {} MACs an image in the trunk, {} above the cut\n",
+        share(estimate.trained_values, estimate.total_values),
         estimate.memory_bytes as f64 / f64::from(1 << 20),
         millions(estimate.trunk_macs),
         millions(estimate.rest_macs),

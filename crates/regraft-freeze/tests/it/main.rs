@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod batch_norm;
+mod by_name;
+mod other_network;
 mod phases;
+mod properties;
 mod reading;
 
 use proptest::prelude::*;
@@ -261,6 +264,68 @@ fn the_plan_reads_as_a_table() {
     )
     .unwrap();
     insta::assert_snapshot!(table(&outline, &plan, &facts, &Footprint::default()));
+}
+
+#[test]
+fn a_plan_in_phases_reads_as_tables() {
+    let outline = network(2);
+    let config =
+        config("policy = { gradual = { every = 2 }, layer-decay = 0.5 }\nbatch_norm = \"updated\"");
+    let plan = resolve(&outline, &facts(500), &config).unwrap();
+    insta::assert_snapshot!(plan.table(&outline).unwrap());
+}
+
+#[test]
+fn a_policy_resolves_with_the_defaults_of_everything_else() {
+    let outline = network(3);
+    let plan = Policy::LastBlocks(2).resolve(&outline, &facts(500));
+    let config = config("policy = { last-blocks = 2 }");
+    assert_eq!(plan, resolve(&outline, &facts(500), &config));
+}
+
+#[test]
+fn an_outline_of_no_network_is_refused() {
+    let mut twice = network(2);
+    twice.parameters[5].name = "layer1.0.conv.weight".into();
+    let mut outside = network(2);
+    outside.norms[1].block = 3;
+    for (outline, expected) in [
+        (
+            twice,
+            "the outline lists parameter `layer1.0.conv.weight` twice",
+        ),
+        (
+            outside,
+            "`layer1.1.bn` lies in block 3, counted from 0, and the outline has 3 blocks",
+        ),
+    ] {
+        assert_eq!(refusal(&outline, "policy = \"full\""), expected);
+    }
+}
+
+#[test]
+fn a_network_without_parameters_has_nothing_to_train() {
+    let mut outline = network(3);
+    outline.parameters.clear();
+    for policy in ["feature-extractor", "full", "gradual", "probe-then-tune"] {
+        let message = refusal(&outline, &format!("policy = \"{policy}\""));
+        assert!(
+            message.contains("leaves no parameter to train"),
+            "{policy}: {message}"
+        );
+    }
+}
+
+#[test]
+fn the_rate_of_what_trains_is_never_0() {
+    let config = config("policy = { full = true, layer-decay = 1e-300 }");
+    let plan = resolve(&network(9), &facts(500), &config).unwrap();
+    assert!(
+        plan.phases[0]
+            .parameters
+            .iter()
+            .all(|p| p.lr_multiplier > 0.0)
+    );
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {
