@@ -708,6 +708,7 @@ fn a_race_that_is_interrupted_has_a_model_and_goes_on() {
         .current_dir(place.path(""))
         .args(["train", "--model", &squeezenet(), "--data", &emoji, "-q"])
         .args(["--size", "64", "--set", "data.preprocess.crop=squash"])
+        .args(["--set", "data.per_class=12"])
         .args(["--budget", "25s", "--out", "run"])
         .stderr(Stdio::null())
         .spawn()

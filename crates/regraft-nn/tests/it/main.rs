@@ -4,6 +4,7 @@
 #[path = "../../../regraft-trunk/tests/it/build.rs"]
 mod build;
 mod joined;
+mod operators;
 mod real_models;
 mod tapped_head;
 mod taps;

@@ -107,7 +107,9 @@ pub(super) fn cast(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
         .int("to")
         .unwrap_or(i64::from(element::FLOAT));
     let source = importer.required(node, 0)?;
-    if matches!(source, Known::Activation(_)) && to != i64::from(element::FLOAT) {
+    // Halves and doubles are computed with as singles.
+    let is_float = i32::try_from(to).is_ok_and(element::is_float);
+    if matches!(source, Known::Activation(_)) && !is_float {
         return Err(unsupported(
             node,
             format!("casting an activation to element type {to}"),

@@ -2,6 +2,7 @@
 
 use onnx_ir::NodeProto;
 
+use super::composed;
 use super::importer::Importer;
 use super::known::Known;
 use crate::error::Error;
@@ -87,10 +88,10 @@ pub(super) fn binary(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         _ => return Err(fault(node, "is not an elementwise operator")),
     };
     if node.input.len() != 2 {
-        return Err(unsupported(
-            node,
-            format!("{} operands; two are supported", node.input.len()),
-        ));
+        return match node.op_type.as_str() {
+            "Sum" | "Max" | "Min" => composed::several(importer, node),
+            _ => Err(fault(node, format!("has {} operands", node.input.len()))),
+        };
     }
     let (left, right) = (importer.required(node, 0)?, importer.required(node, 1)?);
     match (&left, &right) {
@@ -199,7 +200,7 @@ pub(super) fn softmax(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
 }
 
 /// The shape of an elementwise result, aligned from the right.
-fn broadcast(node: &NodeProto, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, Error> {
+pub(super) fn broadcast(node: &NodeProto, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, Error> {
     let rank = a.len().max(b.len());
     let at = |shape: &[Dim], index: usize| {
         (index + shape.len())

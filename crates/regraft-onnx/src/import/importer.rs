@@ -407,6 +407,77 @@ impl<'a> Importer<'a> {
         self.add_node(node, name, &value, op, inputs, shape, 0)
     }
 
+    /// Gives the file node's output to the value of a step, or to one that was there before.
+    pub(super) fn finish_steps(&mut self, node: &NodeProto, value: ValueId) -> Result<(), Error> {
+        let Some(output) = node.output.first().filter(|name| !name.is_empty()) else {
+            return Err(fault(node, "has no output"));
+        };
+        if let Some(last) = self.nodes.last_mut().filter(|last| last.output == value)
+            && self.values[value.0].name.starts_with(&format!("{output}:"))
+        {
+            last.name = node_label(node);
+            self.values[value.0].name.clone_from(output);
+        }
+        self.define(node, output.clone(), Known::Activation(value))
+    }
+
+    /// Numbers that the specification says and the file has not.
+    pub(super) fn constant_values(
+        &mut self,
+        node: &NodeProto,
+        name: &str,
+        shape: Vec<usize>,
+        values: Vec<f32>,
+    ) -> Input {
+        let source = format!("{}:{name}", node_label(node));
+        let role = Role::Constant;
+        let name = names::canonical(&source, names::module(node), role, &mut self.names);
+        self.parameters.push(Parameter {
+            name,
+            initializer: None,
+            role,
+            shape,
+            data: values.into(),
+            sites: Vec::new(),
+        });
+        Input::Parameter(ParameterId(self.parameters.len() - 1))
+    }
+
+    /// Input `index` as a weight in role `role` that is read in another shape of as many values.
+    pub(super) fn parameter_as(
+        &mut self,
+        node: &NodeProto,
+        index: usize,
+        role: Role,
+        shape: &[usize],
+    ) -> Result<ParameterId, Error> {
+        let known = self.required(node, index)?;
+        let Known::Constant {
+            constant,
+            initializer,
+        } = known
+        else {
+            return Err(unsupported(
+                node,
+                format!("input {index} (its weights) is computed at run time"),
+            ));
+        };
+        if constant.len() != shape.iter().product::<usize>() {
+            return Err(fault(
+                node,
+                format!(
+                    "input {index} has shape {:?}, expected {shape:?}",
+                    constant.shape
+                ),
+            ));
+        }
+        let constant = Constant {
+            shape: shape.to_vec(),
+            data: constant.data.clone(),
+        };
+        self.add_parameter(node, index, role, &constant, initializer)
+    }
+
     #[allow(clippy::too_many_arguments)]
     fn add_node(
         &mut self,

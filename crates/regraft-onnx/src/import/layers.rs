@@ -2,13 +2,14 @@
 
 use onnx_ir::NodeProto;
 
+use super::composed::Steps;
 use super::importer::Importer;
 use super::known::Known;
 use crate::error::Error;
 use crate::ir::dim::{Dim, show};
 use crate::ir::graph::Input;
 use crate::ir::ids::{ParameterId, ValueId};
-use crate::ir::op::{BatchNorm, Conv, Linear, Lrn, Op};
+use crate::ir::op::{BatchNorm, Binary, Conv, Linear, Lrn, Op};
 use crate::ir::parameter::Role;
 use crate::proto::attributes::{Attributes, axis};
 use crate::proto::nodes::{fault, unsupported};
@@ -131,28 +132,51 @@ pub(super) fn pads(
     Ok(pads)
 }
 
-/// Gemm with `alpha` 1 and `beta` 1 or 0, opsets 1 to 13.
+/// Gemm with `beta` 1 or 0, opsets 1 to 13. Its bias may be a vector, a row, or one number for all.
 pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = Attributes(node);
+    let alpha = attributes.float("alpha").unwrap_or(1.0);
     let beta = attributes.float("beta").unwrap_or(1.0);
-    if attributes.float("alpha").unwrap_or(1.0) != 1.0 || !(beta == 0.0 || beta == 1.0) {
-        return Err(unsupported(
-            node,
-            "an `alpha` other than 1 or a `beta` other than 1 and 0",
-        ));
+    if !(beta == 0.0 || beta == 1.0) {
+        return Err(unsupported(node, "a `beta` other than 1 and 0"));
     }
     if attributes.int("transA").unwrap_or(0) != 0 {
         return Err(unsupported(node, "`transA` is not supported"));
     }
     let input = importer.activation(node, 0)?;
     let (weight, turned) = importer.matrix(node, 1)?;
-    let bias = if beta == 0.0 {
-        None
-    } else {
-        importer.parameter(node, 2, Role::Bias)?
-    };
     let weight_transposed = (attributes.int("transB").unwrap_or(0) != 0) != turned;
-    linear(importer, node, input, weight, bias, weight_transposed)
+    let outputs = match (importer.parameter_shape(weight), weight_transposed) {
+        (&[outputs, _], true) | (&[_, outputs], false) => outputs,
+        _ => 0,
+    };
+    let bias = match importer.constant(node, 2)?.filter(|_| beta != 0.0) {
+        None => None,
+        Some(bias) => Some((bias.len(), bias.shape.clone())),
+    };
+    match bias {
+        Some((length, shape))
+            if length == outputs && shape.last() == Some(&outputs) && alpha == 1.0 =>
+        {
+            let bias = importer.parameter_as(node, 2, Role::Bias, &[outputs])?;
+            linear(importer, node, input, weight, Some(bias), weight_transposed)
+        }
+        None if alpha == 1.0 => linear(importer, node, input, weight, None, weight_transposed),
+        bias => {
+            let part = linear_part(importer, node, input, weight, None, weight_transposed)?;
+            let mut steps = Steps::new(importer, node);
+            let mut value = steps.linear(part)?;
+            if alpha != 1.0 {
+                value = steps.with_number(Binary::Mul, value, alpha)?;
+            }
+            if bias.is_some() {
+                let bias = steps.importer.parameter(node, 2, Role::Bias)?;
+                let bias = bias.ok_or_else(|| fault(node, "its bias is missing"))?;
+                value = steps.combine(Binary::Add, Input::Value(value), Input::Parameter(bias))?;
+            }
+            steps.end(value)
+        }
+    }
 }
 
 /// MatMul with a constant matrix is a linear layer; with another activation it is a product.
@@ -167,6 +191,14 @@ pub(super) fn matmul(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     }
 }
 
+/// A linear layer before it is a node: operator, operands, shape of the output, multiply-accumulates.
+pub(super) struct LinearPart {
+    pub(super) op: Op,
+    pub(super) inputs: Vec<Input>,
+    pub(super) shape: Vec<Dim>,
+    pub(super) macs: u64,
+}
+
 fn linear(
     importer: &mut Importer<'_>,
     node: &NodeProto,
@@ -175,6 +207,18 @@ fn linear(
     bias: Option<ParameterId>,
     weight_transposed: bool,
 ) -> Result<(), Error> {
+    let part = linear_part(importer, node, input, weight, bias, weight_transposed)?;
+    importer.emit(node, 0, part.op, part.inputs, part.shape, part.macs)
+}
+
+fn linear_part(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    input: ValueId,
+    weight: ParameterId,
+    bias: Option<ParameterId>,
+    weight_transposed: bool,
+) -> Result<LinearPart, Error> {
     let weight_shape = importer.parameter_shape(weight).to_vec();
     let [rows, columns] = weight_shape[..] else {
         return Err(unsupported(
@@ -203,15 +247,12 @@ fn linear(
     shape.pop();
     let rows: u64 = shape.iter().map(|dim| dim.per_image() as u64).product();
     shape.push(Dim::Fixed(outputs));
-    let op = Op::Linear(Linear { weight_transposed });
-    importer.emit(
-        node,
-        0,
-        op,
-        operands(input, [Some(weight), bias]),
+    Ok(LinearPart {
+        op: Op::Linear(Linear { weight_transposed }),
+        inputs: operands(input, [Some(weight), bias]),
         shape,
-        rows.saturating_mul((inputs * outputs) as u64),
-    )
+        macs: rows.saturating_mul((inputs * outputs) as u64),
+    })
 }
 
 fn product(
@@ -224,17 +265,44 @@ fn product(
         importer.shape(left).to_vec(),
         importer.shape(right).to_vec(),
     );
-    let rank = a.len();
-    if rank < 3 || b.len() != rank || a[..rank - 2] != b[..rank - 2] || a[rank - 1] != b[rank - 2] {
-        return Err(unsupported(
+    let refused = || {
+        unsupported(
             node,
             format!(
                 "a product of {} and {} is not supported",
                 show(&a),
                 show(&b)
             ),
-        ));
+        )
+    };
+    let rank = a.len();
+    if rank < 3 || b.len() != rank || a[rank - 1] != b[rank - 2] {
+        return Err(refused());
     }
+    // What one operand has once is there for every matrix of the other.
+    let mut ahead = Vec::with_capacity(rank - 2);
+    for (&x, &y) in a[..rank - 2].iter().zip(&b[..rank - 2]) {
+        ahead.push(match (x, y) {
+            (x, y) if x == y => x,
+            (x, Dim::Fixed(1)) => x,
+            (Dim::Fixed(1), y) => y,
+            _ => return Err(refused()),
+        });
+    }
+    let spread = |importer: &mut Importer<'_>, value: ValueId, own: &[Dim], name: &str| {
+        if own[..rank - 2] == ahead[..] {
+            return Ok(value);
+        }
+        let mut shape = ahead.clone();
+        shape.extend(&own[rank - 2..]);
+        importer.emit_step(node, name, Op::Expand, vec![Input::Value(value)], shape)
+    };
+    let left = spread(importer, left, &a, "left")?;
+    let right = spread(importer, right, &b, "right")?;
+    let (a, b) = (
+        importer.shape(left).to_vec(),
+        importer.shape(right).to_vec(),
+    );
     let mut shape = a.clone();
     shape[rank - 1] = b[rank - 1];
     let macs = shape

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use onnx_ir::NodeProto;
 
+use super::composed::Steps;
 use super::importer::Importer;
 use super::indices::Indices;
 use super::known::Known;
@@ -297,22 +298,20 @@ pub(super) fn flatten(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     let given = Attributes(node).int("axis").unwrap_or(1);
-    if given != 1 && given != 1 - shape.len() as i64 || shape.first() != Some(&Dim::Batch(1)) {
+    let at = match given {
+        at if at == shape.len() as i64 => shape.len(),
+        at => axis(node, at, shape.len())?,
+    };
+    let product = |dims: &[Dim]| dims.iter().map(|dim| dim.per_image()).product::<usize>();
+    let (Some(Dim::Batch(each)), true) = (shape.first(), at >= 1) else {
         return Err(unsupported(
             node,
             format!("flattening {} at axis {given}", show(&shape)),
         ));
-    }
-    let features = shape[1..]
-        .iter()
-        .map(|dim| if let Dim::Fixed(n) = dim { *n } else { 1 })
-        .product();
-    emit_reshape(
-        importer,
-        node,
-        input,
-        vec![Dim::Batch(1), Dim::Fixed(features)],
-    )
+    };
+    let rows = Dim::Batch(each * product(&shape[1..at]));
+    let columns = Dim::Fixed(product(&shape[at..]));
+    emit_reshape(importer, node, input, vec![rows, columns])
 }
 
 /// Squeeze; axes are an attribute before opset 13, an input from then on.
@@ -522,7 +521,7 @@ fn for_every_image(
     importer.emit_step(node, &step, Op::Expand, vec![Input::Parameter(id)], shape)
 }
 
-/// Gather of one index along an axis of an activation.
+/// Gather along an axis of an activation.
 pub(super) fn gather(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let given = Attributes(node).int("axis").unwrap_or(0);
     if let (Known::Activation(input), Known::Indices(by_image), 0) = (
@@ -539,30 +538,29 @@ pub(super) fn gather(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     let axis_index = axis(node, given, shape.len())?;
-    let (Dim::Fixed(extent), true, [index]) = (
-        shape[axis_index],
-        indices.shape.is_empty(),
-        numbers.as_slice(),
-    ) else {
-        return Err(unsupported(
-            node,
-            "gathering more than one index of an activation",
-        ));
+    let Dim::Fixed(extent) = shape[axis_index] else {
+        return Err(unsupported(node, "gathering images of the batch"));
     };
-    let index = axis(node, *index, extent)?;
-    let mut rest = shape;
-    rest.remove(axis_index);
-    importer.emit(
-        node,
-        0,
-        Op::Select {
+    let picked = numbers
+        .iter()
+        .map(|&number| axis(node, number, extent))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let ([index], true) = (&picked[..], indices.shape.is_empty()) {
+        let mut rest = shape;
+        rest.remove(axis_index);
+        let op = Op::Select {
             axis: axis_index,
-            index,
-        },
-        vec![Input::Value(input)],
-        rest,
-        0,
-    )
+            index: *index,
+        };
+        return importer.emit(node, 0, op, vec![Input::Value(input)], rest, 0);
+    }
+    let mut target = shape[..axis_index].to_vec();
+    target.extend(indices.shape.iter().map(|&extent| Dim::Fixed(extent)));
+    target.extend(&shape[axis_index + 1..]);
+    let mut steps = Steps::new(importer, node);
+    let value = steps.pick(input, axis_index, &picked)?;
+    let value = steps.reshape(value, target)?;
+    steps.end(value)
 }
 
 /// Gather by indices that count through a flattened batch: a reshape.
@@ -591,10 +589,10 @@ fn gather_by_image(
     importer.emit(node, 0, Op::Reshape, vec![Input::Value(input)], shape, 0)
 }
 
-/// Slice of an activation on any axes, forwards. Bounds are attributes before opset 10.
+/// Slice of an activation on any axes. Bounds are attributes before opset 10.
 pub(super) fn slice(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = Attributes(node);
-    let (starts, ends, axes, steps) = match (attributes.ints("starts"), attributes.ints("ends")) {
+    let (starts, ends, axes, strides) = match (attributes.ints("starts"), attributes.ints("ends")) {
         (Some(starts), Some(ends)) => (
             starts.to_vec(),
             ends.to_vec(),
@@ -617,44 +615,56 @@ pub(super) fn slice(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
         }
     };
     let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
-    if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
+    let strides = strides.unwrap_or_else(|| vec![1; starts.len()]);
+    if ends.len() != starts.len() || axes.len() != starts.len() || strides.len() != starts.len() {
         return Err(fault(node, "starts, ends, axes and steps differ in number"));
     }
     let input = importer.activation(node, 0)?;
-    let mut cuts = Vec::new();
-    let shape = importer.shape(input).to_vec();
+    let mut steps = Steps::new(importer, node);
+    let mut value = input;
     for index in 0..starts.len() {
+        let shape = steps.importer.shape(value).to_vec();
         let along = axis(node, axes[index], shape.len())?;
         let Dim::Fixed(extent) = shape[along] else {
-            if starts[index] == 0 && ends[index] >= i64::from(i32::MAX) && steps[index] == 1 {
+            if starts[index] == 0 && ends[index] >= i64::from(i32::MAX) && strides[index] == 1 {
                 continue;
             }
             return Err(unsupported(node, "slicing the batch"));
         };
-        let (start, end, step) = bounds(node, starts[index], ends[index], steps[index], extent)?;
+        if strides[index] < 0 {
+            let picked = backwards(starts[index], ends[index], strides[index], extent);
+            if picked.is_empty() {
+                return Err(fault(node, format!("takes nothing of an axis of {extent}")));
+            }
+            value = steps.pick(value, along, &picked)?;
+            continue;
+        }
+        let (start, end, step) = bounds(node, starts[index], ends[index], strides[index], extent)?;
         if (start, end, step) != (0, extent, 1) {
-            cuts.push((along, start, end, step));
+            value = steps.slice(value, along, start, end, step)?;
         }
     }
-    let Some((&(along, start, end, step), before)) = cuts.split_last() else {
-        return importer.alias(node, Known::Activation(input));
+    steps.end(value)
+}
+
+/// The entries that a step backwards takes, in its order.
+fn backwards(start: i64, end: i64, step: i64, extent: usize) -> Vec<usize> {
+    let length = extent as i64;
+    let from_left = |at: i64| {
+        if at < 0 {
+            at.saturating_add(length)
+        } else {
+            at
+        }
     };
-    // One axis after the other.
-    let mut cut = input;
-    for &(axis, start, end, step) in before {
-        let mut shape = importer.shape(cut).to_vec();
-        shape[axis] = Dim::Fixed((end - start).div_ceil(step));
-        let op = Op::Slice {
-            axis,
-            start,
-            end,
-            step,
-        };
-        let name = format!("axis{axis}");
-        cut = importer.emit_step(node, &name, op, vec![Input::Value(cut)], shape)?;
+    let mut at = from_left(start).min(length - 1);
+    let end = from_left(end).max(-1);
+    let mut picked = Vec::new();
+    while at > end && at >= 0 {
+        picked.push(at as usize);
+        at = at.saturating_add(step);
     }
-    emit_slice(importer, node, 0, cut, along, start, end, step)
+    picked
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -767,17 +777,20 @@ pub(super) fn split(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(),
     Ok(())
 }
 
-/// Pad of height and width with a constant; pads are an attribute before opset 11, an input from then on.
+/// Pad on any axes but the batch, in every mode; pads are an attribute before opset 11, an input from then on. Negative pads
+/// cut.
 pub(super) fn pad(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    /// Most entries that an axis grows by on a side.
+    const MOST: i64 = 1 << 16;
     let attributes = Attributes(node);
     let mode = attributes
         .string("mode")
         .unwrap_or_else(|| "constant".to_owned());
-    if mode != "constant" {
+    if !matches!(mode.as_str(), "constant" | "reflect" | "edge" | "wrap") {
         return Err(unsupported(node, format!("padding mode `{mode}`")));
     }
     let input = importer.activation(node, 0)?;
-    let [channels, height, width] = importer.image(node, input)?;
+    let shape = importer.shape(input).to_vec();
     let (pads, value) = match attributes.ints("pads") {
         Some(pads) => (pads.to_vec(), attributes.float("value").unwrap_or(0.0)),
         None => (
@@ -787,37 +800,60 @@ pub(super) fn pad(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), E
             importer.scalar(node, 2)?.unwrap_or(0.0),
         ),
     };
-    let small = |pad: i64| usize::try_from(pad).ok().filter(|&pad| pad <= 1 << 16);
-    let &[0, 0, top, left, 0, 0, bottom, right] = pads.as_slice() else {
-        return Err(unsupported(
-            node,
-            format!("pads {pads:?}; only height and width can be padded"),
-        ));
+    let axes = match importer.integers(node, 3)? {
+        Some(axes) => axes
+            .into_iter()
+            .map(|given| axis(node, given, shape.len()))
+            .collect::<Result<Vec<_>, _>>()?,
+        None => (0..shape.len()).collect(),
     };
-    let (Some(top), Some(left), Some(bottom), Some(right)) =
-        (small(top), small(left), small(bottom), small(right))
-    else {
-        return Err(unsupported(
-            node,
-            format!("pads {pads:?}; only growing is supported"),
-        ));
-    };
-    let pads = [top, left, bottom, right];
-    if pads == [0; 4] {
-        return importer.alias(node, Known::Activation(input));
+    if pads.len() != 2 * axes.len() || pads.iter().any(|pad| pad.abs() > MOST) {
+        return Err(fault(node, format!("its pads are {pads:?}")));
     }
-    let shape = vec![
-        Dim::Batch(1),
-        Dim::Fixed(channels),
-        Dim::Fixed(height + top + bottom),
-        Dim::Fixed(width + left + right),
-    ];
-    importer.emit(
-        node,
-        0,
-        Op::Pad { pads, value },
-        vec![Input::Value(input)],
-        shape,
-        0,
-    )
+    let mut grown = vec![[0i64; 2]; shape.len()];
+    for (index, &axis) in axes.iter().enumerate() {
+        grown[axis] = [pads[index], pads[axes.len() + index]];
+    }
+    let mut steps = Steps::new(importer, node);
+    let mut value_now = input;
+    if let (&[Dim::Batch(1), Dim::Fixed(_), Dim::Fixed(_), Dim::Fixed(_)], "constant") =
+        (&shape[..], mode.as_str())
+        && let [[0, 0], [0, 0], [top, bottom], [left, right]] = grown[..]
+        && [top, bottom, left, right].iter().all(|&pad| pad >= 0)
+    {
+        let pads = [top, left, bottom, right].map(|pad| pad as usize);
+        if pads != [0; 4] {
+            value_now = steps.pad(input, pads, value)?;
+        }
+        return steps.end(value_now);
+    }
+    for (along, [before, after]) in grown.into_iter().enumerate() {
+        if [before, after] == [0, 0] {
+            continue;
+        }
+        let Dim::Fixed(extent) = shape[along] else {
+            return Err(unsupported(node, "padding the batch"));
+        };
+        value_now = match mode.as_str() {
+            "constant" => steps.fill(value_now, along, [before, after], value)?,
+            mode => {
+                let extent = extent as i64;
+                let at = |place: i64| match mode {
+                    "edge" => place.clamp(0, extent - 1),
+                    "wrap" => place.rem_euclid(extent),
+                    _ if extent == 1 => 0,
+                    _ => {
+                        let period = 2 * (extent - 1);
+                        let place = place.rem_euclid(period);
+                        place.min(period - place)
+                    }
+                };
+                let picked: Vec<usize> = (-before..extent + after)
+                    .map(|place| at(place) as usize)
+                    .collect();
+                steps.pick(value_now, along, &picked)?
+            }
+        };
+    }
+    steps.end(value_now)
 }

@@ -123,6 +123,14 @@ fn window(
     let dilation = attributes.pair("dilations", [1, 1])?;
     let pads = layers::pads(&attributes, [height, width], kernel, stride, dilation)?;
     let ceil_mode = attributes.int("ceil_mode").unwrap_or(0) != 0;
+    // Rounded up, a window that reaches beyond the image on both sides is one over all of it.
+    let mut kernel = kernel;
+    for (axis, extent) in [(0, height), (1, width)] {
+        let padded = extent + pads[axis] + pads[axis + 2];
+        if ceil_mode && dilation[axis] == 1 && pads[axis] + pads[axis + 2] == 0 {
+            kernel[axis] = kernel[axis].min(padded);
+        }
+    }
     let pool = Pool {
         kernel,
         stride,

@@ -84,7 +84,8 @@ impl Judgement {
         }
     }
 
-    /// Whether this is better than `other` by more than one standard error of their difference on the same images.
+    /// Whether this is better than `other` by more than one standard error of their difference, on the images that both were
+    /// judged on: the first ones, where there was no time for all.
     fn is_better_than(&self, other: &Self) -> bool {
         let differences =
             |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };

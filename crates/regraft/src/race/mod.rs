@@ -72,7 +72,7 @@ pub(crate) struct Winner {
 
 /// What is judged: a network, or one a fold, and what they say.
 struct Entry {
-    /// One a fold.
+    /// One a fold, of those that there was time for.
     models: Vec<Model>,
     judgement: Judgement,
     candidate: Candidate,
@@ -404,16 +404,24 @@ impl Race<'_> {
                     }
                     Ok(())
                 })?;
+                // A fold that was not finished says nothing; what others say counts.
                 if late && self.field.is_folded() {
-                    observer.observe(&Event::Note(&format!(
-                        "{} took longer than was measured and is left",
-                        candidate.what
-                    )));
-                    return Ok(None);
+                    let _ = std::fs::remove_dir_all(&folder);
+                    break;
                 }
             }
             let best = folder.join(RunFile::Best.name());
+            if done && !best.is_file() {
+                break;
+            }
             models.push(Model::open(&best).map_err(|source| Error::model(&best, source))?);
+        }
+        if models.is_empty() {
+            observer.observe(&Event::Note(&format!(
+                "{} took longer than was measured and is left",
+                candidate.what
+            )));
+            return Ok(None);
         }
         let judgement = self.judge(&models)?;
         candidate.seconds = before + began.elapsed().as_secs_f64();
