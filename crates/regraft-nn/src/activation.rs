@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::Error;
 
-/// An activation or parameter of rank 1 to 5.
+/// An activation or parameter of rank 1 to 6.
 #[derive(Debug, Clone)]
 pub enum Activation {
     /// A vector.
@@ -17,6 +17,8 @@ pub enum Activation {
     R4(Tensor<4>),
     /// Five dimensions: channel groups being shuffled, attention heads.
     R5(Tensor<5>),
+    /// Six dimensions: windows being cut out of maps.
+    R6(Tensor<6>),
 }
 
 /// Applies a rank-preserving expression to the tensor inside; a function cannot, for it cannot be generic in its argument.
@@ -38,6 +40,9 @@ macro_rules! each_rank {
             $crate::activation::Activation::R5($tensor) => {
                 $crate::activation::Activation::R5($body)
             }
+            $crate::activation::Activation::R6($tensor) => {
+                $crate::activation::Activation::R6($body)
+            }
         }
     };
 }
@@ -47,7 +52,7 @@ impl Activation {
     /// A tensor of the given shape; a shape without dimensions becomes `[1]`.
     ///
     /// # Errors
-    /// When the shape has more than five dimensions.
+    /// When the shape has more than six dimensions.
     pub fn from_values(values: Vec<f32>, shape: &[usize], device: &Device) -> Result<Self, Error> {
         let shape = if shape.is_empty() { &[1][..] } else { shape };
         let data = TensorData::new(values, shape.to_vec());
@@ -57,6 +62,7 @@ impl Activation {
             3 => Self::R3(Tensor::from_data(data, device)),
             4 => Self::R4(Tensor::from_data(data, device)),
             5 => Self::R5(Tensor::from_data(data, device)),
+            6 => Self::R6(Tensor::from_data(data, device)),
             rank => {
                 return Err(Error::Device {
                     reason: format!("tensors of {rank} dimensions are not supported"),
@@ -73,6 +79,7 @@ impl Activation {
             Self::R3(tensor) => tensor.dims().to_vec(),
             Self::R4(tensor) => tensor.dims().to_vec(),
             Self::R5(tensor) => tensor.dims().to_vec(),
+            Self::R6(tensor) => tensor.dims().to_vec(),
         }
     }
 
@@ -87,6 +94,7 @@ impl Activation {
             Self::R3(tensor) => tensor.into_data(),
             Self::R4(tensor) => tensor.into_data(),
             Self::R5(tensor) => tensor.into_data(),
+            Self::R6(tensor) => tensor.into_data(),
         };
         data.try_into_vec::<f32>().map_err(|error| Error::Device {
             reason: format!("{error:?}"),
@@ -101,6 +109,7 @@ impl Activation {
             Self::R3(tensor) => reshape(tensor, shape),
             Self::R4(tensor) => reshape(tensor, shape),
             Self::R5(tensor) => reshape(tensor, shape),
+            Self::R6(tensor) => reshape(tensor, shape),
         }
     }
 
@@ -122,6 +131,7 @@ fn reshape<const D: usize>(tensor: Tensor<D>, shape: &[usize]) -> Option<Activat
         [a, b, c] => Activation::R3(tensor.reshape([a, b, c])),
         [a, b, c, d] => Activation::R4(tensor.reshape([a, b, c, d])),
         [a, b, c, d, e] => Activation::R5(tensor.reshape([a, b, c, d, e])),
+        [a, b, c, d, e, f] => Activation::R6(tensor.reshape([a, b, c, d, e, f])),
         _ => return None,
     })
 }

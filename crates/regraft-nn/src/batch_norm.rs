@@ -126,7 +126,7 @@ pub(crate) fn updated(
             let output = Output::Value(Activation::R3(output));
             (output, result.mean, result.variance)
         }
-        Activation::R1(_) | Activation::R5(_) => return None,
+        Activation::R1(_) | Activation::R5(_) | Activation::R6(_) => return None,
     };
     let unbiased = if count > 1 {
         count as f64 / (count - 1) as f64

@@ -272,6 +272,7 @@ fn product(left: Activation, right: Option<Activation>) -> Option<Activation> {
         (Activation::R3(a), Activation::R3(b)) => Some(Activation::R3(a.matmul(b))),
         (Activation::R4(a), Activation::R4(b)) => Some(Activation::R4(a.matmul(b))),
         (Activation::R5(a), Activation::R5(b)) => Some(Activation::R5(a.matmul(b))),
+        (Activation::R6(a), Activation::R6(b)) => Some(Activation::R6(a.matmul(b))),
         _ => None,
     }
 }
@@ -320,6 +321,7 @@ fn binary_op(operator: Binary, left: Activation, right: Activation) -> Option<Ac
         (Activation::R3(a), Activation::R3(b)) => Some(Activation::R3(combine(operator, a, b))),
         (Activation::R4(a), Activation::R4(b)) => Some(Activation::R4(combine(operator, a, b))),
         (Activation::R5(a), Activation::R5(b)) => Some(Activation::R5(combine(operator, a, b))),
+        (Activation::R6(a), Activation::R6(b)) => Some(Activation::R6(combine(operator, a, b))),
         _ => None,
     }
 }
@@ -443,6 +445,11 @@ fn concat(
             _ => None,
         })
         .map(Activation::R5),
+        Activation::R6(first) => join(axis, first, rest, |part| match part {
+            Activation::R6(tensor) => Some(tensor),
+            _ => None,
+        })
+        .map(Activation::R6),
         Activation::R1(_) => None,
     }
 }
@@ -489,6 +496,8 @@ fn expand(input: Activation, shape: &[usize]) -> Option<Activation> {
         (Activation::R2(t), &[a, b]) => Activation::R2(t.expand([a, b])),
         (Activation::R3(t), &[a, b, c]) => Activation::R3(t.expand([a, b, c])),
         (Activation::R4(t), &[a, b, c, d]) => Activation::R4(t.expand([a, b, c, d])),
+        (Activation::R5(t), &[a, b, c, d, e]) => Activation::R5(t.expand([a, b, c, d, e])),
+        (Activation::R6(t), &[a, b, c, d, e, f]) => Activation::R6(t.expand([a, b, c, d, e, f])),
         _ => return None,
     })
 }
@@ -512,6 +521,14 @@ fn transpose(perm: &[usize], value: Activation) -> Option<Activation> {
             axis(2),
             axis(3),
             axis(4),
+        ]))),
+        (Activation::R6(tensor), 6) => Some(Activation::R6(tensor.permute([
+            axis(0),
+            axis(1),
+            axis(2),
+            axis(3),
+            axis(4),
+            axis(5),
         ]))),
         _ => None,
     }

@@ -19,6 +19,8 @@ pub enum Weight {
     R4(Param<Tensor<4>>),
     /// Five dimensions.
     R5(Param<Tensor<5>>),
+    /// Six dimensions.
+    R6(Param<Tensor<6>>),
 }
 
 /// The trainable rest's parameters, in the order given when it was made.
@@ -61,6 +63,9 @@ impl Weights {
                     Activation::R5(t) => {
                         Weight::R5(Param::initialized(id, t).set_require_grad(trained))
                     }
+                    Activation::R6(t) => {
+                        Weight::R6(Param::initialized(id, t).set_require_grad(trained))
+                    }
                 })
             })
             .collect::<Result<_, Error>>()?;
@@ -77,6 +82,7 @@ impl Weights {
                 Weight::R3(param) => (param.id, 3),
                 Weight::R4(param) => (param.id, 4),
                 Weight::R5(param) => (param.id, 5),
+                Weight::R6(param) => (param.id, 6),
             })
             .collect()
     }
@@ -95,6 +101,7 @@ impl Weights {
                 (Weight::R3(a), Weight::R3(b)) => Weight::R3(blend(a, b, shares)),
                 (Weight::R4(a), Weight::R4(b)) => Weight::R4(blend(a, b, shares)),
                 (Weight::R5(a), Weight::R5(b)) => Weight::R5(blend(a, b, shares)),
+                (Weight::R6(a), Weight::R6(b)) => Weight::R6(blend(a, b, shares)),
                 (own, _) => own.clone(),
             })
             .collect();
@@ -108,6 +115,7 @@ impl Weights {
             Weight::R3(param) => Activation::R3(param.val()),
             Weight::R4(param) => Activation::R4(param.val()),
             Weight::R5(param) => Activation::R5(param.val()),
+            Weight::R6(param) => Activation::R6(param.val()),
         }
     }
 }

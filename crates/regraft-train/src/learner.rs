@@ -184,7 +184,8 @@ impl Learner {
                 2 => params.get::<2>(id).map(Activation::R2),
                 3 => params.get::<3>(id).map(Activation::R3),
                 4 => params.get::<4>(id).map(Activation::R4),
-                _ => params.get::<5>(id).map(Activation::R5),
+                5 => params.get::<5>(id).map(Activation::R5),
+                _ => params.get::<6>(id).map(Activation::R6),
             };
             if let Some(gradient) = gradient {
                 values.insert(name.to_owned(), gradient.into_values()?);

@@ -38,12 +38,12 @@ pub(crate) fn read(mut reader: impl Read) -> Result<(Vec<usize>, Vec<f32>), Stri
     reader.read_exact(&mut header).map_err(cut)?;
     let header = String::from_utf8_lossy(&header);
     let descr = field(&header, "descr").unwrap_or_default();
-    if !matches!(descr.trim_matches(['\'', '"']), "<f4" | "=f4") {
+    let Some((width, number)) = numbers(descr.trim_matches(['\'', '"'])) else {
         return Err(format!(
-            "its values are {}, expected 32-bit floats; save `x.astype('<f4')`",
+            "its values are {}, expected floats of 32 or 64 bits or whole numbers of 8, 32 or 64; save `x.astype('<f4')`",
             brief(descr)
         ));
-    }
+    };
     if field(&header, "fortran_order").is_some_and(|order| order.starts_with("True")) {
         return Err("it is in Fortran order; save it in C order".to_owned());
     }
@@ -52,7 +52,7 @@ pub(crate) fn read(mut reader: impl Read) -> Result<(Vec<usize>, Vec<f32>), Stri
     let count = shape
         .iter()
         .try_fold(1usize, |all, extent| all.checked_mul(*extent))
-        .and_then(|count| count.checked_mul(4))
+        .and_then(|count| count.checked_mul(width))
         .ok_or_else(|| format!("its shape {shape:?} is too large"))?;
     // The vector grows with what arrives, whatever the header promises.
     let mut bytes = Vec::new();
@@ -65,11 +65,23 @@ pub(crate) fn read(mut reader: impl Read) -> Result<(Vec<usize>, Vec<f32>), Stri
             if bytes.len() > count { " and more" } else { "" }
         ));
     }
-    let values = bytes.as_chunks::<4>().0;
-    Ok((
-        shape,
-        values.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-    ))
+    Ok((shape, bytes.chunks_exact(width).map(number).collect()))
+}
+
+/// Bytes of a value of a type, and how they become a float; none where the type is not known.
+fn numbers(descr: &str) -> Option<(usize, fn(&[u8]) -> f32)> {
+    fn fixed<const W: usize>(bytes: &[u8]) -> [u8; W] {
+        bytes.try_into().unwrap_or([0; W])
+    }
+    Some(match descr {
+        "<f4" | "=f4" => (4, |bytes| f32::from_le_bytes(fixed(bytes))),
+        "<f8" | "=f8" => (8, |bytes| f64::from_le_bytes(fixed(bytes)) as f32),
+        "|u1" => (1, |bytes| u8::from_le_bytes(fixed(bytes)).into()),
+        "|i1" => (1, |bytes| i8::from_le_bytes(fixed(bytes)).into()),
+        "<i4" | "=i4" => (4, |bytes| i32::from_le_bytes(fixed(bytes)) as f32),
+        "<i8" | "=i8" => (8, |bytes| i64::from_le_bytes(fixed(bytes)) as f32),
+        _ => return None,
+    })
 }
 
 /// The file of an array, row by row.
@@ -132,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_become_floats() {
+        let floats = write(&[2], &[0.0; 2]);
+        let header = &floats[..floats.len() - 8];
+        for (descr, values) in [
+            ("|u1", vec![200, 3]),
+            ("<i4", vec![200, 0, 0, 0, 3, 0, 0, 0]),
+            ("<i8", [200i64.to_le_bytes(), 3i64.to_le_bytes()].concat()),
+        ] {
+            let header = String::from_utf8_lossy(&header[10..]).replace("<f4", descr);
+            let file = [&floats[..10], header.as_bytes(), &values].concat();
+            assert_eq!(read(&file[..]).unwrap(), (vec![2], vec![200.0, 3.0]));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_says_why() {
         let whole = write(&[2, 2], &[0.0; 4]);
         let with = |from: &str, to: &str| {
@@ -146,7 +173,7 @@ mod tests {
             (b"hello, world".to_vec(), "no .npy file"),
             (whole[..whole.len() - 1].to_vec(), "holds 15"),
             ([&whole[..], b"x"].concat(), "and more"),
-            (with("<f4", "<f8"), "expected 32-bit floats"),
+            (with("<f4", "<c8"), "expected floats"),
             (with("False", "True "), "Fortran"),
             (with("2,2,", "9999"), "holds 16"),
             (with("(2,2,)", "[2,2,]"), "no shape"),

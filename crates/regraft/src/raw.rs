@@ -76,6 +76,15 @@ pub fn run_raw(
         },
     )
     .map_err(fault)?;
+    if let (Some(operator), true) = (&graph.left_off, until == Until::Output) {
+        return Err(Error::Unfit {
+            reason: format!(
+                "model `{}`: its output comes from {operator}, which is not computed here; `regraft predict` takes what it is given, `{}`",
+                path.display(),
+                graph.output_name
+            ),
+        });
+    }
     let [channels, height, width] = graph.image_shape();
     let expected = match graph.layout {
         InputLayout::ChannelsFirst => [channels, height, width],

@@ -24,7 +24,7 @@ use crate::prepare::{Grafted, Planned, feature_folder};
 /// Images that sets of taps are compared on.
 const CHOICE_IMAGES: usize = 1000;
 /// Most images whose features at every tap are computed at once; of more, those at the chosen taps alone.
-const AT_EVERY_TAP: usize = 2500;
+pub(crate) const AT_EVERY_TAP: usize = 2500;
 /// Most places with taps; in deeper networks they are spread evenly.
 const PLACES: usize = 24;
 /// Most features of an image at all taps together.

@@ -4,7 +4,7 @@
 use onnx_ir::NodeProto;
 
 use super::importer::Importer;
-use super::known::Known;
+use super::known::{Known, Test};
 use super::layers::LinearPart;
 use crate::error::Error;
 use crate::ir::dim::{Dim, show};
@@ -600,5 +600,74 @@ pub(super) fn gather_nd(importer: &mut Importer<'_>, node: &NodeProto) -> Result
         .collect::<Result<Vec<_>, _>>()?;
     let mut steps = Steps::new(importer, node);
     let value = steps.pick(input, along, &picked)?;
+    steps.end(value)
+}
+
+/// IsNaN and Greater of an activation: a test, which only a `Where` can ask.
+pub(super) fn test(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let input = importer.activation(node, 0)?;
+    let test = match node.op_type.as_str() {
+        "IsNaN" => Test::IsNan(input),
+        _ => {
+            let threshold = importer.scalar(node, 1)?;
+            let threshold =
+                threshold.ok_or_else(|| fault(node, "its second operand is missing"))?;
+            Test::Above(input, threshold)
+        }
+    };
+    importer.alias(node, Known::Test(test))
+}
+
+/// Where, in the two forms in which exporters guard numbers: something else where a softmax is no number, and a value in the
+/// place of its softplus where both are the same.
+pub(super) fn choose(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    /// Above this, a value and its softplus differ by less than a float can say.
+    const SAME: f32 = 17.0;
+    let condition = importer.required(node, 0)?;
+    let (yes, no) = (importer.required(node, 1)?, importer.required(node, 2)?);
+    match (condition, yes, no) {
+        (Known::Test(Test::IsNan(tested)), _, Known::Activation(no)) if tested == no => {
+            importer.alias(node, Known::Activation(no))
+        }
+        (
+            Known::Test(Test::Above(tested, threshold)),
+            Known::Activation(yes),
+            Known::Activation(no),
+        ) if threshold >= SAME && tested == yes => {
+            let of = importer
+                .producer(no)
+                .filter(|node| node.op == Op::Activation(Activation::Softplus))
+                .and_then(|node| node.inputs.first().copied());
+            match of == Some(Input::Value(tested)) {
+                true => importer.alias(node, Known::Activation(no)),
+                false => Err(unsupported(node, "chooses by what is in the image")),
+            }
+        }
+        _ => Err(unsupported(node, "chooses by what is in the image")),
+    }
+}
+
+/// LpNormalization: an axis divided by its norm.
+pub(super) fn normalise(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    let attributes = Attributes(node);
+    let along = axis(node, attributes.int("axis").unwrap_or(-1), shape.len())?;
+    let Dim::Fixed(extent) = shape[along] else {
+        return Err(unsupported(node, "over the batch"));
+    };
+    let by_squares = attributes.int("p").unwrap_or(2) == 2;
+    let mut steps = Steps::new(importer, node);
+    let terms = match by_squares {
+        true => steps.combine(Binary::Mul, Input::Value(input), Input::Value(input))?,
+        false => steps.function(Activation::Abs, input)?,
+    };
+    let mean = steps.mean(terms, &[along])?;
+    let sum = steps.with_number(Binary::Mul, mean, extent as f32)?;
+    let norm = match by_squares {
+        true => steps.function(Activation::Sqrt, sum)?,
+        false => sum,
+    };
+    let value = steps.combine(Binary::Div, Input::Value(input), Input::Value(norm))?;
     steps.end(value)
 }

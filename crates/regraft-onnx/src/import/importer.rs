@@ -18,8 +18,8 @@ use crate::ir::parameter::{Parameter, Role, Site};
 use crate::proto::nodes::{fault, node_label, unsupported};
 use crate::proto::tensor::{self, Constant, ConstantData};
 
-/// Five: attention's queries, keys and values at once, or channel groups being shuffled.
-const MOST_DIMENSIONS: usize = 5;
+/// Six: windows being cut out of maps.
+const MOST_DIMENSIONS: usize = 6;
 /// Longest extent of an activation.
 const LONGEST_EXTENT: usize = 1 << 24;
 /// Most values of an activation for one image: 16 GiB.
@@ -247,10 +247,12 @@ impl<'a> Importer<'a> {
                 node,
                 format!("input {index} (its weights) lies behind a Transpose"),
             )),
-            Known::Activation(_) | Known::Numbers(_) | Known::Indices(_) => Err(unsupported(
-                node,
-                format!("input {index} (its weights) is computed at run time"),
-            )),
+            Known::Activation(_) | Known::Numbers(_) | Known::Indices(_) | Known::Test(_) => {
+                Err(unsupported(
+                    node,
+                    format!("input {index} (its weights) is computed at run time"),
+                ))
+            }
         }
     }
 

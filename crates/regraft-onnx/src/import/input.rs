@@ -11,16 +11,22 @@ use crate::ir::dim::Dim;
 use crate::ir::graph::InputLayout;
 use crate::ir::ids::ValueId;
 
-/// Makes the image input the first value; gives it and its layout.
+/// Makes the image input the first value; gives it and its layout. `order` holds the nodes that are needed.
 pub(super) fn add(
     importer: &mut Importer<'_>,
     options: &ImportOptions,
+    order: &[usize],
 ) -> Result<(ValueId, InputLayout), Error> {
     let graph = importer.model.graph();
+    // What no needed node reads, such as Keras' old learning phase, is no input.
+    let is_read = |name: &String| {
+        let mut nodes = order.iter().map(|&index| &graph.node[index]);
+        nodes.any(|node| node.input.contains(name))
+    };
     let mut inputs = graph
         .input
         .iter()
-        .filter(|input| importer.model.initializer(&input.name).is_none());
+        .filter(|input| importer.model.initializer(&input.name).is_none() && is_read(&input.name));
     let input = inputs.next().ok_or_else(|| Error::Graph {
         reason: "the graph has no input besides its weights; expected one image tensor".to_owned(),
     })?;

@@ -24,6 +24,17 @@ pub(super) enum Known {
     Numbers(Rc<Tensor>),
     /// Indices with as many entries for every image.
     Indices(Indices),
+    /// What of an activation is tested, entry by entry.
+    Test(Test),
+}
+
+/// A test of every entry of an activation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Test {
+    /// Whether it is no number.
+    IsNan(ValueId),
+    /// Whether it is larger than a threshold.
+    Above(ValueId, f32),
 }
 
 impl From<Tensor> for Known {
@@ -41,6 +52,9 @@ impl From<Tensor> for Known {
 impl Known {
     /// Whether it is made of the file's own numbers and the batch.
     pub(super) fn is_constant(&self) -> bool {
-        !matches!(self, Known::Activation(_) | Known::Indices(_))
+        !matches!(
+            self,
+            Known::Activation(_) | Known::Indices(_) | Known::Test(_)
+        )
     }
 }

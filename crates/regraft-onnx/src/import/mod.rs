@@ -34,13 +34,46 @@ use crate::proto::nodes::unsupported;
 pub(crate) use self::input::declared_dims;
 pub use self::options::ImportOptions;
 
-/// The file's nodes, values and parameters as a graph without blocks, whose head is still to be looked for and whose
-/// logits are its output.
-pub(crate) fn walk(model: &Model, options: &ImportOptions) -> Result<Graph, Error> {
-    let order = order::execution_order(model)?;
+/// What a file may do with what a network says, after which nothing can be trained: it is left off.
+const AFTERWARDS: &[&str] = &["ArgMax", "ArgMin", "Hardmax", "TopK", "ZipMap"];
+
+/// The file's nodes, values and parameters as graphs without blocks, whose heads are still to be looked for and whose logits
+/// are their outputs: one for each output of the file, the likeliest to tell classes first.
+pub(crate) fn walks<'m>(
+    model: &'m Model,
+    options: &'m ImportOptions,
+) -> impl Iterator<Item = Result<Graph, Error>> + 'm {
+    let mut outputs: Vec<&str> = model
+        .graph()
+        .output
+        .iter()
+        .map(|output| output.name.as_str())
+        .collect();
+    outputs.sort_by_key(|name| likelihood(name));
+    outputs
+        .into_iter()
+        .map(move |output| walk(model, options, output))
+}
+
+/// How likely an output of that name tells classes; less is likelier.
+fn likelihood(name: &str) -> usize {
+    let name = name.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    match () {
+        () if has(&["aux", "hidden", "feat", "embed"]) => 3,
+        () if has(&["logit"]) => 0,
+        () if has(&["prob", "score", "class", "pred", "output", "label"]) => 1,
+        () => 2,
+    }
+}
+
+/// The graph of one output of the file.
+fn walk(model: &Model, options: &ImportOptions, output: &str) -> Result<Graph, Error> {
+    let (target, left_off) = before(model, output);
+    let order = order::execution_order(model, target)?;
     refusals::check(model, &order)?;
     let mut importer = Importer::new(model, options.most_generated);
-    let (input, layout) = input::add(&mut importer, options)?;
+    let (input, layout) = input::add(&mut importer, options, &order)?;
     for index in order {
         let node = &model.graph().node[index];
         if fold::fold(&mut importer, node)? {
@@ -54,23 +87,36 @@ pub(crate) fn walk(model: &Model, options: &ImportOptions) -> Result<Graph, Erro
         })?;
         import(&mut importer, node)?;
     }
-    finish(importer, input, layout)
+    finish(importer, input, layout, target, left_off)
+}
+
+/// The value that a file's output is made of by operators that end a network, and the first of these.
+fn before<'m>(model: &'m Model, output: &'m str) -> (&'m str, Option<String>) {
+    let (mut value, mut left_off) = (output, None);
+    while let Some(node) = model
+        .graph()
+        .node
+        .iter()
+        .find(|node| node.output.iter().any(|name| name == value))
+        .filter(|node| AFTERWARDS.contains(&node.op_type.as_str()))
+        && let Some(input) = node.input.first()
+    {
+        (value, left_off) = (input, Some(node.op_type.clone()));
+    }
+    (value, left_off)
 }
 
 /// What the walk found, less what the output does not need.
-fn finish(importer: Importer<'_>, input: ValueId, layout: InputLayout) -> Result<Graph, Error> {
-    let outputs = &importer.model.graph().output;
-    let [output] = outputs.as_slice() else {
+fn finish(
+    importer: Importer<'_>,
+    input: ValueId,
+    layout: InputLayout,
+    target: &str,
+    left_off: Option<String>,
+) -> Result<Graph, Error> {
+    let Some(Known::Activation(id)) = importer.known.get(target) else {
         return Err(Error::Graph {
-            reason: format!(
-                "the graph has {} outputs; expected one, the logits or probabilities",
-                outputs.len()
-            ),
-        });
-    };
-    let Some(Known::Activation(id)) = importer.known.get(&output.name) else {
-        return Err(Error::Graph {
-            reason: format!("output `{}` does not depend on the image", output.name),
+            reason: format!("output `{target}` does not depend on the image"),
         });
     };
     let id = *id;
@@ -94,9 +140,10 @@ fn finish(importer: Importer<'_>, input: ValueId, layout: InputLayout) -> Result
         output: id,
         logits: id,
         output_kind: OutputKind::Classes,
+        left_off,
         blocks: Vec::new(),
         head: Err(String::new()),
         input_name,
-        output_name: output.name.clone(),
+        output_name: target.to_owned(),
     })
 }

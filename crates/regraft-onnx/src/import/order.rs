@@ -9,8 +9,8 @@ use crate::ir::ids::{ParameterId, ValueId};
 use crate::ir::parameter::Parameter;
 use crate::proto::nodes::{fault, node_label};
 
-/// Indices of the nodes that the output needs, in an order in which inputs come before their users; ties in file order.
-pub(super) fn execution_order(model: &Model) -> Result<Vec<usize>, Error> {
+/// Indices of the nodes that a value needs, in an order in which inputs come before their users; ties in file order.
+pub(super) fn execution_order(model: &Model, target: &str) -> Result<Vec<usize>, Error> {
     let nodes = &model.graph().node;
     let mut producer: HashMap<&str, usize> = HashMap::new();
     for (index, node) in nodes.iter().enumerate() {
@@ -24,12 +24,7 @@ pub(super) fn execution_order(model: &Model) -> Result<Vec<usize>, Error> {
         }
     }
     let mut needed = vec![false; nodes.len()];
-    let mut queue: Vec<usize> = model
-        .graph()
-        .output
-        .iter()
-        .filter_map(|output| producer.get(output.name.as_str()).copied())
-        .collect();
+    let mut queue: Vec<usize> = producer.get(target).copied().into_iter().collect();
     while let Some(index) = queue.pop() {
         if !std::mem::replace(&mut needed[index], true) {
             queue.extend(

@@ -33,16 +33,19 @@ const OPERATORS: &[(&str, Import)] = &[
     ("Gemm", layers::gemm),
     ("GlobalAveragePool", pooling::global),
     ("GlobalMaxPool", pooling::global),
+    ("Greater", composed::test),
     ("GroupNormalization", composed::group_norm),
     ("HardSigmoid", elementwise::activation),
     ("HardSwish", elementwise::activation),
     ("Identity", constants::pass),
     ("InstanceNormalization", composed::instance_norm),
+    ("IsNaN", composed::test),
     ("LRN", layers::lrn),
     ("LayerNormalization", layers::layer_norm),
     ("LeakyRelu", elementwise::activation),
     ("Log", elementwise::activation),
     ("LogSoftmax", elementwise::softmax),
+    ("LpNormalization", composed::normalise),
     ("MatMul", layers::matmul),
     ("Max", elementwise::binary),
     ("MaxPool", pooling::max_pool),
@@ -83,6 +86,7 @@ const OPERATORS: &[(&str, Import)] = &[
     ("Tile", composed::tile),
     ("Transpose", layout::transpose),
     ("Unsqueeze", layout::unsqueeze),
+    ("Where", composed::choose),
 ];
 
 /// The function that imports an operator of the standard domain.

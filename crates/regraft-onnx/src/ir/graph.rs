@@ -33,6 +33,8 @@ pub struct Graph {
     pub logits: ValueId,
     /// What the output says of an image.
     pub output_kind: OutputKind,
+    /// The operator that the file applies to the output and that was left off, such as `ArgMax`.
+    pub left_off: Option<String>,
     /// Stretches of nodes between neighbouring cuts, from the input to the output; together they cover all nodes.
     pub blocks: Vec<Block>,
     /// Where the head begins, or why it could not be found.

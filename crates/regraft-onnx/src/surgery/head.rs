@@ -223,6 +223,7 @@ fn declare_output(file: &mut GraphProto, name: &str, shape: &[Dim]) -> Result<()
             (None, _) => {}
         }
     }
+    file.output.truncate(1);
     Ok(())
 }
 

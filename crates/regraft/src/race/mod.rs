@@ -208,13 +208,23 @@ impl Race<'_> {
 
     /// When tuning ends, whatever it has come to.
     fn end(&self) -> Instant {
-        let seconds = self.record.budget * (1.0 - RESERVE / 2.0) - RESERVE_SECONDS;
+        let seconds = self.record.budget * (1.0 - RESERVE / 2.0) - self.reserve();
         self.began + Duration::from_secs_f64(seconds.max(0.0))
     }
 
     /// Seconds left for tuning.
     fn left(&self) -> f64 {
-        self.record.budget * (1.0 - RESERVE) - RESERVE_SECONDS - self.elapsed()
+        self.record.budget * (1.0 - RESERVE) - self.reserve() - self.elapsed()
+    }
+
+    /// Seconds kept for the end: the head may be solved once more, from all images.
+    fn reserve(&self) -> f64 {
+        let head = self
+            .solved
+            .head
+            .as_ref()
+            .filter(|_| !self.field.is_folded());
+        RESERVE_SECONDS + head.map_or(0.0, |head| head.feature_seconds + head.solve_seconds)
     }
 
     /// What an epoch takes, from measured steps; then from epochs.
@@ -728,8 +738,12 @@ impl Race<'_> {
             None => {
                 let stop = Stop::new(self.stop.clone(), &self.folder.path);
                 let whole = merged(planned);
+                // With more images other taps may serve better; of many, the choice was made on a sample of them anyway.
                 let head = self.solved.head.as_ref();
-                let taps = head.map(|head| Taps::Named(head.taps.clone()));
+                let many = whole.data.train.samples.len() > solve::AT_EVERY_TAP;
+                let taps = head
+                    .filter(|_| many)
+                    .map(|head| Taps::Named(head.taps.clone()));
                 let taps = taps.unwrap_or_default();
                 let start = solve::start(&whole, &whole.data.train, &taps, &stop, observer)?;
                 let planned = field::from_head(&whole, start.grafted, start.head)?;
