@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::file::model::Model;
 use crate::import::{self, ImportOptions};
 use crate::ir::graph::Graph;
+use crate::ir::output::OutputKind;
 
 impl Graph {
     /// Gives a file's graph its meaning.
@@ -38,7 +39,10 @@ impl Graph {
             }));
         };
         // The head is searched from the logits up, and no block lies across its beginning.
-        graph.head = head::find(&graph);
+        graph.head = match graph.output_kind {
+            OutputKind::Features => head::on_top(&graph),
+            _ => head::find(&graph),
+        };
         graph.blocks = blocks::split(&graph);
         Ok(graph)
     }

@@ -11,7 +11,7 @@ use regraft_train::{Evaluation, Event, Observer, evaluate};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::preprocess::{assumed_preprocess, model_preprocess};
+use crate::preprocess::{ASSUMED, assumed_preprocess, model_preprocess};
 use crate::run_folder::is_run;
 use crate::source::{Located, locate};
 
@@ -29,6 +29,7 @@ pub struct Classifier {
     /// The run folder that the model lies in.
     #[cfg_attr(not(feature = "recipe"), allow(dead_code))]
     pub(crate) run: Option<PathBuf>,
+    warnings: Vec<String>,
 }
 
 impl fmt::Debug for Classifier {
@@ -128,12 +129,14 @@ impl Classifier {
             },
         )
         .map_err(fault)?;
+        let mut warnings = model.notes().to_vec();
+        warnings.extend(preprocess.is_none().then(|| ASSUMED.to_owned()));
         let preprocess = preprocess.unwrap_or_else(|| assumed_preprocess(&graph));
         preprocess
             .validate()
             .map_err(|error| Error::Data(error.into()))?;
         let classes = graph.classes();
-        let own = metadata::labels(model).map_err(fault)?;
+        let own = metadata::labels(model);
         let (labels, named) = match own.or_else(|| located.known.labels()) {
             Some(labels) if labels.len() == classes => {
                 // Whoever names the values says that they are classes.
@@ -153,7 +156,13 @@ impl Classifier {
             labels,
             named,
             preprocess,
+            warnings,
         })
+    }
+
+    /// What a person should know before trusting what it says: that its preprocessing is assumed, for one.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The network, for whoever wants logits.

@@ -123,7 +123,7 @@ pub fn inspect(name: &str) -> Result<Inspection, Error> {
         opset: model.opset(),
         image: graph.image_shape(),
         classes: graph.classes(),
-        has_labels: metadata::labels(&model).map_err(fault)?.is_some(),
+        has_labels: metadata::labels(&model).is_some(),
         has_preprocessing: metadata::get(&model, metadata::PREPROCESSING).is_some(),
         nodes: graph.nodes.len(),
         parameters: graph.trainable_values(),

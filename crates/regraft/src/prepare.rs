@@ -27,7 +27,7 @@ use regraft_train::{FeatureFolder, Settings};
 
 use crate::combinations;
 use crate::error::Error;
-use crate::preprocess::{assumed_preprocess, model_preprocess};
+use crate::preprocess::{ASSUMED, assumed_preprocess, model_preprocess};
 use crate::record::sha256;
 use crate::solve::SolvedHead;
 use crate::source::{Located, locate};
@@ -181,6 +181,7 @@ impl Opened {
             return Err(regraft_train::Error::NothingToStopBy.into());
         }
         let mut warnings = data.warnings.clone();
+        warnings.extend(model.notes().iter().cloned());
         warnings.extend(located.known.warning());
         let graph = Graph::import(&model, &ImportOptions::default())
             .map_err(|source| Error::model(&file.path, source))?;
@@ -213,11 +214,14 @@ impl Opened {
         let base = match stated {
             Some(preprocess) => preprocess,
             None => {
-                if *asked == PreprocessSpec::Auto {
-                    self.warnings.push(
-                        "the model does not say how its images are preprocessed; ImageNet's usual numbers are assumed. Set `data.preprocess` if you know better"
-                            .to_owned(),
-                    );
+                let says_numbers = match asked {
+                    PreprocessSpec::Auto => false,
+                    PreprocessSpec::Partial(partial) => {
+                        partial.scale.is_some() || partial.mean.is_some() || partial.std.is_some()
+                    }
+                };
+                if !says_numbers {
+                    self.warnings.push(ASSUMED.to_owned());
                 }
                 assumed_preprocess(&self.graph)
             }
@@ -282,7 +286,7 @@ impl Sized {
                         ),
                     });
                 }
-                let own = metadata::labels(&pretrained).map_err(fault)?;
+                let own = metadata::labels(&pretrained);
                 let own = own.or_else(|| located.known.labels());
                 match_labels(&mut data, own, graph.classes(), &mut warnings)?;
                 let kept = head::keep(&sized, &graph, &data.train.classes).map_err(fault)?;

@@ -34,6 +34,9 @@ fn plain(error: &serde_json::Error) -> String {
     text.chars().take(200).collect()
 }
 
+/// What a person is told where nobody says how images become numbers.
+pub(crate) const ASSUMED: &str = "the model does not say how its images are preprocessed; ImageNet's usual numbers are assumed. Set `data.preprocess` if you know better";
+
 /// ImageNet's numbers at the network's own size.
 pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
     let [channels, height, _] = graph.image_shape();

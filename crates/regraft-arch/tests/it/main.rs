@@ -242,7 +242,7 @@ fn the_model_says_how_its_images_are_prepared_and_what_it_tells_apart() {
     };
     let model = build(&spec).unwrap();
     let model = Model::from_bytes(&model.to_bytes().unwrap()).unwrap();
-    assert_eq!(metadata::labels(&model).unwrap().unwrap(), labels);
+    assert_eq!(metadata::labels(&model).unwrap(), labels);
     let table = metadata::preprocessing(&model).unwrap().unwrap();
     let preprocess: Preprocess = serde_json::from_value(table).unwrap();
     preprocess.validate().unwrap();

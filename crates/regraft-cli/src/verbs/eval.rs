@@ -55,6 +55,7 @@ pub fn run(arguments: &Arguments, talk: Talk) -> Result<()> {
     };
     progress.finish();
     let report = report?;
+    warn(classifier.warnings());
     warn(&report.warnings);
     match arguments.json {
         true => output::json(&report),

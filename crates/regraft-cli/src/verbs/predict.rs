@@ -9,7 +9,7 @@ use regraft::{Classifier, Top};
 use crate::obtain::obtain;
 use crate::output::{self, line};
 use crate::progress::Progress;
-use crate::say::Talk;
+use crate::say::{Talk, warn};
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -40,6 +40,7 @@ pub fn run(arguments: &Arguments, talk: Talk) -> Result<()> {
     let paths = regraft::images(&arguments.images)?;
     obtain(&arguments.model, talk)?;
     let classifier = Classifier::open(&arguments.model, &arguments.device)?;
+    warn(classifier.warnings());
     let mut progress = Progress::new(talk);
     let predictions = classifier.predict(&paths, arguments.top as usize, &mut progress);
     progress.finish();

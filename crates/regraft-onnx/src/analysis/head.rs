@@ -76,6 +76,11 @@ pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
     }
 }
 
+/// The site on top of a network that has no head: what it gives out are features.
+pub(crate) fn on_top(graph: &Graph) -> Result<HeadSite, String> {
+    site(graph, graph.output, graph.nodes.len())
+}
+
 /// Where the head's features are pooled from several values and joined: the highest of these values, the first node above
 /// it, and the pooled features of the others.
 fn pooled_from_several(

@@ -48,31 +48,103 @@ pub fn is_untrained(model: &Model) -> bool {
     get(model, UNTRAINED).is_some()
 }
 
+/// Keys under which other tools keep labels: Ultralytics, Hugging Face, PaddleOCR, and what people write by hand.
+const LABELS_OF_OTHERS: &[&str] = &["names", "id2label", "classes", "class_names", "character"];
+/// Keys of other tools that would contradict what is written with new labels.
+const CONTRADICTING: &[&str] = &["label2id", "imgsz", "task"];
+
 /// The class labels in the order of the logits; `None` where the model has none.
 ///
-/// # Errors
-/// When `labels` is no JSON array of strings.
-pub fn labels(model: &Model) -> Result<Option<Vec<String>>, Error> {
-    get(model, LABELS)
-        .map(|text| {
-            serde_json::from_str(text).map_err(|error| Error::Graph {
-                reason: format!("its metadata `labels` is no JSON array of strings: {error}"),
-            })
-        })
-        .transpose()
+/// Ours are a JSON array of strings. Those of other tools are read too: lists and dictionaries as JSON or Python write them,
+/// lines, and words between commas. Whoever uses them looks whether there are as many as classes.
+pub fn labels(model: &Model) -> Option<Vec<String>> {
+    let ours = get(model, LABELS).into_iter();
+    let others = LABELS_OF_OTHERS.iter().filter_map(|key| get(model, key));
+    ours.chain(others).find_map(list)
 }
 
-/// Sets the class labels.
+/// The entries of a list, however it is written.
+fn list(text: &str) -> Option<Vec<String>> {
+    if let Ok(list) = serde_json::from_str::<Vec<String>>(text) {
+        return Some(list);
+    }
+    let text = text.trim();
+    let entries: Vec<String> = match text.chars().next()? {
+        '{' => {
+            let mut numbered = dictionary(text)?;
+            numbered.sort();
+            let in_order = numbered
+                .iter()
+                .enumerate()
+                .all(|(at, (number, _))| at == *number);
+            in_order.then_some(())?;
+            numbered.into_iter().map(|(_, label)| label).collect()
+        }
+        '[' | '(' => quoted(text).map(|(_, label)| label).collect(),
+        _ if text.contains('\n') => text.lines().map(|line| line.trim().to_owned()).collect(),
+        _ => text.split(',').map(|word| word.trim().to_owned()).collect(),
+    };
+    (entries.len() > 1 && entries.iter().all(|entry| !entry.is_empty())).then_some(entries)
+}
+
+/// `{0: 'cat', "1": "dog"}`: numbers and labels.
+fn dictionary(text: &str) -> Option<Vec<(usize, String)>> {
+    let mut labels = Vec::new();
+    let mut key: Option<usize> = None;
+    for (before, string) in quoted(text) {
+        let number = before.trim_matches(|c: char| !c.is_ascii_digit());
+        match (
+            key.take(),
+            number.parse().ok(),
+            string.parse::<usize>().ok(),
+        ) {
+            // A key in quotes waits for its label.
+            (None, None, Some(number)) if before.trim_end().ends_with(['{', ',']) => {
+                key = Some(number);
+            }
+            (Some(number), None, _) | (None, Some(number), _) => labels.push((number, string)),
+            _ => return None,
+        }
+    }
+    Some(labels)
+}
+
+/// Strings in single or double quotes, each with what stands before it.
+fn quoted(text: &str) -> impl Iterator<Item = (&str, String)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.find(['\'', '"'])?;
+        let (before, behind) = rest.split_at(start);
+        let quote = behind.chars().next()?;
+        let mut string = String::new();
+        let mut characters = behind.char_indices().skip(1);
+        let end = loop {
+            match characters.next()? {
+                (_, '\\') => string.push(characters.next()?.1),
+                (at, c) if c == quote => break at + 1,
+                (_, c) => string.push(c),
+            }
+        };
+        rest = &behind[end..];
+        Some((before, string))
+    })
+}
+
+/// Sets the class labels. What other tools have said of older ones goes.
 pub fn set_labels(model: &mut Model, labels: &[String]) {
+    for key in LABELS_OF_OTHERS.iter().chain(CONTRADICTING) {
+        remove(model, key);
+    }
     set(model, LABELS, &serde_json::json!(labels).to_string());
 }
 
-/// The preprocessing object; `None` where the model has none.
+/// The preprocessing object; `None` where the model has none, or another tool's words.
 ///
 /// # Errors
-/// When `preprocessing` is no JSON.
+/// When `preprocessing` begins as a JSON object and is none.
 pub fn preprocessing(model: &Model) -> Result<Option<serde_json::Value>, Error> {
     get(model, PREPROCESSING)
+        .filter(|text| text.trim_start().starts_with('{'))
         .map(|text| {
             serde_json::from_str(text).map_err(|error| Error::Graph {
                 reason: format!("its metadata `preprocessing` is no JSON object: {error}"),
@@ -81,11 +153,49 @@ pub fn preprocessing(model: &Model) -> Result<Option<serde_json::Value>, Error> 
         .transpose()
 }
 
-/// Image height and width from the preprocessing.
+/// Image height and width from the preprocessing, or from Ultralytics' `imgsz`.
 pub(crate) fn image_size(model: &Model) -> Option<[usize; 2]> {
-    let size = preprocessing(model).ok()??.get("size")?.as_u64()?;
-    let size = usize::try_from(size)
-        .ok()
-        .filter(|size| (1..=1 << 16).contains(size))?;
-    Some([size, size])
+    let extent = |size: u64| {
+        let size = usize::try_from(size).ok();
+        size.filter(|size| (1..=1 << 16).contains(size))
+    };
+    let ours = preprocessing(model).ok().flatten();
+    if let Some(size) = ours.and_then(|ours| extent(ours.get("size")?.as_u64()?)) {
+        return Some([size, size]);
+    }
+    let sizes: Vec<u64> = serde_json::from_str(get(model, "imgsz")?).ok()?;
+    match sizes[..] {
+        [height, width] => Some([extent(height)?, extent(width)?]),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn labels_are_read_however_tools_write_them() {
+        for text in [
+            r#"["cat", "dog", "it's"]"#,
+            r#"{0: 'cat', 1: 'dog', 2: "it's"}"#,
+            r#"{"1": "dog", "0": "cat", "2": "it's"}"#,
+            "['cat', 'dog', 'it\\'s']",
+            "cat,dog, it's",
+            "cat\ndog\nit's",
+        ] {
+            assert_eq!(list(text).unwrap(), ["cat", "dog", "it's"], "{text}");
+        }
+        for text in [
+            "",
+            "one",
+            "{0: 'cat', 2: 'dog'}",
+            "{0: 'cat'",
+            "[1, 2]",
+            "a,,b",
+        ] {
+            assert_eq!(list(text), None, "{text}");
+        }
+    }
 }

@@ -3,5 +3,8 @@
 pub(crate) mod derived;
 pub(crate) mod evaluate;
 mod external;
+mod foreign;
+mod inference;
 pub mod metadata;
 pub(crate) mod model;
+pub(crate) mod names;

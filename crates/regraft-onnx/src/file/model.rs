@@ -9,7 +9,7 @@ use onnx_ir::{GraphProto, Message, ModelProto, TensorProto};
 
 use super::derived::{self, Computed};
 use super::evaluate::Budget;
-use super::external;
+use super::{external, foreign, inference, names};
 use crate::error::Error;
 use crate::proto::tensor::{self, Constant};
 use crate::proto::{element, wire};
@@ -29,6 +29,8 @@ pub struct Model {
     /// Where it was read from, for messages.
     path: Option<PathBuf>,
     initializers: HashMap<String, usize>,
+    /// What a person should know of how the file is used.
+    notes: Vec<String>,
     /// What nodes make of the file's own numbers, by the name of their output.
     computed: HashMap<String, Computed>,
 }
@@ -65,7 +67,9 @@ impl Model {
     ///
     /// # Errors
     /// When it holds no graph, or an initializer's data does not fit its declaration.
-    pub fn from_proto(proto: ModelProto) -> Result<Self, Error> {
+    pub fn from_proto(mut proto: ModelProto) -> Result<Self, Error> {
+        let notes: Vec<String> = inference::settle(&mut proto).into_iter().collect();
+        names::make_unique(&mut proto);
         let Some(graph) = proto.graph.as_ref() else {
             return Err(Error::NotOnnx {
                 reason: "it holds no graph".to_owned(),
@@ -97,6 +101,7 @@ impl Model {
         let mut model = Self {
             proto,
             path: None,
+            notes,
             initializers,
             computed: HashMap::new(),
         };
@@ -114,6 +119,11 @@ impl Model {
     /// Where the model was read from.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// What a person should know of how the file is used: that it was exported in training mode.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The version of the standard operator set the file asks for.
@@ -330,10 +340,8 @@ impl Model {
 
 /// A decoded model whose weights stay where they are in `bytes`.
 fn decode(bytes: &Bytes) -> Result<ModelProto, Error> {
-    if bytes.is_empty() {
-        return Err(Error::NotOnnx {
-            reason: "the file is empty".to_owned(),
-        });
+    if let Some(reason) = foreign::name(bytes) {
+        return Err(Error::NotOnnx { reason });
     }
     wire::check(bytes, wire::Kind::Model)?;
     ModelProto::parse_from_tokio_bytes(bytes).map_err(|error| Error::NotOnnx {

@@ -10,8 +10,8 @@ use onnx_ir::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use crate::analysis::head::{site, site_after};
 use crate::error::Error;
-use crate::file::metadata;
 use crate::file::model::{Model, allow_plain_initializers};
+use crate::file::{metadata, names};
 use crate::import::ImportOptions;
 use crate::ir::dim::{Dim, show};
 use crate::ir::graph::Graph;
@@ -158,7 +158,8 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
     let mut proto = headless.proto.clone();
     let file = proto.graph.mut_or_insert_default();
     let element = element::of(file, &graph.output_name);
-    let mut builder = HeadBuilder::new(&file.node, &file.initializer, element, spec.seed);
+    let taken = names::all(file);
+    let mut builder = HeadBuilder::new(&taken, element, spec.seed);
     let classes = spec.labels.len();
     let (mut value, features) = match spec.taps.is_empty() {
         true => builder.features_of_output(graph)?,
@@ -175,12 +176,8 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
             builder.linear("fc", &value, features, classes, CLASSIFIER_DEVIATION)?
         }
     };
-    let free = !file
-        .node
-        .iter()
-        .any(|node| node.output.iter().any(|output| output == LOGITS));
     let logits = match builder.nodes.last_mut() {
-        Some(last) if free => {
+        Some(last) if !taken.contains(LOGITS) => {
             last.output = vec![LOGITS.to_owned()];
             LOGITS.to_owned()
         }
@@ -268,12 +265,13 @@ struct HeadBuilder {
 }
 
 impl HeadBuilder {
-    fn new(nodes: &[NodeProto], initializers: &[TensorProto], element: i32, seed: u64) -> Self {
+    /// `names` are all that the file has.
+    fn new(names: &HashSet<String>, element: i32, seed: u64) -> Self {
         let taken = |prefix: &str| {
-            let (path, scope) = (format!("{prefix}."), format!("{prefix}/"));
-            nodes.iter().any(|n| {
-                n.name.starts_with(&scope) || n.output.iter().any(|o| o.starts_with(&scope))
-            }) || initializers.iter().any(|t| t.name.starts_with(&path))
+            names.iter().any(|name| {
+                let rest = name.strip_prefix(prefix);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
+            })
         };
         let mut prefix = PREFIX.to_owned();
         let mut count = 2;

@@ -87,10 +87,7 @@ fn a_new_head_keeps_every_other_name_and_weight() {
             .initializer_names()
             .all(|name| !name.starts_with("classifier."))
     );
-    assert_eq!(
-        metadata::labels(&grafted).unwrap().unwrap(),
-        ["cat", "dog", "cow"]
-    );
+    assert_eq!(metadata::labels(&grafted).unwrap(), ["cat", "dog", "cow"]);
     // The grafted head is found and replaced like any other.
     let again = head::replace(&grafted, &graph, &spec(HeadKind::Mlp { hidden: 16 })).unwrap();
     assert_eq!(import(&again).classes(), 3);

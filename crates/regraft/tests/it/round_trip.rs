@@ -106,7 +106,7 @@ fn everything_kept_keeps_its_name_and_the_file_says_how_to_use_it() {
                 "only the old head goes: {gone:?}"
             );
         }
-        let labels = metadata::labels(&written).unwrap().unwrap();
+        let labels = metadata::labels(&written).unwrap();
         assert_eq!(labels, prepared.data.train.classes);
         let classifier = Classifier::open(summary.run.to_str().unwrap(), "auto").unwrap();
         assert_eq!(classifier.preprocess, prepared.preprocess);
