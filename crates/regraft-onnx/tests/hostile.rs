@@ -22,7 +22,7 @@ use mutate::Source;
 /// Longest that one file may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Memory a file may take besides a multiple of its size.
-const FREE_MEMORY: usize = 16 << 20;
+const FREE_MEMORY: usize = 24 << 20;
 /// Memory a file may take for each of its bytes.
 const MEMORY_PER_BYTE: usize = 8;
 

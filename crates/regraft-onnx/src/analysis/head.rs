@@ -11,18 +11,44 @@ use crate::error::Error;
 use crate::ir::dim::{Dim, show};
 use crate::ir::graph::{Graph, Input, Node};
 use crate::ir::ids::ValueId;
-use crate::ir::op::Op;
+use crate::ir::op::{Binary, Op};
 use crate::ir::site::HeadSite;
 
 /// Finds the head of a graph whose logits are known; an error says in words why there is none.
 pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
-    // From the logits up to the classifier, through what may follow it.
-    let mut value = graph.logits;
-    let classifier = loop {
-        let (position, node) = producer(graph, value)
-            .ok_or("no linear layer or convolution was found before the output".to_owned())?;
+    let classifier = match classifier(graph, graph.logits) {
+        Ok(position) => position,
+        // Two heads whose logits are averaged, as distilled networks have them.
+        Err(Stopped::AtSum(a, b)) => match joined(graph, a, b) {
+            Some((feature, first)) => return site(graph, feature, first),
+            None => return Err("two heads are joined that take different features".to_owned()),
+        },
+        Err(Stopped::At(reason)) => return Err(reason),
+    };
+    let (feature, first) =
+        features(graph, classifier).ok_or_else(|| "the classifier has no input".to_owned())?;
+    match pooled_from_several(graph, feature, first) {
+        Some((feature, first, taps)) => site_beside(graph, feature, first, taps),
+        None => site(graph, feature, first),
+    }
+}
+
+/// Why no classifier was found on the way up.
+enum Stopped {
+    /// Two activations are added.
+    AtSum(ValueId, ValueId),
+    At(String),
+}
+
+/// The last linear layer or convolution that makes a value, through what may follow it.
+fn classifier(graph: &Graph, value: ValueId) -> Result<usize, Stopped> {
+    let mut value = value;
+    loop {
+        let (position, node) = producer(graph, value).ok_or_else(|| {
+            Stopped::At("no linear layer or convolution was found before the output".to_owned())
+        })?;
         match &node.op {
-            Op::Linear(_) | Op::Conv(_) => break position,
+            Op::Linear(_) | Op::Conv(_) => return Ok(position),
             Op::Activation(_)
             | Op::Reshape
             | Op::Transpose { .. }
@@ -32,26 +58,38 @@ pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
             | Op::ReduceMean { .. }
             | Op::Softmax { .. }
             | Op::LogSoftmax { .. } => {}
-            Op::Binary(_) if single_activation(node).is_some() => {}
+            // Some classes of all, as where a background class is left off.
+            Op::Slice { .. } if graph.value(value).shape.len() == 2 => {}
+            Op::Binary(operator) => match (&node.inputs[..], operator) {
+                (&[Input::Value(a), Input::Value(b)], Binary::Add) => {
+                    return Err(Stopped::AtSum(a, b));
+                }
+                _ if single_activation(node).is_some() => {}
+                _ => return Err(Stopped::At(joins(node))),
+            },
             other => {
-                return Err(format!(
+                return Err(Stopped::At(format!(
                     "the output comes from `{}` ({}), not from a linear layer or convolution",
                     node.name,
                     other.name()
-                ));
+                )));
             }
         }
-        value = single_activation(node).ok_or_else(|| {
-            format!(
-                "node `{}` joins several activations after the classifier",
-                node.name
-            )
-        })?;
-    };
-    let mut feature = single_activation(&graph.nodes[classifier])
-        .ok_or_else(|| "the classifier has no input".to_owned())?;
+        value = single_activation(node).ok_or_else(|| Stopped::At(joins(node)))?;
+    }
+}
+
+fn joins(node: &Node) -> String {
+    format!(
+        "node `{}` joins several activations after the classifier",
+        node.name
+    )
+}
+
+/// What a classifier takes, and its first node: of several linear layers, the first one after the flattened features.
+fn features(graph: &Graph, classifier: usize) -> Option<(ValueId, usize)> {
+    let mut feature = single_activation(&graph.nodes[classifier])?;
     let mut first = classifier;
-    // Several linear layers: up to the first one after the flattened features.
     if graph.value(feature).shape.len() == 2 {
         let mut value = feature;
         while let Some((position, node)) = producer(graph, value) {
@@ -70,10 +108,28 @@ pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
             value = input;
         }
     }
-    match pooled_from_several(graph, feature, first) {
-        Some((feature, first, taps)) => site_beside(graph, feature, first, taps),
-        None => site(graph, feature, first),
-    }
+    Some((feature, first))
+}
+
+/// The features that two heads share, and the first node of both.
+fn joined(graph: &Graph, a: ValueId, b: ValueId) -> Option<(ValueId, usize)> {
+    // What a head takes, and what that is made of by norms of its own.
+    let chain = |value: ValueId| -> Option<Vec<(ValueId, usize)>> {
+        let position = classifier(graph, value).ok()?;
+        let mut chain = vec![features(graph, position)?];
+        while let Some((position, node)) = producer(graph, chain.last()?.0)
+            && matches!(node.op, Op::BatchNorm(_) | Op::Activation(_))
+            && let Some(input) = single_activation(node)
+        {
+            chain.push((input, position));
+        }
+        Some(chain)
+    };
+    let (one, other) = (chain(a)?, chain(b)?);
+    one.iter().find_map(|(feature, first)| {
+        let (_, second) = other.iter().find(|(value, _)| value == feature)?;
+        Some((*feature, *first.min(second)))
+    })
 }
 
 /// The site on top of a network that has no head: what it gives out are features.

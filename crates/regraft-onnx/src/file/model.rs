@@ -69,7 +69,6 @@ impl Model {
     /// When it holds no graph, or an initializer's data does not fit its declaration.
     pub fn from_proto(mut proto: ModelProto) -> Result<Self, Error> {
         let notes: Vec<String> = inference::settle(&mut proto).into_iter().collect();
-        names::make_unique(&mut proto);
         let Some(graph) = proto.graph.as_ref() else {
             return Err(Error::NotOnnx {
                 reason: "it holds no graph".to_owned(),
@@ -255,11 +254,11 @@ impl Model {
                 ),
             });
         }
-        self.proto
-            .write_to_writer(out)
-            .map_err(|error| Error::Graph {
-                reason: format!("the model cannot be written: {error}"),
-            })
+        let unique = names::unique(&self.proto);
+        let proto = unique.as_ref().unwrap_or(&self.proto);
+        proto.write_to_writer(out).map_err(|error| Error::Graph {
+            reason: format!("the model cannot be written: {error}"),
+        })
     }
 
     /// Bytes of the file.

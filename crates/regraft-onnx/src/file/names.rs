@@ -1,14 +1,12 @@
 //! Names in a file: nodes that share one, and names that are free.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use onnx_ir::{GraphProto, ModelProto};
 
-/// Gives every node a name of its own: runtimes refuse two of one name.
-pub(super) fn make_unique(proto: &mut ModelProto) {
-    let Some(graph) = proto.graph.as_mut() else {
-        return;
-    };
+/// The model with a name of its own for every node, since runtimes refuse two of one name; none where that is so already.
+pub(super) fn unique(proto: &ModelProto) -> Option<ModelProto> {
+    let graph = proto.graph.as_ref()?;
     let mut names: HashSet<&str> = HashSet::with_capacity(graph.node.len());
     let mut again = Vec::new();
     for (index, node) in graph.node.iter().enumerate() {
@@ -17,18 +15,47 @@ pub(super) fn make_unique(proto: &mut ModelProto) {
         }
     }
     if again.is_empty() {
-        return;
+        return None;
     }
-    let mut taken = all(graph);
-    for index in again {
-        let name = free(&taken, &graph.node[index].name);
-        taken.insert(name.clone());
-        graph.node[index].name = name;
+    let taken: HashSet<&str> = each(graph).map(String::as_str).collect();
+    // Where each name's search goes on, so that thousands of one name take no longer than as many names.
+    let mut next: HashMap<&str, usize> = HashMap::new();
+    let mut renamed: HashSet<String> = HashSet::new();
+    let mut names = Vec::with_capacity(again.len());
+    for &index in &again {
+        let name = graph.node[index].name.as_str();
+        let number = next.entry(name).or_insert(1);
+        let free = loop {
+            *number += 1;
+            let free = format!("{name}:{}", letters(*number));
+            if !taken.contains(free.as_str()) && renamed.insert(free.clone()) {
+                break free;
+            }
+        };
+        names.push(free);
     }
+    let mut unique = proto.clone();
+    let nodes = &mut unique.graph.as_mut()?.node;
+    for (index, name) in again.into_iter().zip(names) {
+        nodes[index].name = name;
+    }
+    Some(unique)
+}
+
+/// b, c, … z, aa, ab, …: digits would make a block of each node.
+fn letters(number: usize) -> String {
+    let mut rest = number;
+    let mut letters = Vec::new();
+    while rest > 0 {
+        rest -= 1;
+        letters.insert(0, (b'a' + (rest % 26) as u8) as char);
+        rest /= 26;
+    }
+    letters.into_iter().collect()
 }
 
 /// Every name in a graph, whatever it is a name of.
-pub(crate) fn all(graph: &GraphProto) -> HashSet<String> {
+pub(crate) fn each(graph: &GraphProto) -> impl Iterator<Item = &String> {
     let nodes = graph.node.iter().flat_map(|node| {
         let values = node.output.iter().chain(&node.input);
         values.chain([&node.name])
@@ -36,16 +63,5 @@ pub(crate) fn all(graph: &GraphProto) -> HashSet<String> {
     let tensors = graph.initializer.iter().map(|tensor| &tensor.name);
     let ends = graph.input.iter().chain(&graph.output);
     let values = ends.chain(&graph.value_info).map(|value| &value.name);
-    nodes.chain(tensors).chain(values).cloned().collect()
-}
-
-/// `name`, or the first of `name_2`, `name_3`, … that is not taken.
-pub(crate) fn free(taken: &HashSet<String>, name: &str) -> String {
-    let mut free = name.to_owned();
-    let mut number = 1;
-    while taken.contains(&free) {
-        number += 1;
-        free = format!("{name}_{number}");
-    }
-    free
+    nodes.chain(tensors).chain(values)
 }

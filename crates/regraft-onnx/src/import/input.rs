@@ -7,9 +7,11 @@ use super::known::Known;
 use super::options::ImportOptions;
 use crate::error::Error;
 use crate::file::metadata;
+use crate::file::model::Model;
 use crate::ir::dim::Dim;
 use crate::ir::graph::InputLayout;
 use crate::ir::ids::ValueId;
+use crate::proto::attributes::Attributes;
 
 /// Makes the image input the first value; gives it and its layout. `order` holds the nodes that are needed.
 pub(super) fn add(
@@ -66,7 +68,7 @@ pub(super) fn add(
         None => Some(otherwise),
     };
     let (Some(channels), Some(height), Some(width)) = (
-        extent(channels, 3),
+        extent(channels, open_channels(importer.model, &input.name, order)),
         extent(height, fallback[0]),
         extent(width, fallback[1]),
     ) else {
@@ -97,6 +99,23 @@ pub(super) fn add(
         .known
         .insert(input.name.clone(), Known::Activation(id));
     Ok((id, layout))
+}
+
+/// Channels of an image whose file leaves them open: as many as the first convolution takes, else 3.
+fn open_channels(model: &Model, image: &str, order: &[usize]) -> usize {
+    let nodes = order.iter().map(|&index| &model.graph().node[index]);
+    let mut convolutions = nodes.filter(|node| {
+        node.op_type == "Conv" && node.input.first().is_some_and(|name| name == image)
+    });
+    let weight = convolutions.next().and_then(|node| {
+        let groups = Attributes(node).int("group").unwrap_or(1);
+        let weight = model.initializer(node.input.get(1)?)?;
+        weight.dims.get(1)?.checked_mul(groups)
+    });
+    weight
+        .and_then(|channels| usize::try_from(channels).ok())
+        .filter(|channels| (1..=1 << 16).contains(channels))
+        .unwrap_or(3)
 }
 
 /// The extents a graph input declares; `None` for symbolic ones.

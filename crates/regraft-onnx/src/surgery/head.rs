@@ -158,8 +158,8 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
     let mut proto = headless.proto.clone();
     let file = proto.graph.mut_or_insert_default();
     let element = element::of(file, &graph.output_name);
-    let taken = names::all(file);
-    let mut builder = HeadBuilder::new(&taken, element, spec.seed);
+    let free = names::each(file).all(|name| name != LOGITS);
+    let mut builder = HeadBuilder::new(file, element, spec.seed);
     let classes = spec.labels.len();
     let (mut value, features) = match spec.taps.is_empty() {
         true => builder.features_of_output(graph)?,
@@ -177,7 +177,7 @@ pub fn graft(headless: &Model, graph: &Graph, spec: &HeadSpec) -> Result<Model, 
         }
     };
     let logits = match builder.nodes.last_mut() {
-        Some(last) if !taken.contains(LOGITS) => {
+        Some(last) if free => {
             last.output = vec![LOGITS.to_owned()];
             LOGITS.to_owned()
         }
@@ -265,10 +265,9 @@ struct HeadBuilder {
 }
 
 impl HeadBuilder {
-    /// `names` are all that the file has.
-    fn new(names: &HashSet<String>, element: i32, seed: u64) -> Self {
+    fn new(file: &GraphProto, element: i32, seed: u64) -> Self {
         let taken = |prefix: &str| {
-            names.iter().any(|name| {
+            names::each(file).any(|name| {
                 let rest = name.strip_prefix(prefix);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
             })

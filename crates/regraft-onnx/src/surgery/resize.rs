@@ -47,12 +47,17 @@ impl Model {
         let typed: HashMap<&str, &Node> = graph
             .nodes
             .iter()
-            .map(|node| (node.name.as_str(), node))
+            .map(|node| (graph.value(node.output).name.as_str(), node))
             .collect();
         let mut rewritten = Rewritten::default();
         let mut nodes = Vec::with_capacity(file.node.len());
         for mut node in std::mem::take(&mut file.node) {
-            match typed.get(node_label(&node).as_str()) {
+            // Names of nodes may be there twice, those of values not.
+            match node
+                .output
+                .first()
+                .and_then(|name| typed.get(name.as_str()))
+            {
                 Some(typed)
                     if typed.op == Op::GlobalAveragePool
                         && node.op_type == "AveragePool"
