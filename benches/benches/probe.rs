@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use regraft_probe::{ChooseOptions, SolveOptions, choose, solve};
+use regraft_probe::{ChooseOptions, SolveOptions, Targets, choose, solve};
 
 const CLASSES: usize = 10;
 const GROUPS: usize = 8;
@@ -44,6 +44,17 @@ fn probe(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("solve", &name), |bencher| {
                 let options = SolveOptions::default();
                 bencher.iter(|| solve(&features, &labels, CLASSES, &columns, &options).unwrap())
+            });
+            // Two classes an image.
+            let own =
+                |row: usize, class| [labels[row], (labels[row] + 1) % CLASSES].contains(&class);
+            let truths: Vec<bool> = (0..images * CLASSES)
+                .map(|at| own(at / CLASSES, at % CLASSES))
+                .collect();
+            group.bench_function(BenchmarkId::new("solve multi-label", &name), |bencher| {
+                let options = SolveOptions::default();
+                let targets = Targets::MultiLabel(&truths);
+                bencher.iter(|| solve(&features, targets, CLASSES, &columns, &options).unwrap())
             });
         }
     }

@@ -1,6 +1,9 @@
 //! Input that cannot be solved or scored, found before anything is computed.
 
+use std::ops::Range;
+
 use crate::error::Error;
+use crate::targets::Targets;
 
 /// Refuses features that are no numbers.
 pub(crate) fn finite(features: &[f32], width: usize) -> Result<(), Error> {
@@ -14,36 +17,74 @@ pub(crate) fn finite(features: &[f32], width: usize) -> Result<(), Error> {
     }
 }
 
-/// Refuses weights of other classes, and weights that are no numbers above 0.
-pub(crate) fn weights(weights: &[f64], classes: usize) -> Result<(), Error> {
-    let sound = weights
-        .iter()
-        .all(|weight| weight.is_finite() && *weight > 0.0);
-    match sound && (weights.is_empty() || weights.len() == classes) {
-        true => Ok(()),
-        false => Err(Error::Weights {
-            weights: weights.len(),
-            classes,
+/// Refuses targets that are none, and features that are no matrix with a row an image; the number of images and of
+/// features otherwise.
+pub(crate) fn shape(
+    features: &[f32],
+    targets: Targets<'_>,
+    classes: usize,
+) -> Result<(usize, usize), Error> {
+    let images = targets.check(classes)?;
+    if features.is_empty() || images == 0 || !features.len().is_multiple_of(images) {
+        return Err(Error::Length {
+            values: features.len(),
+            images,
+        });
+    }
+    let width = features.len() / images;
+    finite(features, width)?;
+    Ok((images, width))
+}
+
+/// Refuses groups of columns that images do not have.
+pub(crate) fn groups(groups: &[Range<usize>], width: usize) -> Result<(), Error> {
+    match groups.iter().position(|columns| columns.end > width) {
+        Some(group) => Err(Error::Group {
+            group,
+            end: groups[group].end,
+            width,
         }),
+        None => Ok(()),
     }
 }
 
-/// Refuses features that are no matrix with a row a label, and labels beyond the classes.
-pub(crate) fn shape(features: &[f32], labels: &[usize], classes: usize) -> Result<usize, Error> {
-    if features.is_empty() || labels.is_empty() || !features.len().is_multiple_of(labels.len()) {
-        return Err(Error::Length {
-            values: features.len(),
-            labels: labels.len(),
-        });
+/// Refuses what does not come once an image.
+pub(crate) fn per_image<T>(
+    what: &'static str,
+    given: Option<&[T]>,
+    images: usize,
+) -> Result<(), Error> {
+    match given.map_or(images, <[T]>::len) {
+        given if given != images => Err(Error::PerImage {
+            what,
+            given,
+            images,
+        }),
+        _ => Ok(()),
     }
-    if let Some(row) = labels.iter().position(|&label| label >= classes) {
-        return Err(Error::Label {
+}
+
+/// Refuses images that count less than nothing.
+pub(crate) fn not_negative(weights: &[f32]) -> Result<(), Error> {
+    let valid = |weight: &f32| weight.is_finite() && *weight >= 0.0;
+    match weights.iter().position(|weight| !valid(weight)) {
+        Some(row) => Err(Error::Weight {
             row,
-            label: labels[row],
-            classes,
-        });
+            value: weights[row],
+        }),
+        None => Ok(()),
     }
-    let width = features.len() / labels.len();
-    finite(features, width)?;
-    Ok(width)
+}
+
+/// Refuses weights that are none for so many images, or all 0.
+pub(crate) fn weights(weights: Option<&[f32]>, images: usize) -> Result<(), Error> {
+    per_image("weights", weights, images)?;
+    let Some(weights) = weights else {
+        return Ok(());
+    };
+    not_negative(weights)?;
+    match weights.iter().any(|weight| *weight > 0.0) {
+        true => Ok(()),
+        false => Err(Error::NoWeight),
+    }
 }

@@ -7,11 +7,14 @@ use rayon::prelude::*;
 use crate::check;
 use crate::dual;
 use crate::error::Error;
-use crate::folds::{fifths, sample};
+use crate::folds::sample;
 use crate::matrix::Matrix;
+use crate::minimise::Effort;
 use crate::problem::{Problem, mean_and_error, rows_of};
+use crate::solve::SolveOptions;
 use crate::stack::Stacking;
 use crate::standard::Standard;
+use crate::targets::Targets;
 
 /// The strength at which sets of features are compared.
 pub(crate) const STRENGTH: f64 = 0.3;
@@ -41,14 +44,19 @@ impl Default for ChooseOptions<'_> {
     }
 }
 
-/// What a set of features is worth.
+/// What a set of features is worth, by a classifier's logits for images that it was solved without. Images count as
+/// much as their weights say.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Judgement {
-    /// Share of images classified right by a classifier that was solved without them.
+    /// Share of images classified right: as their label says, or as a most probable class of their soft targets. Where
+    /// images may have several classes: share of pairs of an image and a class that are right, at a probability of one
+    /// half.
     pub accuracy: f64,
     /// Its standard error.
     pub accuracy_error: f64,
-    /// Their mean loss, in nats.
+    /// Mean cross-entropy of images in nats, against the distribution where targets are soft. Where images may have
+    /// several classes: mean binary cross-entropy over images and those classes that are true of some and false of
+    /// others.
     pub loss: f64,
 }
 
@@ -65,31 +73,38 @@ pub struct Choice {
 
 /// Chooses the set of features that a classifier is best solved from.
 ///
-/// `features`: `[n, width]`, a row an image; `labels`: `[n]`, each below `classes`. `groups` are ranges of columns that come
-/// together, the features of one tap each; a candidate is a set of groups. Candidates come in order, the simplest first.
+/// `features`: `[n, width]`, a row an image; `targets`: what is true of `n` images. `groups` are ranges of columns that
+/// come together, the features of one tap each; a candidate is a set of groups. Candidates come in order, the simplest
+/// first.
 ///
 /// Each candidate's classifier is solved once, at one strength, and judged by the loss on images left out. The simplest
 /// candidate wins whose loss is not larger than the least by more than the standard error of their difference, two of them
 /// where there are fewer than 20 images a class.
 ///
 /// # Errors
-/// When lengths do not fit, a label is out of range, a feature is not finite, there are no candidates, fewer than two classes
-/// have images, or no candidate's features vary.
-pub fn choose(
+/// As [`crate::solve()`], and when there are no candidates, or no candidate's features vary.
+pub fn choose<'a>(
     features: &[f32],
-    labels: &[usize],
+    targets: impl Into<Targets<'a>>,
     classes: usize,
     groups: &[Range<usize>],
     candidates: &[Vec<usize>],
     options: &ChooseOptions<'_>,
 ) -> Result<Choice, Error> {
-    let width = check::shape(features, labels, classes)?;
+    let targets = targets.into();
+    let (images, width) = check::shape(features, targets, classes)?;
+    check::groups(groups, width)?;
+    check::per_image("objects", options.objects, images)?;
     if candidates.is_empty() {
         return Err(Error::NoCandidates);
     }
-    let rows = sample(labels, classes, options.images, options.seed);
+    let rows = sample(targets, classes, options.images, options.seed);
     let features = rows_of(features, width, &rows);
-    let problem = Problem::new(labels, classes, Some(&rows), options.objects)?;
+    let solving = SolveOptions {
+        objects: options.objects,
+        ..SolveOptions::default()
+    };
+    let problem = Problem::new(targets, classes, &rows, &solving)?;
     let count = rows.len();
     let standard = Standard::of(&features, width, &problem.weights, groups);
     let used: Vec<usize> = (0..groups.len())
@@ -105,7 +120,7 @@ pub fn choose(
         }
         grams
     };
-    let folds = fifths(&problem.labels, problem.classes, options.seed);
+    let folds = problem.fifths(options.seed);
     let judged: Vec<Option<(Judgement, Vec<f64>)>> = candidates
         .par_iter()
         .map(|set| {
@@ -119,15 +134,15 @@ pub fn choose(
             let dual = dual::solve(&gram, &penalty, &problem.targets, &problem.folds)?;
             let stacking = Stacking {
                 outputs: &dual.outputs,
-                labels: &problem.labels,
-                weights: &problem.weights,
+                problem: &problem,
                 folds: &folds,
+                effort: Effort::USUAL,
             };
-            let (factor, mut judged) = stacking.factor();
+            let (scaling, mut judged) = stacking.scaling();
             if !problem.is_small() && problem.classes <= CLASSES {
-                judged = stacking.regressions(factor, &[PULL]).pop()?;
+                judged = stacking.regressions(&scaling, &[PULL]).pop()?;
             }
-            let worth = problem.judgement(&judged.logits, &judged.losses);
+            let worth = problem.judgement(&judged.logits);
             Some((worth, judged.losses))
         })
         .collect();

@@ -74,14 +74,16 @@ impl Linear {
         }
     }
 
-    /// Outputs for more classes: those that are known go where `places` says, the others have `bias` for every image.
-    pub(crate) fn spread(self, places: &[usize], classes: usize, bias: f32) -> Self {
+    /// Outputs for all classes: those that are known go where `places` says, the others are those of `rest` for every
+    /// image.
+    pub(crate) fn spread(self, places: &[usize], rest: &[f32]) -> Self {
+        let classes = rest.len();
         if places.len() == classes {
             return self;
         }
         let mut spread = Self {
             weights: vec![0.0; classes * self.width],
-            bias: vec![bias; classes],
+            bias: rest.to_vec(),
             width: self.width,
         };
         for (from, &to) in places.iter().enumerate() {

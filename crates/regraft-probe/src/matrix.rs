@@ -19,7 +19,7 @@ const COLUMNS_OF_32: usize = 512;
 const STRIP: usize = 256;
 
 /// A matrix, `[rows, columns]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Matrix {
     rows: usize,
     columns: usize,

@@ -6,21 +6,44 @@ const MEMORY: usize = 10;
 const DECREASE: f64 = 1e-4;
 /// Halvings of a step that brings no decrease.
 const HALVINGS: usize = 30;
-/// Where a step brings less than this share of the value, the minimum is near enough.
-const ENOUGH: f64 = 1e-6;
 
-/// Moves `values` towards the minimum of `objective`, which gives the value there and fills in the gradient, in at most
-/// `steps` steps; every step makes the value smaller.
+/// When the minimum is near enough.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Effort {
+    /// Most steps.
+    pub steps: usize,
+    /// A step that brings less than this share of the value is the last one.
+    pub enough: f64,
+}
+
+impl Effort {
+    /// What a loss is worth that is compared with others.
+    pub const USUAL: Self = Self {
+        steps: 60,
+        enough: 1e-6,
+    };
+
+    /// For one of several folds, whose mean counts.
+    pub fn of_fold(self) -> Self {
+        Self {
+            steps: self.steps * 2 / 3,
+            ..self
+        }
+    }
+}
+
+/// Moves `values` towards the minimum of `objective`, which gives the value there and fills in the gradient; every step
+/// makes the value smaller.
 pub(crate) fn minimise(
     values: &mut Vec<f64>,
-    steps: usize,
+    effort: Effort,
     objective: impl Fn(&[f64], &mut [f64]) -> f64,
 ) {
     let count = values.len();
     let mut gradient = vec![0.0; count];
     let mut value = objective(values, &mut gradient);
     let mut remembered: Vec<(Vec<f64>, Vec<f64>, f64)> = Vec::new();
-    for _ in 0..steps {
+    for _ in 0..effort.steps {
         // Two loops over what is remembered give the inverse curvature times the gradient.
         let mut direction: Vec<f64> = gradient.iter().map(|slope| -slope).collect();
         let mut shares = Vec::with_capacity(remembered.len());
@@ -67,7 +90,7 @@ pub(crate) fn minimise(
         *values = next;
         value = reached;
         gradient = next_gradient;
-        if gained <= ENOUGH * value.abs() {
+        if gained <= effort.enough * value.abs() {
             return;
         }
         if product > 0.0 {
@@ -97,7 +120,11 @@ mod tests {
     fn the_minimum_of_a_narrow_valley_is_found() {
         // Rosenbrock's function of four numbers: its minimum is at one.
         let mut values = vec![-1.2, 1.0, -0.5, 2.0];
-        minimise(&mut values, 500, |x, gradient| {
+        let effort = Effort {
+            steps: 500,
+            ..Effort::USUAL
+        };
+        minimise(&mut values, effort, |x, gradient| {
             gradient.fill(0.0);
             let mut sum = 0.0;
             for i in 0..x.len() - 1 {

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::check;
 use crate::error::Error;
+use crate::targets::Targets;
 
 /// Share of images whose label is the one that most of their `k` nearest other images have, by the distance of their features;
 /// of equals the label of the nearest.
@@ -18,8 +19,7 @@ pub fn nearest_neighbours(
     classes: usize,
     k: usize,
 ) -> Result<f64, Error> {
-    let width = check::shape(features, labels, classes)?;
-    let count = labels.len();
+    let (count, width) = check::shape(features, Targets::Labels(labels), classes)?;
     let right: usize = (0..count)
         .into_par_iter()
         .map(|row| {

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use crate::check;
 use crate::error::Error;
 use crate::linear::Linear;
 use crate::matrix::Matrix;
 use crate::standard::Standard;
+use crate::targets::Targets;
 
 /// What ridge regression needs to know of images: their number, and the sums, squares and products of features and targets.
 ///
@@ -44,19 +46,41 @@ impl Sums {
         }
     }
 
-    /// Adds images: features `[n, width]`, targets `[n, outputs]`, and how much each counts, `[n]`.
+    /// Adds images with their classes: features `[n, width]`, targets of as many classes as there are outputs, and how
+    /// much each image counts, `[n]`.
     ///
     /// # Errors
-    /// When lengths do not fit, or a feature is not finite.
+    /// When lengths do not fit, targets are none, a feature is not finite, or a weight is negative.
+    pub fn add_targets<'a>(
+        &mut self,
+        features: &[f32],
+        targets: impl Into<Targets<'a>>,
+        weights: &[f32],
+    ) -> Result<(), Error> {
+        self.add(features, &targets.into().rows(self.outputs)?, weights)
+    }
+
+    /// Adds images: features `[n, width]`, targets of any kind `[n, outputs]`, and how much each counts, `[n]`.
+    ///
+    /// # Errors
+    /// When lengths do not fit, a feature or target is not finite, or a weight is negative.
     pub fn add(&mut self, features: &[f32], targets: &[f32], weights: &[f32]) -> Result<(), Error> {
         let rows = weights.len();
         if features.len() != rows * self.width || targets.len() != rows * self.outputs {
             return Err(Error::Length {
                 values: features.len(),
-                labels: rows,
+                images: rows,
             });
         }
-        crate::check::finite(features, self.width)?;
+        check::finite(features, self.width)?;
+        check::not_negative(weights)?;
+        if let Some(at) = targets.iter().position(|value| !value.is_finite()) {
+            return Err(Error::TargetNotFinite {
+                row: at / self.outputs,
+                output: at % self.outputs,
+                value: targets[at],
+            });
+        }
         if rows == 0 {
             return Ok(());
         }
@@ -99,9 +123,11 @@ impl Sums {
     /// When those are about other features or outputs.
     pub fn join(&mut self, other: &Self) -> Result<(), Error> {
         if (self.width, self.outputs) != (other.width, other.outputs) {
-            return Err(Error::Length {
-                values: other.width,
-                labels: self.width,
+            return Err(Error::Join {
+                width: self.width,
+                outputs: self.outputs,
+                other_width: other.width,
+                other_outputs: other.outputs,
             });
         }
         if self.shift.is_empty() {
@@ -147,8 +173,10 @@ impl Sums {
     /// times the variance of an image's standardised features.
     ///
     /// # Errors
-    /// When no feature varies, or the strength is too small for features this alike.
+    /// When a group ends beyond the features, no feature varies (as where no image counts), or the strength is too
+    /// small for features this alike.
     pub fn solve(&self, strength: f64, groups: &[Range<usize>]) -> Result<Linear, Error> {
+        check::groups(groups, self.width)?;
         let moments: Vec<(f64, f64)> = (0..self.width)
             .map(|column| {
                 let mean = self.features[column] / self.weight;

@@ -6,13 +6,15 @@ use crate::check;
 use crate::choose::{Judgement, STRENGTH};
 use crate::dual::{self, Dual};
 use crate::error::Error;
-use crate::folds::{fifths, sample};
 use crate::linear::Linear;
 use crate::matrix::Matrix;
+use crate::minimise::Effort;
 use crate::problem::{Problem, mean_and_error, rows_of};
 use crate::ridge::Sums;
-use crate::stack::{Judged, Stacking, Stage};
+use crate::scores::{MultiLabelScores, multi_label_scores};
+use crate::stack::{Judged, Scaling, Stacking};
 use crate::standard::Standard;
+use crate::targets::Targets;
 
 /// Strengths that are tried, weakest first, as shares of the variance of an image's features.
 const STRENGTHS: [f64; 7] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
@@ -30,16 +32,16 @@ const SEARCHED: usize = 1400;
 const BY_IMAGES: usize = 5000;
 /// Parts of more images, each of which is left out once.
 const PARTS: usize = 3;
-/// The logit of a class without images, beside zero for the others' mean.
-const NEVER: f32 = -20.0;
 
 /// How a classifier is solved.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SolveOptions<'a> {
-    /// Whether every class counts the same, however many images it has.
+    /// Whether every class counts the same, however many images it has; where images may have several classes, whether
+    /// those with a class count in all as much as those without, for each class by itself.
     pub balanced: bool,
-    /// How much the images of each class count, above 0, `[classes]`; empty: all the same. On top of `balanced`.
-    pub class_weights: &'a [f64],
+    /// How much each image counts, `[n]`: finite, not negative, of any scale. An image of weight 0 is left out of
+    /// everything but [`Solved::left_out`]. None: all the same.
+    pub weights: Option<&'a [f32]>,
     /// As in [`crate::ChooseOptions::objects`].
     pub objects: Option<&'a [usize]>,
     /// Start of every draw.
@@ -49,50 +51,95 @@ pub struct SolveOptions<'a> {
 /// A solved classifier, and what is known of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Solved {
-    /// The classifier: softmax of its outputs gives probabilities.
+    /// The classifier: softmax of its outputs gives probabilities, sigmoid of each where images may have several
+    /// classes.
     pub linear: Linear,
     /// The strength that was chosen.
     pub strength: f64,
-    /// How far the second stage was held back; none where it is one factor.
+    /// How far the second stage was held back; none where it only scales.
     pub pull: Option<f64>,
     /// What the classifier is worth on images that it was solved without.
     pub judgement: Judgement,
+    /// Scores of `left_out` where images may have several classes.
+    pub scores: Option<MultiLabelScores>,
     /// Its logits for each image from other images, `[n, classes]`.
     pub left_out: Vec<f32>,
 }
 
-/// Solves a classifier: `features` `[n, width]`, `labels` `[n]`, each below `classes`. Columns come in `groups`, each of which
-/// counts as much as any other.
+/// Solves a classifier: `features` `[n, width]`, targets of `n` images. Columns come in `groups`, each of which counts
+/// as much as any other.
 ///
-/// First ridge regression to one-hot targets, then a logistic regression on its outputs for images left out, held near a
-/// multiple of the identity; the strengths of both are those with the least loss on images left out, the first the largest
-/// within one standard error of that. Both stages are linear, and come out as one map.
+/// First ridge regression to one-hot targets, probabilities, or zeros and ones; then a logistic regression on its
+/// outputs for images left out, held near a multiple of the identity. It is multinomial for labels and soft targets,
+/// whose cross-entropy it minimises, and one a class where images may have several ([`Targets::MultiLabel`]). The
+/// strengths of both are those with the least loss on images left out, the first the largest within one standard error
+/// of that. Both stages are linear, and come out as one map.
+///
+/// A class that no image has gets a logit of -20 beside others. One of several classes an image that is true of none of
+/// `n` images, or of all, gets a probability of 1 in `n + 2`, or of that less than 1.
 ///
 /// Up to 5,000 images are solved for by their own products where there are fewer of them than features; more by sums over
 /// images, `[width, width]` in 64-bit floats.
 ///
 /// # Errors
-/// When lengths do not fit, a label is out of range, a feature is not finite, fewer than two classes have images, or no
-/// feature varies.
-pub fn solve(
+/// When lengths do not fit, a label is out of range, a row of soft targets is no distribution, a feature is not finite,
+/// a weight is negative, all images are of one object, fewer than two classes have images (of several classes an image:
+/// none is true of some and false of others), or no feature varies.
+pub fn solve<'a>(
     features: &[f32],
-    labels: &[usize],
+    targets: impl Into<Targets<'a>>,
     classes: usize,
     groups: &[Range<usize>],
     options: &SolveOptions<'_>,
 ) -> Result<Solved, Error> {
-    let width = check::shape(features, labels, classes)?;
-    check::weights(options.class_weights, classes)?;
-    let mut problem = Problem::new(labels, classes, None, options.objects)?;
-    problem.weigh(options);
-    let images = labels.len();
+    let targets = targets.into();
+    let (images, width) = check::shape(features, targets, classes)?;
+    check::groups(groups, width)?;
+    check::per_image("objects", options.objects, images)?;
+    check::weights(options.weights, images)?;
+    let counts = |row: &usize| options.weights.is_none_or(|weights| weights[*row] > 0.0);
+    let rows: Vec<usize> = (0..images).filter(counts).collect();
+    let solve =
+        |features: &[f32]| solve_rows(features, width, targets, classes, groups, options, &rows);
+    let mut solved = match rows.len() == images {
+        true => solve(features)?,
+        false => {
+            let mut solved = solve(&rows_of(features, width, &rows))?;
+            // Images that do not count are left out of the whole classifier.
+            let mut left_out = solved.linear.outputs(features);
+            let own = solved.left_out.chunks_exact(classes);
+            for (&row, own) in rows.iter().zip(own) {
+                left_out[row * classes..(row + 1) * classes].copy_from_slice(own);
+            }
+            solved.left_out = left_out;
+            solved
+        }
+    };
+    if let Targets::MultiLabel(truths) = targets {
+        solved.scores = Some(multi_label_scores(&solved.left_out, truths, classes)?);
+    }
+    Ok(solved)
+}
+
+/// The classifier of some rows, of which `features` are.
+fn solve_rows(
+    features: &[f32],
+    width: usize,
+    targets: Targets<'_>,
+    classes: usize,
+    groups: &[Range<usize>],
+    options: &SolveOptions<'_>,
+    rows: &[usize],
+) -> Result<Solved, Error> {
+    let images = rows.len();
+    let problem = Problem::new(targets, classes, rows, options)?;
     let strength = match images <= SEARCHED {
         true => None,
         false => {
-            let rows = sample(labels, classes, SEARCH, options.seed);
-            let part = rows_of(features, width, &rows);
-            let mut problem = Problem::new(labels, classes, Some(&rows), options.objects)?;
-            problem.weigh(options);
+            let drawn = problem.sample(SEARCH, options.seed);
+            let part: Vec<usize> = drawn.iter().map(|&at| rows[at]).collect();
+            let problem = Problem::new(targets, classes, &part, options)?;
+            let part = rows_of(features, width, &drawn);
             let path = ByImages::new(&part, width, groups, &problem);
             Some(Search::new(&path, &problem, options.seed).climb()?.strength)
         }
@@ -106,7 +153,7 @@ pub fn solve(
         Some(strength) => search.attempt(strength)?,
         None => search.climb()?,
     };
-    search.conclude(&found, classes)
+    Ok(search.conclude(&found, classes))
 }
 
 /// The first stage at any strength.
@@ -139,7 +186,7 @@ struct ByImages<'a> {
 impl<'a> ByImages<'a> {
     fn new(features: &'a [f32], width: usize, groups: &[Range<usize>], problem: &Problem) -> Self {
         let standard = Standard::of(features, width, &problem.weights, groups);
-        let images = problem.labels.len();
+        let images = problem.images();
         let mut gram = Matrix::zeros(images, images);
         for group in groups {
             standard.add_gram(features, group.clone(), &mut gram);
@@ -206,14 +253,7 @@ impl<'a> BySums<'a> {
         groups: &[Range<usize>],
         problem: &Problem,
     ) -> Result<Self, Error> {
-        let parts: Vec<usize> = fifths(&problem.labels, problem.classes, 0)
-            .into_iter()
-            .enumerate()
-            .map(|(row, fifth)| match &problem.folds {
-                crate::dual::Folds::EachImage => fifth % PARTS,
-                crate::dual::Folds::Parts(objects) => objects[row].unwrap_or(row) % PARTS,
-            })
-            .collect();
+        let parts = problem.parts(PARTS);
         let mut sums = Vec::new();
         for part in 0..PARTS {
             let rows: Vec<usize> = (0..parts.len()).filter(|&row| parts[row] == part).collect();
@@ -255,7 +295,7 @@ impl<'a> BySums<'a> {
 
 impl Path for BySums<'_> {
     fn at(&self, strength: f64, problem: &Problem) -> Result<First, Error> {
-        let mut outputs = Matrix::zeros(problem.labels.len(), problem.classes);
+        let mut outputs = Matrix::zeros(problem.images(), problem.classes);
         for part in 0..PARTS {
             let linear = self.without(Some(part))?.solve(strength, &self.groups)?;
             let rows: Vec<usize> = (0..self.parts.len())
@@ -290,9 +330,9 @@ impl Path for BySums<'_> {
 struct Tried {
     strength: usize,
     first: First,
-    factor: f64,
+    scaling: Scaling,
     judged: Judged,
-    /// Regressions on the way to the best one; none where the factor is best.
+    /// Regressions on the way to the best one; none where the scaling is best.
     pulls: usize,
 }
 
@@ -308,7 +348,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(path: &'a dyn Path, problem: &'a Problem, seed: u64) -> Self {
         Self {
-            folds: fifths(&problem.labels, problem.classes, seed),
+            folds: problem.fifths(seed),
             pulls: match (problem.is_small(), problem.classes > CLASSES) {
                 (_, true) => &PULLS[..0],
                 (true, _) => &PULLS[..1],
@@ -327,9 +367,9 @@ impl<'a> Search<'a> {
     fn stacking<'b>(&'b self, outputs: &'b Matrix) -> Stacking<'b> {
         Stacking {
             outputs,
-            labels: &self.problem.labels,
-            weights: &self.problem.weights,
+            problem: self.problem,
             folds: &self.folds,
+            effort: Effort::USUAL,
         }
     }
 
@@ -337,9 +377,9 @@ impl<'a> Search<'a> {
     fn attempt(&self, strength: usize) -> Result<Tried, Error> {
         let first = self.path.at(STRENGTHS[strength], self.problem)?;
         let stacking = self.stacking(&first.outputs);
-        let (factor, judged) = stacking.factor();
+        let (scaling, judged) = stacking.scaling();
         let mut best = (judged, 0);
-        let regressions = stacking.regressions(factor, self.pulls);
+        let regressions = stacking.regressions(&scaling, self.pulls);
         for (index, judged) in regressions.into_iter().enumerate() {
             if mean(&judged.losses) < mean(&best.0.losses) {
                 best = (judged, index + 1);
@@ -348,7 +388,7 @@ impl<'a> Search<'a> {
         Ok(Tried {
             strength,
             first,
-            factor,
+            scaling,
             judged: best.0,
             pulls: best.1,
         })
@@ -397,27 +437,30 @@ impl<'a> Search<'a> {
     }
 
     /// The classifier of what was found.
-    fn conclude(&self, found: &Tried, classes: usize) -> Result<Solved, Error> {
+    fn conclude(&self, found: &Tried, classes: usize) -> Solved {
         let pulls = &self.pulls[..found.pulls];
         let stacking = self.stacking(&found.first.outputs);
-        let stage = stacking.regression(found.factor, pulls);
-        let known = self.problem.classes;
-        let stage = stage.unwrap_or_else(|| Stage::factor(found.factor, known));
-        let linear = self.path.linear(&found.first, &stage.map);
+        let map = stacking.regression(&found.scaling, pulls);
+        let map = map.unwrap_or_else(|| found.scaling.map());
+        let linear = self.path.linear(&found.first, &map);
         let logits = &found.judged.logits;
-        let mut left_out = vec![NEVER; self.problem.labels.len() * classes];
+        let rest: Vec<f32> = (0..classes)
+            .map(|class| self.problem.logit_without(class))
+            .collect();
+        let mut left_out = rest.repeat(self.problem.images());
         for (row, all) in left_out.chunks_exact_mut(classes).enumerate() {
             for (at, &class) in self.problem.present.iter().enumerate() {
                 all[class] = logits[(row, at)] as f32;
             }
         }
-        Ok(Solved {
-            linear: linear.spread(&self.problem.present, classes, NEVER),
+        Solved {
+            linear: linear.spread(&self.problem.present, &rest),
             strength: STRENGTHS[found.strength],
             pull: pulls.last().copied(),
-            judgement: self.problem.judgement(logits, &found.judged.losses),
+            judgement: self.problem.judgement(logits),
+            scores: None,
             left_out,
-        })
+        }
     }
 }
 

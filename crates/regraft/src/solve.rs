@@ -191,13 +191,19 @@ pub(crate) fn start(
         feature_seconds += began.elapsed().as_secs_f64();
     }
     let began = std::time::Instant::now();
+    let by_class = planned.class_weights(set)?;
+    let weights: Vec<f32> = matrix
+        .labels
+        .iter()
+        .filter_map(|label| by_class.get(*label).map(|weight| *weight as f32))
+        .collect();
     let solved = solve(
         &matrix.values,
         &matrix.labels,
         set.classes.len(),
         &matrix.groups,
         &SolveOptions {
-            class_weights: &planned.class_weights(set)?,
+            weights: (!weights.is_empty()).then_some(&weights),
             seed: recipe.train.seed,
             ..SolveOptions::default()
         },

@@ -3,13 +3,16 @@
 // One group of columns is what it says.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod targets;
+
 use std::ops::Range;
 
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regraft_probe::{
-    Choice, ChooseOptions, Error, SolveOptions, Solved, Sums, choose, nearest_neighbours, solve,
+    Choice, ChooseOptions, Error, SolveOptions, Solved, Sums, Targets, choose, nearest_neighbours,
+    solve,
 };
 
 /// Uniform noise in [-0.5, 0.5), `[rows, columns]`.
@@ -216,25 +219,45 @@ fn sums_solve_as_the_reference_does() {
             _ => ((i * 37 + j * 101 + i * j * 13) % 17) as f32 / 4.0,
         })
         .collect();
-    let targets: Vec<f32> = (0..rows * classes)
-        .map(|at| f32::from(u8::from(at % classes == at / classes % classes)))
+    let labels = labels(rows, classes);
+    let entries = |of: &dyn Fn(usize, usize) -> usize| -> Vec<usize> {
+        let entry = |at: usize| of(at / classes, at % classes);
+        (0..rows * classes).map(entry).collect()
+    };
+    let parts = entries(&|i, c| (i * 11 + c * 7 + i * c) % 5 + 1);
+    let soft: Vec<f32> = parts
+        .chunks(classes)
+        .flat_map(|row| {
+            row.iter()
+                .map(|part| *part as f32 / row.iter().sum::<usize>() as f32)
+        })
         .collect();
-    let mut sums = Sums::new(width, classes);
-    sums.add(&features, &targets, &vec![1.0; rows]).unwrap();
-    for (strength, expected) in REFERENCE {
+    let truths = entries(&|i, c| usize::from((i * 5 + c * 3 + i * c * c) % 7 < 3));
+    let truths: Vec<bool> = truths.into_iter().map(|truth| truth == 1).collect();
+    for (kind, strength, expected) in REFERENCE {
+        let targets = match kind {
+            "Labels" => Targets::Labels(&labels),
+            "Soft" => Targets::Soft(&soft),
+            _ => Targets::MultiLabel(&truths),
+        };
+        let mut sums = Sums::new(width, classes);
+        sums.add_targets(&features, targets, &vec![1.0; rows])
+            .unwrap();
         let linear = sums.solve(strength, &[0..4, 4..6]).unwrap();
         let outputs = linear.outputs(&features[..3 * width]);
         for (found, expected) in outputs.iter().zip(expected.iter().flatten()) {
             assert!(
                 (f64::from(*found) - expected).abs() < 1e-5,
-                "{found} {expected}"
+                "{kind}: {found} {expected}"
             );
         }
     }
 }
 
-/// Outputs for the first three images.
-const REFERENCE: [(f64, [[f64; 3]; 3]); 2] = include!("ridge_reference.in");
+/// Targets, a strength, and outputs for the first three images.
+type Case = (&'static str, f64, [[f64; 3]; 3]);
+
+const REFERENCE: [Case; 6] = include!("../ridge_reference.in");
 
 #[test]
 fn few_images_of_many_classes_and_one_image_alone_are_sound() {
@@ -243,7 +266,7 @@ fn few_images_of_many_classes_and_one_image_alone_are_sound() {
     let one_alone = [0, 0, 0, 0, 0, 0, 1];
     let judged = solved(&features, &one_alone, 2).judgement;
     assert!((0.0..=1.0).contains(&judged.accuracy) && judged.loss.is_finite());
-    // A thousand classes with three images each.
+    // Many classes with three images each.
     let (rows, classes) = (1500, 500);
     let many = solved(
         &signal(rows, 600, classes, 3.0),
@@ -294,10 +317,10 @@ fn a_rare_class_counts_as_much_as_others_where_asked() {
     for (row, label) in labels.iter().enumerate() {
         features[row * width] += 0.5 * *label as f32;
     }
-    let found = |balanced: bool, class_weights: &[f64]| {
+    let found = |balanced: bool, weights: Option<&[f32]>| {
         let options = SolveOptions {
             balanced,
-            class_weights,
+            weights,
             ..SolveOptions::default()
         };
         let solved = solve(&features, &labels, 2, &[0..width], &options).unwrap();
@@ -313,16 +336,14 @@ fn a_rare_class_counts_as_much_as_others_where_asked() {
         }
         f64::from(said) / f64::from(all)
     };
-    let [plain, balanced] = [false, true].map(|balanced| found(balanced, &[]));
+    let [plain, balanced] = [false, true].map(|balanced| found(balanced, None));
     assert!(balanced > plain + 0.3, "{balanced} {plain}");
-    // The same by hand: 570 and 30 images.
-    assert_eq!(found(false, &[1.0, 19.0]), balanced);
-    let wrong = SolveOptions {
-        class_weights: &[1.0],
-        ..SolveOptions::default()
-    };
-    let refused = solve(&features, &labels, 2, &[0..width], &wrong);
-    assert!(matches!(refused, Err(Error::Weights { .. })));
+    // By hand, image by image: 570 and 30 images.
+    let by_hand: Vec<f32> = labels
+        .iter()
+        .map(|label| if *label == 1 { 19.0 } else { 1.0 })
+        .collect();
+    assert!(found(false, Some(&by_hand)) > plain + 0.3);
 }
 
 #[test]
