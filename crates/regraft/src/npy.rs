@@ -68,8 +68,11 @@ pub(crate) fn read(mut reader: impl Read) -> Result<(Vec<usize>, Vec<f32>), Stri
     Ok((shape, bytes.chunks_exact(width).map(number).collect()))
 }
 
+/// A float of the bytes of a value.
+type Number = fn(&[u8]) -> f32;
+
 /// Bytes of a value of a type, and how they become a float; none where the type is not known.
-fn numbers(descr: &str) -> Option<(usize, fn(&[u8]) -> f32)> {
+fn numbers(descr: &str) -> Option<(usize, Number)> {
     fn fixed<const W: usize>(bytes: &[u8]) -> [u8; W] {
         bytes.try_into().unwrap_or([0; W])
     }

@@ -150,10 +150,8 @@ pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
         (&[outputs, _], true) | (&[_, outputs], false) => outputs,
         _ => 0,
     };
-    let bias = match importer.constant(node, 2)?.filter(|_| beta != 0.0) {
-        None => None,
-        Some(bias) => Some((bias.len(), bias.shape.clone())),
-    };
+    let bias = importer.constant(node, 2)?.filter(|_| beta != 0.0);
+    let bias = bias.map(|bias| (bias.len(), bias.shape.clone()));
     match bias {
         Some((length, shape))
             if length == outputs && shape.last() == Some(&outputs) && alpha == 1.0 =>

@@ -322,7 +322,7 @@ pub(super) fn range(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>,
         };
         let (start, limit, step) = (bound(start)?, bound(limit)?, bound(step)?);
         let count = ((limit - start) / step).ceil().max(0.0);
-        if !(count <= budget.0 as f64) {
+        if count.is_nan() || count > budget.0 as f64 {
             return Err(describe(start, limit, step));
         }
         let count = count as usize;

@@ -190,7 +190,7 @@ fn find(operator: &str) -> Option<Evaluate> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use onnx_ir::{AttributeProto, AttributeType, NodeProto};
     use serde_json::Value;
 

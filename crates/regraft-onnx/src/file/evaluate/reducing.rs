@@ -41,7 +41,8 @@ pub(super) fn reduce(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>
     let operator = call.node.op_type.as_str();
     if !operand.has_fractions() {
         let numbers = operand.to_numbers(call.node)?;
-        let (start, combine): (i64, fn(i64, i64) -> Option<i64>) = match operator {
+        type Combine = fn(i64, i64) -> Option<i64>;
+        let (start, combine): (i64, Combine) = match operator {
             "ReduceSum" | "ReduceMean" => (0, i64::checked_add),
             "ReduceProd" => (1, i64::checked_mul),
             "ReduceMax" => (i64::MIN, |a, b| Some(a.max(b))),
