@@ -40,7 +40,8 @@ pub(crate) fn computed(model: &Model, index: usize) -> Option<Computed> {
         name.is_empty() || model.initializer(name).is_some() || model.computed(name).is_some()
     };
     let is_weight = match node.op_type.as_str() {
-        "Constant" => false,
+        // Some exporters keep every weight so. One number is none.
+        "Constant" => holds_weights(node),
         "DequantizeLinear" => {
             let stored = |name: &String| name.is_empty() || model.initializer(name).is_some();
             if !(2..=3).contains(&node.input.len()) || !node.input.iter().all(stored) {
@@ -57,6 +58,18 @@ pub(crate) fn computed(model: &Model, index: usize) -> Option<Computed> {
         node: index,
         is_weight,
     })
+}
+
+/// Whether a Constant holds several floats.
+fn holds_weights(node: &NodeProto) -> bool {
+    let attributes = Attributes(node);
+    if let Some(tensor) = attributes.tensor("value") {
+        let count = tensor::element_count(&tensor.dims);
+        return element::is_float(tensor.data_type) && count.is_some_and(|count| count > 1);
+    }
+    attributes
+        .floats("value_floats")
+        .is_some_and(|floats| floats.len() > 1)
 }
 
 /// Whether a node that is given floats makes floats.
@@ -262,7 +275,14 @@ pub(crate) fn replace(
         return Ok(());
     };
     // A dequantised weight has the element type of its scale, any other that of the floats that it is made from.
-    let elements = node.input.iter().map(|name| element::of(file, name));
+    let own = Attributes(&node)
+        .tensor("value")
+        .map(|tensor| tensor.data_type);
+    let elements = node
+        .input
+        .iter()
+        .map(|name| element::of(file, name))
+        .chain(own);
     let element = elements
         .into_iter()
         .find(|element| element::is_float(*element));

@@ -25,7 +25,7 @@ pub(super) fn constant(importer: &mut Importer<'_>, node: &NodeProto) -> Result<
         node,
         Known::Constant {
             constant: Rc::new(constant),
-            initializer: None,
+            initializer: importer.weight_output(node),
         },
     )
 }

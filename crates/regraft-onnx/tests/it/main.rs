@@ -4,6 +4,7 @@
 mod batch;
 #[path = "../build/mod.rs"]
 mod build;
+mod exporters;
 mod external;
 mod storage;
 

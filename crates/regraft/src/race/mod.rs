@@ -108,6 +108,7 @@ pub(crate) fn run(
             ..RaceRecord::default()
         },
         stop,
+        begun: 0,
         standing: (0.0, f64::NEG_INFINITY),
         epoch_seconds: HashMap::new(),
     };
@@ -195,6 +196,8 @@ struct Race<'a> {
     began: Instant,
     record: RaceRecord,
     stop: &'a Arc<AtomicBool>,
+    /// Candidates that were begun.
+    begun: usize,
     /// Score of the model that the run folder holds meanwhile.
     standing: (f64, f64),
     /// What an epoch of a policy takes in all folds and in the last training, by its words: measured.
@@ -362,7 +365,9 @@ impl Race<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Option<Entry>, Error> {
         let began = Instant::now();
-        let number = self.record.candidates.len();
+        // Those that came to nothing have a folder too.
+        self.begun += 1;
+        let number = self.begun;
         let path = self.path(&number.to_string());
         create(&path)?;
         // What was decided by the clock stays decided.
