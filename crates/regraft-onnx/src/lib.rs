@@ -40,6 +40,7 @@ mod proto;
 mod read;
 mod surgery;
 
+pub use analysis::pixels::PixelRange;
 pub use error::{Error, UnsupportedNode};
 pub use file::metadata;
 pub use file::model::Model;

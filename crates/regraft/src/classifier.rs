@@ -11,7 +11,7 @@ use regraft_train::{Evaluation, Event, Observer, evaluate};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::preprocess::{ASSUMED, assumed_preprocess, model_preprocess};
+use crate::preprocess::{assumed_preprocess, assumption, model_preprocess};
 use crate::run_folder::is_run;
 use crate::source::{Located, locate};
 
@@ -130,7 +130,7 @@ impl Classifier {
         )
         .map_err(fault)?;
         let mut warnings = model.notes().to_vec();
-        warnings.extend(preprocess.is_none().then(|| ASSUMED.to_owned()));
+        warnings.extend(preprocess.is_none().then(|| assumption(&graph).to_owned()));
         let preprocess = preprocess.unwrap_or_else(|| assumed_preprocess(&graph));
         preprocess
             .validate()

@@ -27,7 +27,7 @@ use regraft_train::{FeatureFolder, Settings};
 
 use crate::combinations;
 use crate::error::Error;
-use crate::preprocess::{ASSUMED, assumed_preprocess, model_preprocess};
+use crate::preprocess::{assumed_preprocess, assumption, misfit, model_preprocess};
 use crate::record::sha256;
 use crate::solve::SolvedHead;
 use crate::source::{Located, locate};
@@ -221,7 +221,7 @@ impl Opened {
                     }
                 };
                 if !says_numbers {
-                    self.warnings.push(ASSUMED.to_owned());
+                    self.warnings.push(assumption(&self.graph).to_owned());
                 }
                 assumed_preprocess(&self.graph)
             }
@@ -230,6 +230,12 @@ impl Opened {
         preprocess
             .validate()
             .map_err(|error| Error::Data(error.into()))?;
+        if let Some(reason) = misfit(&self.graph, &preprocess) {
+            return Err(Error::Setting {
+                key: "data.preprocess",
+                reason,
+            });
+        }
         let [channels, ..] = self.graph.image_shape();
         if preprocess.channel_count() != channels {
             return Err(Error::Setting {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use regraft_onnx::{Graph, Model, metadata};
+use regraft_onnx::{Graph, Model, PixelRange, metadata};
 use regraft_spec::{Channels, Preprocess};
 
 use crate::error::Error;
@@ -37,12 +37,68 @@ fn plain(error: &serde_json::Error) -> String {
 /// What a person is told where nobody says how images become numbers.
 pub(crate) const ASSUMED: &str = "the model does not say how its images are preprocessed; ImageNet's usual numbers are assumed. Set `data.preprocess` if you know better";
 
-/// ImageNet's numbers at the network's own size.
+/// What a person is told where the network itself turns pixels into what its layers want.
+pub(crate) const BY_ITSELF: &str = "the model does not say how its images are preprocessed; its first layers normalise pixels by themselves, so they are fed as they are. Set `data.preprocess` if you know better";
+
+/// What to tell of a preprocessing that nobody stated.
+pub(crate) fn assumption(graph: &Graph) -> &'static str {
+    match graph.pixel_range() {
+        Some(_) => BY_ITSELF,
+        None => ASSUMED,
+    }
+}
+
+/// Why pixels of this preprocessing cannot be meant for a network that normalises by itself; none where they can.
+pub(crate) fn misfit(graph: &Graph, preprocess: &Preprocess) -> Option<String> {
+    let range = graph.pixel_range()?;
+    let channels = preprocess.mean.iter().zip(&preprocess.std);
+    let ends = channels
+        .flat_map(|(mean, std)| [0.0, 255.0 * preprocess.scale].map(|value| (value - mean) / std));
+    let (least, most) = ends.fold((f32::INFINITY, f32::NEG_INFINITY), |(least, most), end| {
+        (least.min(end), most.max(end))
+    });
+    let (wanted, fits) = match range {
+        PixelRange::Bytes => (
+            255,
+            (-1.0..=1.0).contains(&least) && (200.0..=300.0).contains(&most),
+        ),
+        PixelRange::Unit => (
+            1,
+            (-0.1..=0.1).contains(&least) && (0.8..=1.2).contains(&most),
+        ),
+    };
+    (!fits).then(|| {
+        format!(
+            "it gives pixels from {least:.2} to {most:.2}, and the first layers of this network normalise pixels from 0 to {wanted} by themselves; set `scale`, `mean` and `std` to {}, 0 and 1",
+            match range {
+                PixelRange::Bytes => "1",
+                PixelRange::Unit => "0.00392156862745098",
+            }
+        )
+    })
+}
+
+/// ImageNet's numbers at the network's own size; pixels as they are where the network normalises by itself.
 pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
     let [channels, height, _] = graph.image_shape();
     let base = Preprocess::default();
     let size = u32::try_from(height).unwrap_or(base.size);
     let resize = size * base.resize / base.size;
+    if let Some(range) = graph.pixel_range() {
+        let grey = channels == 1;
+        return Preprocess {
+            size,
+            resize,
+            channels: if grey { Channels::Grey } else { base.channels },
+            scale: match range {
+                PixelRange::Bytes => 1.0,
+                PixelRange::Unit => 1.0 / 255.0,
+            },
+            mean: vec![0.0; channels.clamp(1, 3)],
+            std: vec![1.0; channels.clamp(1, 3)],
+            ..base
+        };
+    }
     match channels {
         1 => Preprocess {
             size,

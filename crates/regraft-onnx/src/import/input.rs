@@ -12,6 +12,7 @@ use crate::ir::dim::Dim;
 use crate::ir::graph::InputLayout;
 use crate::ir::ids::ValueId;
 use crate::proto::attributes::Attributes;
+use crate::proto::element;
 
 /// Makes the image input the first value; gives it and its layout. `order` holds the nodes that are needed.
 pub(super) fn add(
@@ -116,6 +117,15 @@ fn open_channels(model: &Model, image: &str, order: &[usize]) -> usize {
         .and_then(|channels| usize::try_from(channels).ok())
         .filter(|channels| (1..=1 << 16).contains(channels))
         .unwrap_or(3)
+}
+
+/// Whether an input takes whole numbers of 8 bits.
+pub(super) fn is_whole(model: &Model, name: &str) -> bool {
+    let mut inputs = model.graph().input.iter();
+    inputs.any(|input| {
+        let element = input.type_.tensor_type().elem_type;
+        input.name == name && matches!(element, element::UINT8 | element::INT8)
+    })
 }
 
 /// The extents a graph input declares; `None` for symbolic ones.

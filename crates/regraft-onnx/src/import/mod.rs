@@ -74,6 +74,7 @@ fn walk(model: &Model, options: &ImportOptions, output: &str) -> Result<Graph, E
     refusals::check(model, &order)?;
     let mut importer = Importer::new(model, options.most_generated);
     let (input, layout) = input::add(&mut importer, options, &order)?;
+    let whole_pixels = input::is_whole(model, &importer.values[input.0].name);
     for index in order {
         let node = &model.graph().node[index];
         if fold::fold(&mut importer, node)? {
@@ -87,7 +88,11 @@ fn walk(model: &Model, options: &ImportOptions, output: &str) -> Result<Graph, E
         })?;
         import(&mut importer, node)?;
     }
-    finish(importer, input, layout, target, left_off)
+    let graph = finish(importer, input, layout, target, left_off)?;
+    Ok(Graph {
+        whole_pixels,
+        ..graph
+    })
 }
 
 /// The value that a file's output is made of by operators that end a network, and the first of these.
@@ -137,6 +142,7 @@ fn finish(
         parameters,
         input,
         layout,
+        whole_pixels: false,
         output: id,
         logits: id,
         output_kind: OutputKind::Classes,

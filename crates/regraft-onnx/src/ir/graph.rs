@@ -27,6 +27,8 @@ pub struct Graph {
     pub input: ValueId,
     /// How the input lays out an image.
     pub layout: InputLayout,
+    /// Whether the file's input takes whole numbers of 8 bits; they are given as floats all the same.
+    pub whole_pixels: bool,
     /// The file's output, after a trailing softmax where there is one.
     pub output: ValueId,
     /// The value before a trailing softmax or sigmoid: what a loss is taken on. Equal to `output` where there is none.
