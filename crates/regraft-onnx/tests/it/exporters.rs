@@ -141,3 +141,41 @@ fn names_that_are_taken_or_there_twice_stand_in_no_heads_way() {
     );
     assert_eq!(again.unwrap().classes(), 3);
 }
+
+#[test]
+fn a_network_that_normalises_pixels_says_which_it_wants() {
+    // What the image goes through ahead of the first layer, as operators and their numbers.
+    let wants = |steps: &[(&str, f32)]| {
+        let mut proto = resnet();
+        let graph = proto.graph.as_mut().unwrap();
+        let image = graph.input[0].name.clone();
+        let mut nodes = Vec::new();
+        graph.input[0].name = "pixels".to_owned();
+        for (at, (operator, number)) in steps.iter().enumerate() {
+            let name = |at: usize| match at {
+                0 => "pixels".to_owned(),
+                at if at == steps.len() => image.clone(),
+                at => format!("step{at}"),
+            };
+            let constant = format!("number{at}");
+            nodes.push(crate::build::node(
+                operator,
+                &[&name(at), &constant],
+                &name(at + 1),
+            ));
+            graph
+                .initializer
+                .push(crate::build::floats(&constant, &[1], &[*number]));
+        }
+        graph.node.splice(0..0, nodes);
+        import(&Model::from_proto(proto).unwrap()).pixel_range()
+    };
+    use regraft_onnx::PixelRange::{Bytes, Unit};
+    assert_eq!(wants(&[("Div", 127.5), ("Sub", 1.0)]), Some(Bytes));
+    assert_eq!(wants(&[("Sub", 123.7), ("Mul", 0.017)]), Some(Bytes));
+    assert_eq!(wants(&[("Sub", 116.0)]), Some(Bytes));
+    assert_eq!(wants(&[("Sub", 0.485), ("Div", 0.229)]), Some(Unit));
+    assert_eq!(wants(&[("Mul", 2.0), ("Add", -1.0)]), Some(Unit));
+    let plain = import(&Model::from_proto(resnet()).unwrap());
+    assert_eq!(plain.pixel_range(), None);
+}
