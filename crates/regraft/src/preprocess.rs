@@ -49,6 +49,7 @@ pub(crate) fn assumption(graph: &Graph) -> &'static str {
 }
 
 /// Why pixels of this preprocessing cannot be meant for a network that normalises by itself; none where they can.
+#[cfg(feature = "recipe")]
 pub(crate) fn misfit(graph: &Graph, preprocess: &Preprocess) -> Option<String> {
     let range = graph.pixel_range()?;
     let channels = preprocess.mean.iter().zip(&preprocess.std);
