@@ -60,10 +60,7 @@ impl<'i, 'm, 'n> Steps<'i, 'm, 'n> {
     }
 
     fn number(&mut self, value: f32) -> Input {
-        self.count += 1;
-        let name = format!("number{}", self.count);
-        self.importer
-            .constant_values(self.node, &name, vec![1], vec![value])
+        self.number_of_rank(value, 1)
     }
 
     /// Two values of one shape, a value and a number, or values of which one is spread over the other.
@@ -258,8 +255,8 @@ impl<'i, 'm, 'n> Steps<'i, 'm, 'n> {
     }
 }
 
-/// The axes that a reduction names, in order; all but the batch where it names none.
-fn reduced_axes(
+/// The axes that a reduction names, in order: an attribute in older operator sets, an input in newer ones.
+pub(super) fn reduced_axes(
     importer: &mut Importer<'_>,
     node: &NodeProto,
     shape: &[Dim],

@@ -2,6 +2,7 @@
 
 use onnx_ir::NodeProto;
 
+use super::composed::reduced_axes;
 use super::importer::Importer;
 use super::layers;
 use crate::error::Error;
@@ -9,8 +10,7 @@ use crate::ir::dim::Dim;
 use crate::ir::graph::Input;
 use crate::ir::ids::ValueId;
 use crate::ir::op::{Op, Pool};
-use crate::proto::attributes::{Attributes, axis};
-use crate::proto::nodes::unsupported;
+use crate::proto::attributes::Attributes;
 
 /// MaxPool, opsets 1 to 22; the indices output is not supported where used.
 pub(super) fn max_pool(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
@@ -65,29 +65,7 @@ pub(super) fn reduce_mean(importer: &mut Importer<'_>, node: &NodeProto) -> Resu
     let attributes = Attributes(node);
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
-    let given = match attributes.ints("axes") {
-        Some(axes) => Some(axes.to_vec()),
-        None => importer.integers(node, 1)?,
-    };
-    let mut axes = given
-        .filter(|axes| !axes.is_empty())
-        .ok_or_else(|| {
-            unsupported(
-                node,
-                "a mean over every axis, the batch too, is not supported",
-            )
-        })?
-        .into_iter()
-        .map(|a| axis(node, a, shape.len()))
-        .collect::<Result<Vec<_>, _>>()?;
-    axes.sort_unstable();
-    axes.dedup();
-    if axes
-        .iter()
-        .any(|&axis| matches!(shape[axis], Dim::Batch(_)))
-    {
-        return Err(unsupported(node, "a mean over the batch is not supported"));
-    }
+    let axes = reduced_axes(importer, node, &shape)?;
     let keep_dims = attributes.int("keepdims").unwrap_or(1) != 0;
     let reduced = shape
         .iter()
