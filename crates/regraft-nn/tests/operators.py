@@ -68,6 +68,61 @@ case("matmul-spread", [node("ReduceMean", "x axes", "m"), node("MatMul", "x m", 
 case("gemm-row-bias", [node("Flatten", "x", "a"), node("Gemm", "a w b", "y")], w=f(144, 5), b=f(1, 5))
 case("gemm-one-bias", [node("Flatten", "x", "a"), node("Gemm", "a w b", "y", alpha=0.5)], w=f(144, 5), b=f(1))
 case("concat-token", [node("Flatten", "x", "a", axis=1), node("Unsqueeze", "a one", "t"), node("Concat", "c t", "y", axis=1)], one=i([1]), c=f(1, 2, 144))
+for kind in "Max Min".split():
+    case(f"reduce-{kind.lower()}", [node(f"Reduce{kind}", "x axes", "y", keepdims=0)], axes=i([1]))
+    case(f"reduce-{kind.lower()}-kept", [node(f"Reduce{kind}", "x axes", "y")], axes=i([3, 1]))
+scales, sizes = np.array([1, 1, 2, 1.5], np.float32), i([2, 4, 9, 4])
+case("resize-nearest", [helper.make_node("Resize", ["x", "", "scales"], ["y"])], scales=scales)
+
+
+def resize(**attributes):
+    return [helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], **attributes)]
+
+
+case("resize-nearest-floor", resize(mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric"), sizes=i([2, 4, 12, 12]))
+case("resize-nearest-down", resize(mode="nearest", nearest_mode="round_prefer_ceil"), sizes=i([2, 4, 4, 5]))
+case("resize-linear", resize(mode="linear"), sizes=sizes)
+case("resize-linear-corners", resize(mode="linear", coordinate_transformation_mode="align_corners"), sizes=sizes)
+case("resize-linear-torch", resize(mode="linear", coordinate_transformation_mode="pytorch_half_pixel"), sizes=i([2, 4, 1, 11]))
+case("resize-linear-smooth", resize(mode="linear", antialias=1), sizes=i([2, 4, 4, 2]))
+case("resize-cubic", resize(mode="cubic", cubic_coeff_a=-0.5), sizes=sizes)
+case("resize-cubic-inside", resize(mode="cubic", exclude_outside=1), sizes=i([2, 4, 13, 7]))
+case("resize-cubic-smooth", resize(mode="cubic", antialias=1), sizes=i([2, 4, 3, 4]))
+case("resize-axes", [helper.make_node("Resize", ["x", "", "s"], ["y"], mode="linear", axes=[3])], s=np.array([2.5], np.float32))
+case("resize-10", [node("Resize", "x scales", "y", mode="nearest")], opset=10, scales=np.array([1, 1, 0.5, 2], np.float32))
+case("upsample-9", [node("Upsample", "x scales", "y", mode="linear")], opset=9, scales=np.array([1, 1, 2, 2], np.float32))
+
+
+def einsum(equation, **weights):
+    name = equation.replace("->", "-to-").replace(",", "-and-").replace("...", "rest-")
+    case(f"einsum-{name}", [node("Relu", "x", "a"), node("Einsum", " ".join(["x", *(weights or ["a"])]), "y", equation=equation)], **weights)
+
+
+einsum("nchw,nchv->ncwv")
+einsum("nchw,nkhw->nck")
+einsum("nchw,nchw->nhw")
+einsum("nchw,cd->ndhw", w=f(4, 3))
+einsum("nchw,dc->nhwd", w=f(3, 4))
+einsum("nchw,chd->nwd", w=f(4, 6, 3))
+einsum("nchw,cwd->nchd", w=f(4, 6, 2))
+einsum("...hw,wv->...hv", w=f(6, 5))
+case("einsum-one", [node("Einsum", "x", "y", equation="nchw->nwc")])
+lines = [node("Reshape", "x lines", "l")]
+case("conv-lines", [*lines, node("Conv", "l w b", "y", pads=[2, 1], strides=[2], dilations=[2], group=2)], lines=i([0, 8, 18]), w=f(6, 4, 3), b=f(6))
+case("max-pool-lines", [*lines, node("MaxPool", "l", "y", kernel_shape=[3], strides=[2], pads=[1, 1])], lines=i([0, 8, 18]))
+case("average-pool-lines", [*lines, node("AveragePool", "l", "y", kernel_shape=[4], strides=[3])], lines=i([0, 8, 18]))
+case("global-pool-lines", [*lines, node("GlobalAveragePool", "l", "y")], lines=i([0, 8, 18]))
+case("conv-slices", [node("Reshape", "x volume", "v"), node("Conv", "v w b", "y", kernel_shape=[3, 3, 1], pads=[1, 1, 0, 1, 1, 0])], volume=i([0, 1, 4, 6, 6]), w=f(3, 1, 3, 3, 1), b=f(3))
+case("average-pool-rows", [node("Unsqueeze", "x one", "v"), node("AveragePool", "v", "y", kernel_shape=[3, 1, 1], strides=[1, 1, 1], pads=[1, 0, 0, 1, 0, 0], count_include_pad=1)], one=i([1]))
+case("conv-windows", [node("Reshape", "x windows", "v"), node("Conv", "v w", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "r"), node("Reshape", "r back", "y")], windows=i([-1, 2, 6, 6]), back=i([-1, 6, 6, 6]), w=f(3, 2, 3, 3))
+for mode in "DCR CRD".split():
+    case(f"depth-to-space-{mode.lower()}", [node("DepthToSpace", "x", "y", blocksize=2, mode=mode)])
+case("layer-norm-two", [node("LayerNormalization", "x s b", "y", axis=2)], s=f(6, 6), b=f(6, 6))
+case("rms-norm", [node("RMSNormalization", "x s", "y", axis=-1)], opset=23, s=f(6))
+case("matmul-from-left", [node("MatMul", "w x", "y")], w=f(5, 6))
+case("matmul-weights-for-channels", [node("MatMul", "x w", "y")], w=f(4, 6, 3))
+case("matmul-weights-from-left", [node("MatMul", "w x", "y")], w=f(4, 5, 6))
+case("standardised-weight", [helper.make_node("BatchNormalization", ["v", "one", "none", "mean", "none"], ["n", "m", "s"], training_mode=1, epsilon=1e-6), node("Reshape", "n shape", "w"), node("Conv", "x w", "y")], v=f(1, 3, 36), one=np.ones(3, np.float32), none=np.zeros(3, np.float32), mean=np.zeros(3, np.float32), shape=i([3, 4, 3, 3]))
 
 
 def main():
@@ -84,7 +139,7 @@ def main():
             [onnx.ValueInfoProto(name="y", type=onnx.TypeProto(tensor_type=onnx.TypeProto.Tensor(elem_type=TensorProto.FLOAT)))],
             [numpy_helper.from_array(np.asarray(array), key) for key, array in initializers.items()],
         )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
         data = model.SerializeToString()
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
         outputs = [session.run(None, {"x": image[None]})[0] for image in x] if name in batched else session.run(None, {"x": x})

@@ -19,16 +19,15 @@ pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
     let classifier = match classifier(graph, graph.logits) {
         Ok(position) => position,
         // Two heads whose logits are averaged, as distilled networks have them.
-        Err(Stopped::AtSum(a, b)) => match joined(graph, a, b) {
-            Some((feature, first)) => return site(graph, feature, first),
-            None => return Err("two heads are joined that take different features".to_owned()),
-        },
+        Err(Stopped::AtSum(a, b)) => return of_two_heads(graph, a, b),
         Err(Stopped::At(reason)) => return Err(reason),
     };
     let (feature, first) =
         features(graph, classifier).ok_or_else(|| "the classifier has no input".to_owned())?;
+    let (feature_of_all, first_of_all) = (feature, first);
     match pooled_from_several(graph, feature, first) {
-        Some((feature, first, taps)) => site_beside(graph, feature, first, taps),
+        Some((feature, first, taps)) => site_of(graph, &[feature], first, taps)
+            .or_else(|_| site(graph, feature_of_all, first_of_all)),
         None => site(graph, feature, first),
     }
 }
@@ -43,6 +42,8 @@ enum Stopped {
 /// The last linear layer or convolution that makes a value, through what may follow it.
 fn classifier(graph: &Graph, value: ValueId) -> Result<usize, Stopped> {
     let mut value = value;
+    // Axes of which the mean was taken on the way.
+    let mut averaged: &[usize] = &[];
     loop {
         let (position, node) = producer(graph, value).ok_or_else(|| {
             Stopped::At("no linear layer or convolution was found before the output".to_owned())
@@ -55,9 +56,14 @@ fn classifier(graph: &Graph, value: ValueId) -> Result<usize, Stopped> {
             | Op::GlobalAveragePool
             | Op::GlobalMaxPool
             | Op::AveragePool { .. }
-            | Op::ReduceMean { .. }
             | Op::Softmax { .. }
             | Op::LogSoftmax { .. } => {}
+            Op::ReduceMean { axes, .. } => averaged = axes,
+            // Logits that are stacked and averaged.
+            Op::Concat { axis } if averaged.contains(axis) => match node.inputs[..] {
+                [Input::Value(a), Input::Value(b)] => return Err(Stopped::AtSum(a, b)),
+                _ => return Err(Stopped::At(joins(node))),
+            },
             // Some classes of all, as where a background class is left off.
             Op::Slice { .. } if graph.value(value).shape.len() == 2 => {}
             Op::Binary(operator) => match (&node.inputs[..], operator) {
@@ -111,8 +117,8 @@ fn features(graph: &Graph, classifier: usize) -> Option<(ValueId, usize)> {
     Some((feature, first))
 }
 
-/// The features that two heads share, and the first node of both.
-fn joined(graph: &Graph, a: ValueId, b: ValueId) -> Option<(ValueId, usize)> {
+/// The site of two heads: what both take in common, or what each of them takes.
+fn of_two_heads(graph: &Graph, a: ValueId, b: ValueId) -> Result<HeadSite, String> {
     // What a head takes, and what that is made of by norms of its own.
     let chain = |value: ValueId| -> Option<Vec<(ValueId, usize)>> {
         let position = classifier(graph, value).ok()?;
@@ -125,11 +131,18 @@ fn joined(graph: &Graph, a: ValueId, b: ValueId) -> Option<(ValueId, usize)> {
         }
         Some(chain)
     };
-    let (one, other) = (chain(a)?, chain(b)?);
-    one.iter().find_map(|(feature, first)| {
+    let (Some(one), Some(other)) = (chain(a), chain(b)) else {
+        return Err("two values are added that are not both a head's".to_owned());
+    };
+    let shared = one.iter().find_map(|(feature, first)| {
         let (_, second) = other.iter().find(|(value, _)| value == feature)?;
         Some((*feature, *first.min(second)))
-    })
+    });
+    if let Some((feature, first)) = shared {
+        return site(graph, feature, first);
+    }
+    let ((one, first), (other, second)) = (one[0], other[0]);
+    site_of(graph, &[one, other], first.min(second), Vec::new())
 }
 
 /// The site on top of a network that has no head: what it gives out are features.
@@ -205,15 +218,18 @@ fn is_pooling(node: &Node) -> bool {
 
 /// The site that takes `feature` and begins at `first_node`; an error says why a head cannot be cut there.
 pub(crate) fn site(graph: &Graph, feature: ValueId, first_node: usize) -> Result<HeadSite, String> {
-    site_beside(graph, feature, first_node, Vec::new())
+    site_of(graph, &[feature], first_node, Vec::new())
 }
 
-fn site_beside(
+fn site_of(
     graph: &Graph,
-    feature: ValueId,
+    taken: &[ValueId],
     first_node: usize,
     taps: Vec<ValueId>,
 ) -> Result<HeadSite, String> {
+    let Some((&feature, beside)) = taken.split_first() else {
+        return Err("it takes nothing".to_owned());
+    };
     let (features, spatial) = match graph.value(feature).shape.as_slice() {
         [Dim::Batch(1), Dim::Fixed(features)] => (*features, false),
         [
@@ -230,12 +246,24 @@ fn site_beside(
             ));
         }
     };
-    // Nothing computed before may be used after, except the feature itself.
+    let mut features = features;
+    for &other in beside {
+        match (graph.value(other).shape.as_slice(), spatial) {
+            (&[Dim::Batch(1), Dim::Fixed(more)], false) => features += more,
+            (shape, _) => {
+                return Err(format!(
+                    "two heads are joined, one of which takes {}; both have to take [N, features]",
+                    show(shape)
+                ));
+            }
+        }
+    }
+    // Nothing computed before may be used after, except the features themselves.
     let before: HashSet<ValueId> = graph.nodes[..first_node]
         .iter()
         .map(|n| n.output)
         .chain([graph.input])
-        .filter(|v| *v != feature && !taps.contains(v))
+        .filter(|v| !taken.contains(v) && !taps.contains(v))
         .collect();
     let crossing = graph.nodes[first_node..]
         .iter()
@@ -257,6 +285,7 @@ fn site_beside(
         first_node,
         features,
         spatial,
+        beside: beside.to_vec(),
         taps,
     })
 }

@@ -10,7 +10,7 @@ use super::model::Model;
 use crate::error::Error;
 use crate::proto::attributes::{Attributes, axis};
 use crate::proto::element;
-use crate::proto::nodes::fault;
+use crate::proto::nodes::{fault, reads};
 use crate::proto::tensor::{self, Constant, ConstantData};
 use crate::proto::weights::Weights;
 
@@ -29,8 +29,11 @@ pub(crate) fn computed(model: &Model, index: usize) -> Option<Computed> {
     if !matches!(node.domain.as_str(), "" | "ai.onnx") {
         return None;
     }
-    let [output] = &node.output[..] else {
-        return None;
+    let output = match &node.output[..] {
+        [output] => output,
+        // A weight that is standardised by its own statistics, which it gives out too.
+        [output, ..] if node.op_type == "BatchNormalization" => output,
+        _ => return None,
     };
     // What is there already under that name stays what it is.
     if model.initializer(output).is_some() || model.computed(output).is_some() {
@@ -305,7 +308,10 @@ fn forget_operands(file: &mut GraphProto, node: &NodeProto) {
     let mut forgotten: Vec<String> = node.input.clone();
     while let Some(name) = forgotten.pop() {
         let used = name.is_empty()
-            || file.node.iter().any(|node| node.input.contains(&name))
+            || file
+                .node
+                .iter()
+                .any(|node| reads(node).contains(&name.as_str()))
             || file.output.iter().any(|output| output.name == name);
         if used {
             continue;

@@ -5,6 +5,7 @@ pub(crate) mod evaluate;
 mod external;
 mod foreign;
 mod inference;
+mod inline;
 pub mod metadata;
 pub(crate) mod model;
 pub(crate) mod names;

@@ -9,7 +9,7 @@ use onnx_ir::{GraphProto, Message, ModelProto, TensorProto};
 
 use super::derived::{self, Computed};
 use super::evaluate::Budget;
-use super::{external, foreign, inference, names};
+use super::{external, foreign, inference, inline, names};
 use crate::error::Error;
 use crate::proto::tensor::{self, Constant};
 use crate::proto::{element, wire};
@@ -17,7 +17,7 @@ use crate::proto::{element, wire};
 /// Most bytes of one protobuf message.
 const LARGEST_FILE: u64 = i32::MAX as u64;
 /// Most nodes of a graph; the deepest networks that are used have a few thousand.
-const MOST_NODES: usize = 1 << 15;
+pub(super) const MOST_NODES: usize = 1 << 15;
 /// Numbers that nodes may make of the file's own, for each of its bytes: a weight that is normalised before its use is
 /// computed in half a dozen steps.
 const NUMBERS_A_BYTE: u64 = 4;
@@ -68,6 +68,8 @@ impl Model {
     /// # Errors
     /// When it holds no graph, or an initializer's data does not fit its declaration.
     pub fn from_proto(mut proto: ModelProto) -> Result<Self, Error> {
+        inline::functions(&mut proto)?;
+        inline::sparse(&mut proto)?;
         let notes: Vec<String> = inference::settle(&mut proto).into_iter().collect();
         let Some(graph) = proto.graph.as_ref() else {
             return Err(Error::NotOnnx {

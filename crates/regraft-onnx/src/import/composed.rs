@@ -5,7 +5,7 @@ use onnx_ir::NodeProto;
 
 use super::importer::Importer;
 use super::known::{Known, Test};
-use super::layers::LinearPart;
+use super::layers::Part;
 use crate::error::Error;
 use crate::ir::dim::{Dim, show};
 use crate::ir::graph::Input;
@@ -14,6 +14,7 @@ use crate::ir::op::{Activation, Binary, Op};
 use crate::ir::parameter::Role;
 use crate::proto::attributes::{Attributes, axis};
 use crate::proto::nodes::{fault, unsupported};
+use crate::proto::tensor::ConstantData;
 
 /// Most parts that an axis is taken apart into.
 const MOST_PARTS: usize = 256;
@@ -21,7 +22,7 @@ const MOST_PARTS: usize = 256;
 /// One node of the file on its way to several of the graph.
 pub(super) struct Steps<'i, 'm, 'n> {
     pub(super) importer: &'i mut Importer<'m>,
-    node: &'n NodeProto,
+    pub(super) node: &'n NodeProto,
     /// Steps so far: each has a name of its own.
     count: usize,
 }
@@ -35,18 +36,23 @@ impl<'i, 'm, 'n> Steps<'i, 'm, 'n> {
         }
     }
 
-    fn step(&mut self, op: Op, inputs: Vec<Input>, shape: Vec<Dim>) -> Result<ValueId, Error> {
+    pub(super) fn step(
+        &mut self,
+        op: Op,
+        inputs: Vec<Input>,
+        shape: Vec<Dim>,
+    ) -> Result<ValueId, Error> {
         self.count += 1;
         let name = self.count.to_string();
         self.importer.emit_step(self.node, &name, op, inputs, shape)
     }
 
-    fn shape(&self, value: ValueId) -> Vec<Dim> {
+    pub(super) fn shape(&self, value: ValueId) -> Vec<Dim> {
         self.importer.shape(value).to_vec()
     }
 
-    /// A linear layer.
-    pub(super) fn linear(&mut self, part: LinearPart) -> Result<ValueId, Error> {
+    /// A layer.
+    pub(super) fn layer(&mut self, part: Part) -> Result<ValueId, Error> {
         let value = self.step(part.op, part.inputs, part.shape)?;
         if let Some(node) = self.importer.nodes.last_mut() {
             node.macs = part.macs;
@@ -54,7 +60,11 @@ impl<'i, 'm, 'n> Steps<'i, 'm, 'n> {
         Ok(value)
     }
 
-    fn function(&mut self, function: Activation, value: ValueId) -> Result<ValueId, Error> {
+    pub(super) fn function(
+        &mut self,
+        function: Activation,
+        value: ValueId,
+    ) -> Result<ValueId, Error> {
         let shape = self.shape(value);
         self.step(Op::Activation(function), vec![Input::Value(value)], shape)
     }
@@ -92,7 +102,7 @@ impl<'i, 'm, 'n> Steps<'i, 'm, 'n> {
     }
 
     /// The mean over axes, which stay with extent 1.
-    fn mean(&mut self, value: ValueId, axes: &[usize]) -> Result<ValueId, Error> {
+    pub(super) fn mean(&mut self, value: ValueId, axes: &[usize]) -> Result<ValueId, Error> {
         let mut shape = self.shape(value);
         for &axis in axes {
             shape[axis] = Dim::Fixed(1);
@@ -102,6 +112,101 @@ impl<'i, 'm, 'n> Steps<'i, 'm, 'n> {
             keep_dims: true,
         };
         self.step(op, vec![Input::Value(value)], shape)
+    }
+
+    /// The sum over axes, which stay with extent 1.
+    pub(super) fn sum(&mut self, value: ValueId, axes: &[usize]) -> Result<ValueId, Error> {
+        let shape = self.shape(value);
+        let count: usize = axes.iter().map(|&axis| shape[axis].per_image()).product();
+        let mean = self.mean(value, axes)?;
+        self.with_number(Binary::Mul, mean, count as f32)
+    }
+
+    /// Axes in another order.
+    pub(super) fn transpose(&mut self, value: ValueId, perm: &[usize]) -> Result<ValueId, Error> {
+        if perm.iter().copied().eq(0..perm.len()) {
+            return Ok(value);
+        }
+        let shape = self.shape(value);
+        let shape = perm.iter().map(|&axis| shape[axis]).collect();
+        let op = Op::Transpose {
+            perm: perm.to_vec(),
+        };
+        self.step(op, vec![Input::Value(value)], shape)
+    }
+
+    /// The matrix products of the last two axes; extents of 1 ahead of them are spread.
+    pub(super) fn product(&mut self, left: ValueId, right: ValueId) -> Result<ValueId, Error> {
+        let (a, b) = (self.shape(left), self.shape(right));
+        let refused = |node| {
+            let (a, b) = (show(&a), show(&b));
+            Err(unsupported(node, format!("a product of {a} and {b}")))
+        };
+        let rank = a.len().max(b.len());
+        if a.len() < 2 || b.len() < 2 || a[a.len() - 1] != b[b.len() - 2] {
+            return refused(self.node);
+        }
+        let (ahead_left, ahead_right) = (&a[..a.len() - 2], &b[..b.len() - 2]);
+        let ahead = super::elementwise::broadcast(self.node, ahead_left, ahead_right)?;
+        if !ahead.iter().any(|dim| matches!(dim, Dim::Batch(_))) {
+            return refused(self.node);
+        }
+        let mut spread = |value: ValueId, own: &[Dim]| {
+            let mut shape = vec![Dim::Fixed(1); rank - own.len()];
+            shape.extend(own);
+            let value = self.reshape(value, shape.clone())?;
+            if shape[..rank - 2] == ahead[..] {
+                return Ok(value);
+            }
+            let mut spread = ahead.clone();
+            spread.extend(&own[own.len() - 2..]);
+            self.step(Op::Expand, vec![Input::Value(value)], spread)
+        };
+        let (left, right) = (spread(left, &a)?, spread(right, &b)?);
+        let mut shape = ahead;
+        shape.extend([a[a.len() - 2], b[b.len() - 1]]);
+        let macs = shape.iter().chain([&a[a.len() - 1]]);
+        let macs = macs.map(|dim| dim.per_image() as u64).product();
+        let inputs = vec![Input::Value(left), Input::Value(right)];
+        self.layer(Part {
+            op: Op::MatMul,
+            inputs,
+            shape,
+            macs,
+        })
+    }
+
+    /// Operand `index`, a weight, repeated for every image; where its first extent is not 1, one is put there.
+    pub(super) fn for_every_image(&mut self, index: usize, role: Role) -> Result<ValueId, Error> {
+        let node = self.node;
+        let constant = self.importer.constant(node, index)?;
+        let constant = constant.ok_or_else(|| fault(node, format!("input {index} is missing")))?;
+        let mut own = constant.shape.clone();
+        if own.len() < 2 || own[0] != 1 {
+            own.insert(0, 1);
+        }
+        self.weight_for_every_image(index, role, &own)
+    }
+
+    /// Operand `index`, a weight seen in a shape that begins with 1, repeated for every image.
+    pub(super) fn weight_for_every_image(
+        &mut self,
+        index: usize,
+        role: Role,
+        own: &[usize],
+    ) -> Result<ValueId, Error> {
+        let parameter = self.importer.parameter_as(self.node, index, role, own)?;
+        let mut shape: Vec<Dim> = own.iter().map(|&extent| Dim::Fixed(extent)).collect();
+        shape[0] = Dim::Batch(1);
+        self.step(Op::Expand, vec![Input::Parameter(parameter)], shape)
+    }
+
+    /// Numbers that are no weights, as a parameter.
+    pub(super) fn numbers(&mut self, shape: Vec<usize>, values: Vec<f32>) -> Input {
+        self.count += 1;
+        let name = format!("number{}", self.count);
+        self.importer
+            .constant_values(self.node, &name, shape, values)
     }
 
     pub(super) fn reshape(&mut self, value: ValueId, shape: Vec<Dim>) -> Result<ValueId, Error> {
@@ -243,86 +348,13 @@ impl<'i, 'm, 'n> Steps<'i, 'm, 'n> {
     }
 
     fn number_of_rank(&mut self, value: f32, rank: usize) -> Input {
-        self.count += 1;
-        let name = format!("number{}", self.count);
-        self.importer
-            .constant_values(self.node, &name, vec![1; rank], vec![value])
+        self.numbers(vec![1; rank], vec![value])
     }
 
     /// Gives the node's output to what the steps came to.
     pub(super) fn end(self, value: ValueId) -> Result<(), Error> {
         self.importer.finish_steps(self.node, value)
     }
-}
-
-/// The axes that a reduction names, in order: an attribute in older operator sets, an input in newer ones.
-pub(super) fn reduced_axes(
-    importer: &mut Importer<'_>,
-    node: &NodeProto,
-    shape: &[Dim],
-) -> Result<Vec<usize>, Error> {
-    let attributes = Attributes(node);
-    let given = match attributes.ints("axes") {
-        Some(axes) => Some(axes.to_vec()),
-        None => importer.integers(node, 1)?,
-    };
-    let mut axes = given
-        .filter(|axes| !axes.is_empty())
-        .ok_or_else(|| unsupported(node, "over every axis, the batch too"))?
-        .into_iter()
-        .map(|a| axis(node, a, shape.len()))
-        .collect::<Result<Vec<_>, _>>()?;
-    axes.sort_unstable();
-    axes.dedup();
-    if axes.iter().any(|&a| matches!(shape[a], Dim::Batch(_))) {
-        return Err(unsupported(node, "over the batch"));
-    }
-    Ok(axes)
-}
-
-/// ReduceSum, ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum and ReduceLogSumExp: means times how many there are.
-pub(super) fn reduce(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let input = importer.activation(node, 0)?;
-    let shape = importer.shape(input).to_vec();
-    let attributes = Attributes(node);
-    let named = match attributes.ints("axes") {
-        Some(axes) => !axes.is_empty(),
-        None => importer
-            .integers(node, 1)?
-            .is_some_and(|axes| !axes.is_empty()),
-    };
-    if !named && attributes.int("noop_with_empty_axes").unwrap_or(0) != 0 {
-        return importer.alias(node, Known::Activation(input));
-    }
-    let axes = reduced_axes(importer, node, &shape)?;
-    let count: usize = axes.iter().map(|&axis| shape[axis].per_image()).product();
-    let keeps = attributes.int("keepdims").unwrap_or(1) != 0;
-    let mut steps = Steps::new(importer, node);
-    let operator = node.op_type.as_str();
-    let terms = match operator {
-        "ReduceL1" => steps.function(Activation::Abs, input)?,
-        "ReduceL2" | "ReduceSumSquare" => {
-            steps.combine(Binary::Mul, Input::Value(input), Input::Value(input))?
-        }
-        "ReduceLogSumExp" => steps.function(Activation::Exp, input)?,
-        _ => input,
-    };
-    let mean = steps.mean(terms, &axes)?;
-    let sum = steps.with_number(Binary::Mul, mean, count as f32)?;
-    let value = match operator {
-        "ReduceL2" => steps.function(Activation::Sqrt, sum)?,
-        "ReduceLogSum" | "ReduceLogSumExp" => steps.function(Activation::Log, sum)?,
-        _ => sum,
-    };
-    let value = match keeps {
-        true => value,
-        false => {
-            let kept = shape.iter().enumerate();
-            let kept = kept.filter(|(axis, _)| !axes.contains(axis));
-            steps.reshape(value, kept.map(|(_, dim)| *dim).collect())?
-        }
-    };
-    steps.end(value)
 }
 
 /// `value` with mean 0 and variance 1 over axes.
@@ -355,6 +387,18 @@ fn scaled_and_shifted(
     ];
     for (index, role, operator) in operands {
         let node = steps.node;
+        // Exporters write a normalisation without weights of its own with ones and zeros.
+        let neutral = f32::from(index == 1);
+        let stored = node.input.get(index).map_or("", String::as_str);
+        let of_the_file = steps.importer.model.initializer(stored).is_some();
+        let constant = steps.importer.constant(node, index)?;
+        let is_neutral = constant.is_some_and(|constant| match &constant.data {
+            ConstantData::Floats(values) => values.iter().all(|&value| value == neutral),
+            ConstantData::Integers(_) => false,
+        });
+        if is_neutral && !of_the_file {
+            continue;
+        }
         let mut shape = vec![channels];
         shape.extend(std::iter::repeat_n(1, behind));
         let parameter = steps.importer.parameter_as(node, index, role, &shape)?;
@@ -570,6 +614,62 @@ pub(super) fn space_to_depth(importer: &mut Importer<'_>, node: &NodeProto) -> R
     steps.end(value)
 }
 
+/// DepthToSpace: channels become the places of a block.
+pub(super) fn depth_to_space(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let input = importer.activation(node, 0)?;
+    let [channels, height, width] = importer.image(node, input)?;
+    let batch = importer.shape(input)[0];
+    let attributes = Attributes(node);
+    let block = attributes.int("blocksize").unwrap_or(0);
+    let block = usize::try_from(block)
+        .ok()
+        .filter(|&block| block > 0 && block * block <= MOST_PARTS)
+        .filter(|&block| channels % (block * block) == 0)
+        .ok_or_else(|| fault(node, format!("blocks of {block} of {channels} channels")))?;
+    let outputs = channels / (block * block);
+    let places_first = attributes.string("mode").is_none_or(|mode| mode == "DCR");
+    let (ahead, perm) = match places_first {
+        true => ([block, block, outputs], [0, 3, 4, 1, 5, 2]),
+        false => ([outputs, block, block], [0, 1, 4, 2, 5, 3]),
+    };
+    let mut apart = vec![batch];
+    apart.extend(ahead.into_iter().chain([height, width]).map(Dim::Fixed));
+    let mut target = vec![batch];
+    target.extend([outputs, height * block, width * block].map(Dim::Fixed));
+    let mut steps = Steps::new(importer, node);
+    let value = steps.reshape(input, apart)?;
+    let value = steps.transpose(value, &perm)?;
+    let value = steps.reshape(value, target)?;
+    steps.end(value)
+}
+
+/// RMSNormalization (Zhang and Sennrich 2019) over the last axes, opset 23.
+pub(super) fn rms_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let input = importer.activation(node, 0)?;
+    let shape = importer.shape(input).to_vec();
+    let attributes = Attributes(node);
+    let first = axis(node, attributes.int("axis").unwrap_or(-1), shape.len())?;
+    let axes: Vec<usize> = (first..shape.len()).collect();
+    if axes
+        .iter()
+        .any(|&axis| matches!(shape[axis], Dim::Batch(_)))
+    {
+        return Err(unsupported(node, "over the batch"));
+    }
+    let scale = importer
+        .parameter(node, 1, Role::NormScale)?
+        .ok_or_else(|| fault(node, "its scale is missing"))?;
+    let epsilon = attributes.float("epsilon").unwrap_or(1e-5);
+    let mut steps = Steps::new(importer, node);
+    let squares = steps.combine(Binary::Mul, Input::Value(input), Input::Value(input))?;
+    let mean = steps.mean(squares, &axes)?;
+    let mean = steps.with_number(Binary::Add, mean, epsilon)?;
+    let root = steps.function(Activation::Sqrt, mean)?;
+    let value = steps.combine(Binary::Div, Input::Value(input), Input::Value(root))?;
+    let value = steps.combine(Binary::Mul, Input::Value(value), Input::Parameter(scale))?;
+    steps.end(value)
+}
+
 /// GatherND along one axis that a list of single indices names: the first one, or the one behind it that a transposition
 /// brought there.
 pub(super) fn gather_nd(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
@@ -650,17 +750,16 @@ pub(super) fn normalise(importer: &mut Importer<'_>, node: &NodeProto) -> Result
     let shape = importer.shape(input).to_vec();
     let attributes = Attributes(node);
     let along = axis(node, attributes.int("axis").unwrap_or(-1), shape.len())?;
-    let Dim::Fixed(extent) = shape[along] else {
+    if matches!(shape[along], Dim::Batch(_)) {
         return Err(unsupported(node, "over the batch"));
-    };
+    }
     let by_squares = attributes.int("p").unwrap_or(2) == 2;
     let mut steps = Steps::new(importer, node);
     let terms = match by_squares {
         true => steps.combine(Binary::Mul, Input::Value(input), Input::Value(input))?,
         false => steps.function(Activation::Abs, input)?,
     };
-    let mean = steps.mean(terms, &[along])?;
-    let sum = steps.with_number(Binary::Mul, mean, extent as f32)?;
+    let sum = steps.sum(terms, &[along])?;
     let norm = match by_squares {
         true => steps.function(Activation::Sqrt, sum)?,
         false => sum,

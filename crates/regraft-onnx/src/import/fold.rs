@@ -6,7 +6,7 @@ use super::importer::Importer;
 use super::known::Known;
 use crate::error::Error;
 use crate::file::derived;
-use crate::file::evaluate::{self, Tensor};
+use crate::file::evaluate::{self, Data, Extent, Tensor};
 use crate::proto::attributes::Attributes;
 use crate::proto::element;
 use crate::proto::tensor::ConstantData;
@@ -32,9 +32,26 @@ pub(super) fn fold(importer: &mut Importer<'_>, node: &NodeProto) -> Result<bool
     if matches!(known.first(), Some(Some(first)) if stays(node, first)) {
         return Ok(false);
     }
+    of_known(importer, node, &known)
+}
+
+/// Computes the node, of which a weight may be made that is none yet.
+pub(super) fn compute(importer: &mut Importer<'_>, node: &NodeProto) -> Result<bool, Error> {
+    let mut known = Vec::with_capacity(node.input.len());
+    for index in 0..node.input.len() {
+        known.push(importer.operand(node, index)?);
+    }
+    of_known(importer, node, &known)
+}
+
+fn of_known(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    known: &[Option<Known>],
+) -> Result<bool, Error> {
     let (mut holds_batch, mut made_of_weights) = (false, false);
     let mut operands = Vec::with_capacity(known.len());
-    for operand in &known {
+    for operand in known {
         operands.push(match operand {
             Some(Known::Constant {
                 constant,
@@ -56,6 +73,15 @@ pub(super) fn fold(importer: &mut Importer<'_>, node: &NodeProto) -> Result<bool
         });
     }
     let opset = importer.opset();
+    let whole = operands
+        .first()
+        .is_some_and(|first| first.as_ref().is_some_and(|first| !first.has_fractions()));
+    if holds_batch && whole && matches!(node.op_type.as_str(), "ConstantOfShape" | "Expand") {
+        // The same for every image: one image's spreads over the batch wherever it meets what depends on the image.
+        for operand in operands.iter_mut().flatten() {
+            for_one_image(operand);
+        }
+    }
     let outputs = match evaluate::evaluate(node, opset, &operands, &mut importer.budget) {
         Some(Ok(outputs)) => outputs,
         // What has no number may still have a meaning for every image.
@@ -81,6 +107,16 @@ pub(super) fn fold(importer: &mut Importer<'_>, node: &NodeProto) -> Result<bool
         importer.define(node, output.clone(), known)?;
     }
     Ok(true)
+}
+
+fn for_one_image(sizes: &mut Tensor) {
+    if let Data::Whole(extents) = &mut sizes.data {
+        for extent in extents {
+            if *extent == Extent::Batch(1) {
+                *extent = Extent::Number(1);
+            }
+        }
+    }
 }
 
 /// Whether the node only gives a weight another shape or name: it stays the initializer that it is.

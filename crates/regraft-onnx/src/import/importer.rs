@@ -116,8 +116,14 @@ impl<'a> Importer<'a> {
         let Some(name) = node.input.get(index).filter(|name| !name.is_empty()) else {
             return Ok(None);
         };
+        let name = name.clone();
+        self.named(node, &name).map(Some)
+    }
+
+    /// The value of that name, which the node reads.
+    pub(super) fn named(&mut self, node: &NodeProto, name: &str) -> Result<Known, Error> {
         if let Some(known) = self.known.get(name) {
-            return Ok(Some(known.clone()));
+            return Ok(known.clone());
         }
         let Some(proto) = self.model.initializer(name) else {
             return Err(fault(
@@ -127,10 +133,10 @@ impl<'a> Importer<'a> {
         };
         let known = Known::Constant {
             constant: Rc::new(tensor::constant(proto)?),
-            initializer: Some(name.clone()),
+            initializer: Some(name.to_owned()),
         };
-        self.known.insert(name.clone(), known.clone());
-        Ok(Some(known))
+        self.known.insert(name.to_owned(), known.clone());
+        Ok(known)
     }
 
     pub(super) fn required(&mut self, node: &NodeProto, index: usize) -> Result<Known, Error> {
@@ -241,7 +247,7 @@ impl<'a> Importer<'a> {
                 constant,
                 initializer,
             } => self
-                .add_parameter(node, index, role, &constant, initializer)
+                .add_parameter(node, index, role, &constant, &constant.shape, initializer)
                 .map(Some),
             Known::TransposedMatrix { .. } => Err(unsupported(
                 node,
@@ -268,7 +274,9 @@ impl<'a> Importer<'a> {
                 initializer,
             } => {
                 let initializer = Some(initializer);
-                let id = self.add_parameter(node, index, Role::Weight, &constant, initializer)?;
+                let seen = &constant.shape;
+                let id =
+                    self.add_parameter(node, index, Role::Weight, &constant, seen, initializer)?;
                 Ok((id, true))
             }
             _ => self
@@ -278,12 +286,14 @@ impl<'a> Importer<'a> {
         }
     }
 
+    /// A parameter that the node reads in the shape of `constant` where the file gives it in shape `seen`.
     fn add_parameter(
         &mut self,
         node: &NodeProto,
         index: usize,
         role: Role,
         constant: &Constant,
+        seen: &[usize],
         initializer: Option<String>,
     ) -> Result<ParameterId, Error> {
         let ConstantData::Floats(values) = &constant.data else {
@@ -294,7 +304,7 @@ impl<'a> Importer<'a> {
         };
         // A tied weight stays one parameter, whoever uses it in its role.
         let key = initializer.clone().map(|name| (name, Kind::of(role)));
-        let site = Site::of(node, index);
+        let site = Site::of(node, index, seen);
         if let Some(&id) = key.as_ref().and_then(|key| self.parameter_of.get(key)) {
             self.parameters[id.0].sites.push(site);
             return Ok(id);
@@ -329,10 +339,10 @@ impl<'a> Importer<'a> {
         &self.values[id.0].shape
     }
 
-    /// The fixed `[C, H, W]` behind the batch of an activation.
+    /// The fixed `[C, H, W]` of an activation behind the images, or the parts of images, that are its first axis.
     pub(super) fn image(&self, node: &NodeProto, id: ValueId) -> Result<[usize; 3], Error> {
         match self.shape(id) {
-            [Dim::Batch(1), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] => Ok([*c, *h, *w]),
+            [Dim::Batch(_), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] => Ok([*c, *h, *w]),
             other => Err(unsupported(
                 node,
                 format!("its input has shape {}, expected [N, C, H, W]", show(other)),
@@ -366,7 +376,12 @@ impl<'a> Importer<'a> {
     pub(super) fn past_first_layer(&self) -> bool {
         self.nodes
             .iter()
-            .any(|node| matches!(node.op, Op::Conv(_) | Op::Linear(_)))
+            .filter(|node| matches!(node.op, Op::Conv(_) | Op::Linear(_)))
+            .any(|node| match node.inputs.get(1) {
+                // A matrix of fixed numbers, such as one that resizes, is no layer.
+                Some(Input::Parameter(id)) => self.parameters[id.0].role.trainable(),
+                _ => false,
+            })
     }
 
     pub(super) fn producer(&self, id: ValueId) -> Option<&Node> {
@@ -473,11 +488,11 @@ impl<'a> Importer<'a> {
                 ),
             ));
         }
-        let constant = Constant {
+        let reshaped = Constant {
             shape: shape.to_vec(),
             data: constant.data.clone(),
         };
-        self.add_parameter(node, index, role, &constant, initializer)
+        self.add_parameter(node, index, role, &reshaped, &constant.shape, initializer)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -13,6 +13,7 @@ use crate::ir::graph::InputLayout;
 use crate::ir::ids::ValueId;
 use crate::proto::attributes::Attributes;
 use crate::proto::element;
+use crate::proto::nodes::reads;
 
 /// Makes the image input the first value; gives it and its layout. `order` holds the nodes that are needed.
 pub(super) fn add(
@@ -24,7 +25,7 @@ pub(super) fn add(
     // What no needed node reads, such as Keras' old learning phase, is no input.
     let is_read = |name: &String| {
         let mut nodes = order.iter().map(|&index| &graph.node[index]);
-        nodes.any(|node| node.input.contains(name))
+        nodes.any(|node| reads(node).contains(&name.as_str()))
     };
     let mut inputs = graph
         .input
@@ -100,6 +101,19 @@ pub(super) fn add(
         .known
         .insert(input.name.clone(), Known::Activation(id));
     Ok((id, layout))
+}
+
+/// Whether neither the file nor the options say how large images are.
+pub(super) fn leaves_size_open(model: &Model, options: &ImportOptions) -> bool {
+    let mut images = model
+        .graph()
+        .input
+        .iter()
+        .map(declared_dims)
+        .filter(|dims| dims.len() == 4);
+    options.image_size.is_none()
+        && metadata::image_size(model).is_none()
+        && images.any(|dims| dims[1..].iter().filter(|dim| dim.is_none()).count() >= 2)
 }
 
 /// Channels of an image whose file leaves them open: as many as the first convolution takes, else 3.

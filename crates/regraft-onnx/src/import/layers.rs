@@ -13,13 +13,32 @@ use crate::ir::op::{BatchNorm, Binary, Conv, Linear, Lrn, Op};
 use crate::ir::parameter::Role;
 use crate::proto::attributes::{Attributes, axis};
 use crate::proto::nodes::{fault, unsupported};
+use crate::proto::tensor::Constant;
 
-/// Conv, opsets 1 to 22.
+/// Conv over images and lines, opsets 1 to 22.
 pub(super) fn conv(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    Windowed::new(importer, node)?.emit(importer, node, conv_of_images)
+}
+
+fn conv_of_images(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    input: ValueId,
+) -> Result<Part, Error> {
     let attributes = Attributes(node);
-    let input = importer.activation(node, 0)?;
     let [channels, height, width] = importer.image(node, input)?;
-    let weight = required_parameter(importer, node, 1, Role::Weight)?;
+    let weight = match importer.constant(node, 1)?.as_deref() {
+        // That of a convolution over lines, which has one row, or over the slices of a volume.
+        Some(Constant { shape, .. }) if shape.len() == 3 => {
+            let shape = [shape[0], shape[1], 1, shape[2]];
+            importer.parameter_as(node, 1, Role::Weight, &shape)?
+        }
+        Some(Constant { shape, .. }) if shape.len() == 5 && shape[4] == 1 => {
+            let shape = [shape[0], shape[1], shape[2], shape[3]];
+            importer.parameter_as(node, 1, Role::Weight, &shape)?
+        }
+        _ => required_parameter(importer, node, 1, Role::Weight)?,
+    };
     let bias = importer.parameter(node, 2, Role::Bias)?;
     let weight_shape = importer.parameter_shape(weight).to_vec();
     let [outputs, per_group, kernel_height, kernel_width] = weight_shape[..] else {
@@ -68,19 +87,128 @@ pub(super) fn conv(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
         .chain([per_group, kernel_height, kernel_width])
         .fold(1u64, |macs, n| macs.saturating_mul(n as u64));
     let shape = vec![
-        Dim::Batch(1),
+        importer.shape(input)[0],
         Dim::Fixed(outputs),
         Dim::Fixed(out_height),
         Dim::Fixed(out_width),
     ];
-    importer.emit(
-        node,
-        0,
-        Op::Conv(conv),
-        operands(input, [Some(weight), bias]),
+    Ok(Part {
+        op: Op::Conv(conv),
+        inputs: operands(input, [Some(weight), bias]),
         shape,
         macs,
-    )
+    })
+}
+
+/// An operator that slides a window over images, or over what can be seen as images.
+pub(super) struct Windowed {
+    input: ValueId,
+    seen: Seen,
+}
+
+enum Seen {
+    /// `[N, C, H, W]`.
+    Images,
+    /// `[N, C, L]`: images of one row.
+    Lines,
+    /// `[N, C, D, H, W]`, of which a window has one pixel of the last two axes: images of D rows.
+    Rows,
+    /// `[N, C, D, H, W]`, of which a window has one pixel of the last axis: W images each.
+    Slices,
+}
+
+impl Windowed {
+    pub(super) fn new(importer: &mut Importer<'_>, node: &NodeProto) -> Result<Self, Error> {
+        let input = importer.activation(node, 0)?;
+        let seen = match importer.shape(input).len() {
+            3 => Seen::Lines,
+            5 => match Attributes(node).ints("kernel_shape") {
+                Some([_, 1, 1]) => Seen::Rows,
+                Some([_, _, 1]) => Seen::Slices,
+                _ => Seen::Images,
+            },
+            _ => Seen::Images,
+        };
+        Ok(Self { input, seen })
+    }
+
+    /// Adds what `part` makes of the images, with reshapes around it where they are none.
+    pub(super) fn emit(
+        self,
+        importer: &mut Importer<'_>,
+        node: &NodeProto,
+        part: impl Fn(&mut Importer<'_>, &NodeProto, ValueId) -> Result<Part, Error>,
+    ) -> Result<(), Error> {
+        let shape = importer.shape(self.input).to_vec();
+        if matches!(self.seen, Seen::Images) {
+            let part = part(importer, node, self.input)?;
+            return importer.emit(node, 0, part.op, part.inputs, part.shape, part.macs);
+        }
+        let extent = |axis: usize| shape[axis].per_image();
+        let images = match self.seen {
+            Seen::Lines => vec![shape[0], shape[1], Dim::Fixed(1), shape[2]],
+            Seen::Rows => {
+                let places = Dim::Fixed(extent(3) * extent(4));
+                vec![shape[0], shape[1], shape[2], places]
+            }
+            _ => vec![
+                Dim::Batch(extent(0) * extent(4)),
+                shape[1],
+                shape[2],
+                shape[3],
+            ],
+        };
+        let on_images = self.seen.on_images(node);
+        let mut steps = Steps::new(importer, node);
+        let value = match self.seen {
+            Seen::Slices => steps.transpose(self.input, &[0, 4, 1, 2, 3])?,
+            _ => self.input,
+        };
+        let value = steps.reshape(value, images)?;
+        let part = part(steps.importer, &on_images, value)?;
+        let made = part.shape.clone();
+        let value = steps.layer(part)?;
+        let value = match self.seen {
+            Seen::Lines => steps.reshape(value, vec![made[0], made[1], made[3]])?,
+            Seen::Rows => {
+                let target = vec![made[0], made[1], made[2], shape[3], shape[4]];
+                steps.reshape(value, target)?
+            }
+            _ => {
+                let target = vec![shape[0], shape[4], made[1], made[2], made[3]];
+                let value = steps.reshape(value, target)?;
+                steps.transpose(value, &[0, 2, 3, 4, 1])?
+            }
+        };
+        steps.end(value)
+    }
+}
+
+impl Seen {
+    /// The node's windows as windows over images.
+    fn on_images(&self, node: &NodeProto) -> NodeProto {
+        let mut node = node.clone();
+        for attribute in &mut node.attribute {
+            let is_pads = attribute.name == "pads";
+            let plane = match (self, is_pads, &attribute.ints[..]) {
+                (Seen::Lines, true, &[before, after]) => vec![0, before, 0, after],
+                (Seen::Lines, false, &[along]) => vec![1, along],
+                (Seen::Rows, true, &[before, 0, 0, after, 0, 0]) => vec![before, 0, after, 0],
+                (Seen::Rows, false, &[along, 1, 1]) => vec![along, 1],
+                (Seen::Slices, true, &[top, left, 0, bottom, right, 0]) => {
+                    vec![top, left, bottom, right]
+                }
+                (Seen::Slices, false, &[down, across, 1]) => vec![down, across],
+                // Anything else does not fit, and is refused with what it says.
+                _ => continue,
+            };
+            let windows = ["kernel_shape", "strides", "dilations", "pads"];
+            if windows.contains(&attribute.name.as_str()) {
+                attribute.ints = plane;
+            }
+        }
+        node
+    }
 }
 
 /// Padding from `pads` or `auto_pad`: top, left, bottom, right.
@@ -163,7 +291,7 @@ pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
         bias => {
             let part = linear_part(importer, node, input, weight, None, weight_transposed)?;
             let mut steps = Steps::new(importer, node);
-            let mut value = steps.linear(part)?;
+            let mut value = steps.layer(part)?;
             if alpha != 1.0 {
                 value = steps.with_number(Binary::Mul, value, alpha)?;
             }
@@ -179,9 +307,22 @@ pub(super) fn gemm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), 
 
 /// MatMul with a constant matrix is a linear layer; with another activation it is a product.
 pub(super) fn matmul(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    if !matches!(importer.required(node, 0)?, Known::Activation(_)) {
+        return matmul_from_left(importer, node);
+    }
     let left = importer.activation(node, 0)?;
     match importer.required(node, 1)? {
-        Known::Activation(right) => product(importer, node, left, right),
+        Known::Constant { constant, .. } if constant.shape.len() > 2 => {
+            let mut steps = Steps::new(importer, node);
+            let right = steps.for_every_image(1, Role::Weight)?;
+            let value = steps.product(left, right)?;
+            steps.end(value)
+        }
+        Known::Activation(right) => {
+            let mut steps = Steps::new(importer, node);
+            let value = steps.product(left, right)?;
+            steps.end(value)
+        }
         _ => {
             let (weight, turned) = importer.matrix(node, 1)?;
             linear(importer, node, left, weight, None, turned)
@@ -189,8 +330,33 @@ pub(super) fn matmul(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     }
 }
 
-/// A linear layer before it is a node: operator, operands, shape of the output, multiply-accumulates.
-pub(super) struct LinearPart {
+/// A matrix of weights times an activation: a linear layer over the last axis but one.
+fn matmul_from_left(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    let right = importer.activation(node, 1)?;
+    let rank = importer.shape(right).len();
+    if matches!(importer.required(node, 0)?, Known::Constant { constant, .. } if constant.shape.len() > 2)
+    {
+        let mut steps = Steps::new(importer, node);
+        let left = steps.for_every_image(0, Role::Weight)?;
+        let value = steps.product(left, right)?;
+        return steps.end(value);
+    }
+    if rank < 3 {
+        return Err(unsupported(node, "a product over the batch"));
+    }
+    let mut perm: Vec<usize> = (0..rank).collect();
+    perm.swap(rank - 2, rank - 1);
+    let (weight, turned) = importer.matrix(node, 0)?;
+    let mut steps = Steps::new(importer, node);
+    let value = steps.transpose(right, &perm)?;
+    let part = linear_part(steps.importer, node, value, weight, None, !turned)?;
+    let value = steps.layer(part)?;
+    let value = steps.transpose(value, &perm)?;
+    steps.end(value)
+}
+
+/// A layer before it is a node: operator, operands, shape of the output, multiply-accumulates.
+pub(super) struct Part {
     pub(super) op: Op,
     pub(super) inputs: Vec<Input>,
     pub(super) shape: Vec<Dim>,
@@ -209,14 +375,14 @@ fn linear(
     importer.emit(node, 0, part.op, part.inputs, part.shape, part.macs)
 }
 
-fn linear_part(
+pub(super) fn linear_part(
     importer: &mut Importer<'_>,
     node: &NodeProto,
     input: ValueId,
     weight: ParameterId,
     bias: Option<ParameterId>,
     weight_transposed: bool,
-) -> Result<LinearPart, Error> {
+) -> Result<Part, Error> {
     let weight_shape = importer.parameter_shape(weight).to_vec();
     let [rows, columns] = weight_shape[..] else {
         return Err(unsupported(
@@ -245,77 +411,12 @@ fn linear_part(
     shape.pop();
     let rows: u64 = shape.iter().map(|dim| dim.per_image() as u64).product();
     shape.push(Dim::Fixed(outputs));
-    Ok(LinearPart {
+    Ok(Part {
         op: Op::Linear(Linear { weight_transposed }),
         inputs: operands(input, [Some(weight), bias]),
         shape,
         macs: rows.saturating_mul((inputs * outputs) as u64),
     })
-}
-
-fn product(
-    importer: &mut Importer<'_>,
-    node: &NodeProto,
-    left: ValueId,
-    right: ValueId,
-) -> Result<(), Error> {
-    let (a, b) = (
-        importer.shape(left).to_vec(),
-        importer.shape(right).to_vec(),
-    );
-    let refused = || {
-        unsupported(
-            node,
-            format!(
-                "a product of {} and {} is not supported",
-                show(&a),
-                show(&b)
-            ),
-        )
-    };
-    let rank = a.len();
-    if rank < 3 || b.len() != rank || a[rank - 1] != b[rank - 2] {
-        return Err(refused());
-    }
-    // What one operand has once is there for every matrix of the other.
-    let mut ahead = Vec::with_capacity(rank - 2);
-    for (&x, &y) in a[..rank - 2].iter().zip(&b[..rank - 2]) {
-        ahead.push(match (x, y) {
-            (x, y) if x == y => x,
-            (x, Dim::Fixed(1)) => x,
-            (Dim::Fixed(1), y) => y,
-            _ => return Err(refused()),
-        });
-    }
-    let spread = |importer: &mut Importer<'_>, value: ValueId, own: &[Dim], name: &str| {
-        if own[..rank - 2] == ahead[..] {
-            return Ok(value);
-        }
-        let mut shape = ahead.clone();
-        shape.extend(&own[rank - 2..]);
-        importer.emit_step(node, name, Op::Expand, vec![Input::Value(value)], shape)
-    };
-    let left = spread(importer, left, &a, "left")?;
-    let right = spread(importer, right, &b, "right")?;
-    let (a, b) = (
-        importer.shape(left).to_vec(),
-        importer.shape(right).to_vec(),
-    );
-    let mut shape = a.clone();
-    shape[rank - 1] = b[rank - 1];
-    let macs = shape
-        .iter()
-        .chain([&a[rank - 1]])
-        .map(|dim| dim.per_image() as u64)
-        .product();
-    importer.emit(
-        node,
-        0,
-        Op::MatMul,
-        vec![Input::Value(left), Input::Value(right)],
-        shape,
-        macs,
-    )
 }
 
 /// BatchNormalization, opsets 1 to 15. `epsilon` and `momentum` are read from the file's own node, with the
@@ -358,31 +459,36 @@ pub(super) fn batch_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
     importer.emit(node, 0, op, inputs, shape, 0)
 }
 
-/// LayerNormalization over the last axis, opset 17.
+/// LayerNormalization over the last axes, opset 17.
 pub(super) fn layer_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
     let attributes = Attributes(node);
     let input = importer.activation(node, 0)?;
     let shape = importer.shape(input).to_vec();
     let axis = axis(node, attributes.int("axis").unwrap_or(-1), shape.len())?;
-    let Some(&Dim::Fixed(features)) = shape.last().filter(|_| axis + 1 == shape.len()) else {
-        return Err(unsupported(
-            node,
-            format!(
-                "over axis {axis} of {}; only the last axis is supported",
-                show(&shape)
-            ),
-        ));
-    };
-    let scale = required_parameter(importer, node, 1, Role::NormScale)?;
-    let shift = importer.parameter(node, 2, Role::NormShift)?;
-    for parameter in [Some(scale), shift].into_iter().flatten() {
-        expect_vector(importer, node, parameter, features, "layer norm operand")?;
+    let (ahead, normalised) = shape.split_at(axis);
+    if normalised.iter().any(|dim| matches!(dim, Dim::Batch(_))) {
+        return Err(unsupported(node, "over the batch"));
     }
+    let features = normalised.iter().map(|dim| dim.per_image()).product();
+    let scale = importer.parameter_as(node, 1, Role::NormScale, &[features])?;
+    let shift = match importer.operand(node, 2)? {
+        Some(_) => Some(importer.parameter_as(node, 2, Role::NormShift, &[features])?),
+        None => None,
+    };
     let op = Op::LayerNorm {
         epsilon: attributes.float("epsilon").unwrap_or(1e-5).into(),
     };
-    let inputs = operands(input, [Some(scale), shift]);
-    importer.emit(node, 0, op, inputs, shape, 0)
+    if axis + 1 == shape.len() {
+        let inputs = operands(input, [Some(scale), shift]);
+        return importer.emit(node, 0, op, inputs, shape, 0);
+    }
+    let mut flat = ahead.to_vec();
+    flat.push(Dim::Fixed(features));
+    let mut steps = Steps::new(importer, node);
+    let value = steps.reshape(input, flat.clone())?;
+    let value = steps.step(op, operands(value, [Some(scale), shift]), flat)?;
+    let value = steps.reshape(value, shape)?;
+    steps.end(value)
 }
 
 /// LRN, opsets 1 and 13.

@@ -141,7 +141,10 @@ pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
                     Ok(Dim::Batch(1))
                 }
                 (own, Extent::Number(1 | -1)) => Ok(own),
-                (Dim::Batch(1) | Dim::Fixed(1), Extent::Batch(1)) => Ok(Dim::Batch(1)),
+                (Dim::Fixed(1), Extent::Batch(1)) => Ok(Dim::Batch(1)),
+                (Dim::Batch(own), Extent::Batch(asked)) if own as i64 == asked => {
+                    Ok(Dim::Batch(own))
+                }
                 (Dim::Fixed(own), Extent::Number(n)) if own == 1 || own as i64 == n => {
                     usize::try_from(n).map(Dim::Fixed).map_err(|_| fits())
                 }
@@ -153,11 +156,11 @@ pub(super) fn expand(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
         Input::Value(id) if importer.shape(id) == shape => {
             importer.alias(node, Known::Activation(id))
         }
-        // Only the batch may be open, and only a weight lacks it.
-        _ if shape.contains(&Dim::Batch(1)) => {
+        // A weight may lack the batch.
+        _ if shape.iter().any(|dim| matches!(dim, Dim::Batch(_))) => {
             importer.emit(node, 0, Op::Expand, vec![input], shape, 0)
         }
-        _ => Err(unsupported(node, "expanding a weight without a batch")),
+        _ => super::fold::compute(importer, node).map(|_| ()),
     }
 }
 
@@ -316,7 +319,17 @@ pub(super) fn flatten(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(
 
 /// Squeeze; axes are an attribute before opset 13, an input from then on.
 pub(super) fn squeeze(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let given = axes(importer, node)?;
+    let mut given = axes(importer, node)?;
+    // A file for one image may take the batch off at its end: here it stays.
+    if importer.fixed_batch == Some(1)
+        && let (Some(axes), Known::Activation(input)) = (&mut given, importer.required(node, 0)?)
+    {
+        let shape = importer.shape(input);
+        let is_batch = |given: i64| {
+            axis(node, given, shape.len()).is_ok_and(|axis| shape[axis] == Dim::Batch(1))
+        };
+        axes.retain(|&given| !is_batch(given));
+    }
     rearrange(importer, node, |shape| squeezed(node, shape, given))
 }
 

@@ -4,8 +4,10 @@
 //! that depends on the image, a constant, or numbers that hold the batch (what `Shape` gives), which stays symbolic. Nodes
 //! whose operands are all of the latter two are computed (`fold`) and leave no node.
 
+mod branch;
 mod composed;
 mod constants;
+mod einsum;
 mod elementwise;
 mod fold;
 mod importer;
@@ -18,8 +20,12 @@ pub(crate) mod names;
 mod options;
 mod order;
 mod pooling;
+mod reductions;
 mod refusals;
+mod resize;
 mod table;
+
+use onnx_ir::NodeProto;
 
 use self::importer::{Draft, Importer};
 use self::known::Known;
@@ -52,7 +58,27 @@ pub(crate) fn walks<'m>(
     outputs.sort_by_key(|name| likelihood(name));
     outputs
         .into_iter()
-        .map(move |output| walk(model, options, output))
+        .map(move |output| walk_at_its_size(model, options, output))
+}
+
+/// The graph of one output. Where the file leaves the size of images open and nothing else says it, at the first of the usual
+/// sizes that the network takes: a table of positions is made for one.
+fn walk_at_its_size(model: &Model, options: &ImportOptions, output: &str) -> Result<Graph, Error> {
+    const USUAL: &[usize] = &[
+        256, 384, 192, 128, 96, 64, 32, 288, 320, 448, 512, 518, 299, 336, 240, 160, 48, 28,
+    ];
+    let graph = walk(model, options, output);
+    if !matches!(graph, Err(Error::Node { .. })) || !input::leaves_size_open(model, options) {
+        return graph;
+    }
+    let at = |size: &usize| {
+        let options = ImportOptions {
+            image_size: Some([*size; 2]),
+            ..options.clone()
+        };
+        walk(model, &options, output).ok()
+    };
+    USUAL.iter().find_map(at).map_or(graph, Ok)
 }
 
 /// How likely an output of that name tells classes; less is likelier.
@@ -76,23 +102,27 @@ fn walk(model: &Model, options: &ImportOptions, output: &str) -> Result<Graph, E
     let (input, layout) = input::add(&mut importer, options, &order)?;
     let whole_pixels = input::is_whole(model, &importer.values[input.0].name);
     for index in order {
-        let node = &model.graph().node[index];
-        if fold::fold(&mut importer, node)? {
-            continue;
-        }
-        let import = table::importer(&node.op_type).ok_or_else(|| {
-            unsupported(
-                node,
-                "is supported on constants alone, and its input depends on the image",
-            )
-        })?;
-        import(&mut importer, node)?;
+        import(&mut importer, &model.graph().node[index])?;
     }
     let graph = finish(importer, input, layout, target, left_off)?;
     Ok(Graph {
         whole_pixels,
         ..graph
     })
+}
+
+/// Computes the node or adds what it stands for.
+fn import(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    if fold::fold(importer, node)? {
+        return Ok(());
+    }
+    let import = table::importer(&node.op_type).ok_or_else(|| {
+        unsupported(
+            node,
+            "is supported on constants alone, and its input depends on the image",
+        )
+    })?;
+    import(importer, node)
 }
 
 /// The value that a file's output is made of by operators that end a network, and the first of these.

@@ -7,7 +7,7 @@ use crate::file::model::Model;
 use crate::ir::graph::{Input, Node};
 use crate::ir::ids::{ParameterId, ValueId};
 use crate::ir::parameter::Parameter;
-use crate::proto::nodes::{fault, node_label};
+use crate::proto::nodes::{fault, node_label, reads};
 
 /// Indices of the nodes that a value needs, in an order in which inputs come before their users; ties in file order.
 pub(super) fn execution_order(model: &Model, target: &str) -> Result<Vec<usize>, Error> {
@@ -28,10 +28,9 @@ pub(super) fn execution_order(model: &Model, target: &str) -> Result<Vec<usize>,
     while let Some(index) = queue.pop() {
         if !std::mem::replace(&mut needed[index], true) {
             queue.extend(
-                nodes[index]
-                    .input
-                    .iter()
-                    .filter_map(|name| producer.get(name.as_str())),
+                reads(&nodes[index])
+                    .into_iter()
+                    .filter_map(|name| producer.get(name)),
             );
         }
     }
@@ -39,11 +38,11 @@ pub(super) fn execution_order(model: &Model, target: &str) -> Result<Vec<usize>,
     let mut waiting_for: Vec<usize> = vec![0; nodes.len()];
     let mut users: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for (index, node) in nodes.iter().enumerate().filter(|(index, _)| needed[*index]) {
-        for source in node
-            .input
-            .iter()
-            .filter_map(|name| producer.get(name.as_str()))
-        {
+        let sources: HashSet<usize> = reads(node)
+            .into_iter()
+            .filter_map(|name| producer.get(name).copied())
+            .collect();
+        for source in &sources {
             waiting_for[index] += 1;
             users[*source].push(index);
         }

@@ -2,9 +2,9 @@
 
 use onnx_ir::NodeProto;
 
-use super::composed::reduced_axes;
 use super::importer::Importer;
-use super::layers;
+use super::layers::{self, Part, Windowed};
+use super::reductions::reduced_axes;
 use crate::error::Error;
 use crate::ir::dim::Dim;
 use crate::ir::graph::Input;
@@ -14,21 +14,33 @@ use crate::proto::attributes::Attributes;
 
 /// MaxPool, opsets 1 to 22; the indices output is not supported where used.
 pub(super) fn max_pool(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let (input, pool, shape) = window(importer, node)?;
-    importer.emit(
-        node,
-        0,
-        Op::MaxPool(pool),
-        vec![Input::Value(input)],
+    Windowed::new(importer, node)?.emit(importer, node, |importer, node, input| {
+        let (pool, shape) = window(importer, node, input)?;
+        Ok(part(Op::MaxPool(pool), input, shape))
+    })
+}
+
+fn part(op: Op, input: ValueId, shape: Vec<Dim>) -> Part {
+    Part {
+        op,
+        inputs: vec![Input::Value(input)],
         shape,
-        0,
-    )
+        macs: 0,
+    }
 }
 
 /// AveragePool, opsets 1 to 22.
 pub(super) fn average_pool(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
+    Windowed::new(importer, node)?.emit(importer, node, average_pool_of_images)
+}
+
+fn average_pool_of_images(
+    importer: &mut Importer<'_>,
+    node: &NodeProto,
+    input: ValueId,
+) -> Result<Part, Error> {
     let count_include_pad = Attributes(node).int("count_include_pad").unwrap_or(0) != 0;
-    let (input, pool, shape) = window(importer, node)?;
+    let (pool, shape) = window(importer, node, input)?;
     let [_, height, width] = importer.image(node, input)?;
     // One window over the whole image is a global pool, whose kernel is quicker everywhere.
     let whole = pool.kernel == [height, width] && pool.pads == [0; 4] && pool.dilation == [1, 1];
@@ -40,24 +52,21 @@ pub(super) fn average_pool(importer: &mut Importer<'_>, node: &NodeProto) -> Res
             count_include_pad,
         }
     };
-    importer.emit(node, 0, op, vec![Input::Value(input)], shape, 0)
+    Ok(part(op, input, shape))
 }
 
 /// GlobalAveragePool and GlobalMaxPool.
 pub(super) fn global(importer: &mut Importer<'_>, node: &NodeProto) -> Result<(), Error> {
-    let input = importer.activation(node, 0)?;
-    let [channels, ..] = importer.image(node, input)?;
-    let op = match node.op_type.as_str() {
-        "GlobalMaxPool" => Op::GlobalMaxPool,
-        _ => Op::GlobalAveragePool,
-    };
-    let shape = vec![
-        Dim::Batch(1),
-        Dim::Fixed(channels),
-        Dim::Fixed(1),
-        Dim::Fixed(1),
-    ];
-    importer.emit(node, 0, op, vec![Input::Value(input)], shape, 0)
+    Windowed::new(importer, node)?.emit(importer, node, |importer, node, input| {
+        let [channels, ..] = importer.image(node, input)?;
+        let op = match node.op_type.as_str() {
+            "GlobalMaxPool" => Op::GlobalMaxPool,
+            _ => Op::GlobalAveragePool,
+        };
+        let batch = importer.shape(input)[0];
+        let shape = vec![batch, Dim::Fixed(channels), Dim::Fixed(1), Dim::Fixed(1)];
+        Ok(part(op, input, shape))
+    })
 }
 
 /// ReduceMean; axes are an attribute up to opset 17 and an input from 18.
@@ -89,9 +98,9 @@ pub(super) fn reduce_mean(importer: &mut Importer<'_>, node: &NodeProto) -> Resu
 fn window(
     importer: &mut Importer<'_>,
     node: &NodeProto,
-) -> Result<(ValueId, Pool, Vec<Dim>), Error> {
+    input: ValueId,
+) -> Result<(Pool, Vec<Dim>), Error> {
     let attributes = Attributes(node);
-    let input = importer.activation(node, 0)?;
     let [channels, height, width] = importer.image(node, input)?;
     let kernel = attributes.pair("kernel_shape", [0, 0])?;
     if kernel == [0, 0] {
@@ -127,10 +136,10 @@ fn window(
         return Err(attributes.fault("padding is as large as the window"));
     }
     let shape = vec![
-        Dim::Batch(1),
+        importer.shape(input)[0],
         Dim::Fixed(channels),
         Dim::Fixed(out_height),
         Dim::Fixed(out_width),
     ];
-    Ok((input, pool, shape))
+    Ok((pool, shape))
 }

@@ -57,7 +57,7 @@ fn reason(model: &Model, node: &NodeProto) -> Option<String> {
         | "QuantizeLinear" => {
             "computes on quantised activations, which cannot be trained; use the model before its quantisation"
         }
-        "If" | "Loop" | "Scan" => {
+        "Loop" | "Scan" => {
             "control flow is not supported; export the model by tracing, for one kind of input"
         }
         _ => "operator not supported",

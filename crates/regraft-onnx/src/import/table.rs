@@ -3,7 +3,9 @@
 use onnx_ir::NodeProto;
 
 use super::importer::Importer;
-use super::{composed, constants, elementwise, layers, layout, pooling};
+use super::{
+    branch, composed, constants, einsum, elementwise, layers, layout, pooling, reductions, resize,
+};
 use crate::error::Error;
 
 type Import = fn(&mut Importer<'_>, &NodeProto) -> Result<(), Error>;
@@ -19,9 +21,11 @@ const OPERATORS: &[(&str, Import)] = &[
     ("Concat", layout::concat),
     ("Constant", constants::constant),
     ("Conv", layers::conv),
+    ("DepthToSpace", composed::depth_to_space),
     ("DequantizeLinear", constants::dequantize),
     ("Div", elementwise::binary),
     ("Dropout", constants::pass),
+    ("Einsum", einsum::einsum),
     ("Elu", elementwise::activation),
     ("Erf", elementwise::activation),
     ("Exp", elementwise::activation),
@@ -38,6 +42,7 @@ const OPERATORS: &[(&str, Import)] = &[
     ("HardSigmoid", elementwise::activation),
     ("HardSwish", elementwise::activation),
     ("Identity", constants::pass),
+    ("If", branch::branch),
     ("InstanceNormalization", composed::instance_norm),
     ("IsNaN", composed::test),
     ("LRN", layers::lrn),
@@ -57,17 +62,21 @@ const OPERATORS: &[(&str, Import)] = &[
     ("PRelu", composed::prelu),
     ("Pad", layout::pad),
     ("Pow", elementwise::binary),
+    ("RMSNormalization", composed::rms_norm),
     ("Range", constants::range),
     ("Reciprocal", elementwise::activation),
-    ("ReduceL1", composed::reduce),
-    ("ReduceL2", composed::reduce),
-    ("ReduceLogSum", composed::reduce),
-    ("ReduceLogSumExp", composed::reduce),
+    ("ReduceL1", reductions::reduce),
+    ("ReduceL2", reductions::reduce),
+    ("ReduceLogSum", reductions::reduce),
+    ("ReduceLogSumExp", reductions::reduce),
+    ("ReduceMax", reductions::reduce),
     ("ReduceMean", pooling::reduce_mean),
-    ("ReduceSum", composed::reduce),
-    ("ReduceSumSquare", composed::reduce),
+    ("ReduceMin", reductions::reduce),
+    ("ReduceSum", reductions::reduce),
+    ("ReduceSumSquare", reductions::reduce),
     ("Relu", elementwise::activation),
     ("Reshape", layout::reshape),
+    ("Resize", resize::resize),
     ("Selu", composed::function),
     ("Shape", constants::shape),
     ("Sigmoid", elementwise::activation),
@@ -86,6 +95,7 @@ const OPERATORS: &[(&str, Import)] = &[
     ("Tile", composed::tile),
     ("Transpose", layout::transpose),
     ("Unsqueeze", layout::unsqueeze),
+    ("Upsample", resize::resize),
     ("Where", composed::choose),
 ];
 

@@ -28,13 +28,16 @@ pub(crate) struct Site {
     pub(crate) output: String,
     /// Which of its inputs.
     pub(crate) input: usize,
+    /// The shape in which the node is given it.
+    pub(crate) shape: Vec<usize>,
 }
 
 impl Site {
-    pub(crate) fn of(node: &NodeProto, input: usize) -> Self {
+    pub(crate) fn of(node: &NodeProto, input: usize, shape: &[usize]) -> Self {
         Self {
             output: node.output.first().cloned().unwrap_or_default(),
             input,
+            shape: shape.to_vec(),
         }
     }
 }

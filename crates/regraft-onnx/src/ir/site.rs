@@ -9,10 +9,13 @@ pub struct HeadSite {
     pub feature: ValueId,
     /// Position of the head's first node; it and all that follow are the head.
     pub first_node: usize,
-    /// Length of the pooled feature vector: F or C.
+    /// Length of the pooled feature vector: F or C; of all, where several are joined.
     pub features: usize,
     /// Whether the feature is an image that a new head has to pool.
     pub spatial: bool,
+    /// Features of other heads, `[N, F]`, whose logits are averaged with those of the head that takes `feature`: a new head takes
+    /// all of them, joined.
+    pub beside: Vec<ValueId>,
     /// Pooled features of lower blocks, `[N, F]`, that the head reads beside `feature`: it alone reads them.
     pub taps: Vec<ValueId>,
 }

@@ -1,6 +1,6 @@
 //! One node of a file: what people call it, how an error names it, and how a new one is made.
 
-use onnx_ir::{AttributeProto, AttributeType, NodeProto};
+use onnx_ir::{AttributeProto, AttributeType, GraphProto, NodeProto};
 
 use crate::error::{Error, UnsupportedNode};
 
@@ -10,6 +10,26 @@ pub(crate) fn node_label(node: &NodeProto) -> String {
         ("", Some(output)) => output.clone(),
         (name, _) => name.to_owned(),
     }
+}
+
+/// The values that the node reads, in its branches too; those that a branch makes for itself are among them.
+pub(crate) fn reads(node: &NodeProto) -> Vec<&str> {
+    let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
+    let mut graphs: Vec<&GraphProto> = branches(node).collect();
+    while let Some(graph) = graphs.pop() {
+        // What a branch gives out may be a value from outside.
+        names.extend(graph.output.iter().map(|output| output.name.as_str()));
+        for inner in &graph.node {
+            names.extend(inner.input.iter().map(String::as_str));
+            graphs.extend(branches(inner));
+        }
+    }
+    names
+}
+
+fn branches(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    let attributes = node.attribute.iter();
+    attributes.filter_map(|attribute| attribute.g.as_ref())
 }
 
 /// A node that contradicts its operator or its inputs.

@@ -15,6 +15,7 @@ use crate::file::{metadata, names};
 use crate::import::ImportOptions;
 use crate::ir::dim::{Dim, show};
 use crate::ir::graph::Graph;
+use crate::ir::ids::ValueId;
 pub use crate::ir::site::HeadSite;
 use crate::proto::{element, nodes, tensor};
 use regraft_spec::Pooling;
@@ -120,7 +121,7 @@ pub fn cut(model: &Model, graph: &Graph, at: Option<&str>) -> Result<Model, Erro
     };
     let mut proto = model.proto.clone();
     let file = proto.graph.mut_or_insert_default();
-    let feature = graph.value(site.feature).name.clone();
+    let feature = joined_features(file, graph, &site);
     let needed = needed_by(&file.node, &feature);
     let used = retain(file, &needed);
     let weigh = |file: &GraphProto| -> usize {
@@ -141,9 +142,33 @@ pub fn cut(model: &Model, graph: &Graph, at: Option<&str>) -> Result<Model, Erro
         .retain(|input| input.name == image || used.contains(&input.name));
     file.value_info.retain(|value| used.contains(&value.name));
     file.quantization_annotation.clear();
-    let shape = &graph.value(site.feature).shape;
-    declare_output(file, &feature, shape)?;
+    let mut shape = graph.value(site.feature).shape.clone();
+    if !site.beside.is_empty() {
+        shape = vec![Dim::Batch(1), Dim::Fixed(site.features)];
+    }
+    declare_output(file, &feature, &shape)?;
     Model::from_proto(proto)
+}
+
+/// The name of the value that a new head takes. Features of several heads are joined, for which the file gets a node.
+fn joined_features(file: &mut GraphProto, graph: &Graph, site: &HeadSite) -> String {
+    let name = |id: &ValueId| graph.value(*id).name.as_str();
+    if site.beside.is_empty() {
+        return name(&site.feature).to_owned();
+    }
+    let mut joined = "features/joined".to_owned();
+    while names::each(file).any(|name| *name == joined) {
+        joined.push('_');
+    }
+    let parts: Vec<&str> = [&site.feature]
+        .into_iter()
+        .chain(&site.beside)
+        .map(name)
+        .collect();
+    let axis = nodes::int("axis", 1);
+    file.node
+        .push(nodes::node("Concat", &parts, &joined, vec![axis]));
+    joined
 }
 
 /// A headless model with a new head and labels.
@@ -231,8 +256,8 @@ fn retain(file: &mut GraphProto, needed: &[bool]) -> HashSet<String> {
         index += 1;
         needed[index - 1]
     });
-    let inputs = file.node.iter().flat_map(|node| node.input.iter().cloned());
-    inputs.collect()
+    let inputs = file.node.iter().flat_map(nodes::reads);
+    inputs.map(str::to_owned).collect()
 }
 
 /// Which nodes the value `name` depends on.
@@ -247,8 +272,8 @@ fn needed_by(nodes: &[NodeProto], name: &str) -> Vec<bool> {
     let mut queue: Vec<usize> = producers.get(name).copied().into_iter().collect();
     while let Some(index) = queue.pop() {
         if !std::mem::replace(&mut needed[index], true) {
-            let inputs = nodes[index].input.iter();
-            queue.extend(inputs.filter_map(|name| producers.get(name.as_str())));
+            let inputs = nodes::reads(&nodes[index]).into_iter();
+            queue.extend(inputs.filter_map(|name| producers.get(name)));
         }
     }
     needed

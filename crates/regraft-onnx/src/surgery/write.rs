@@ -71,7 +71,10 @@ pub fn with_weights(
         separate(file, parameter, &values(parameter))?;
     }
     for (output, parameter) in keepers {
-        derived::replace(file, output, &parameter.shape, &values(parameter))?;
+        // A node may read it in a shape that it has not in the file.
+        let made = model.constant(output)?;
+        let shape = made.map_or_else(|| parameter.shape.clone(), |made| made.shape);
+        derived::replace(file, output, &shape, &values(parameter))?;
     }
     allow_plain_initializers(&mut proto);
     Model::from_proto(proto)
@@ -123,8 +126,34 @@ fn by_initializer(graph: &Graph) -> BTreeMap<&str, Vec<&Parameter>> {
     sharers
 }
 
-/// Gives a parameter an initializer of its own.
+/// Gives a parameter an initializer of its own: one for each shape in which nodes are given it.
 fn separate(file: &mut GraphProto, parameter: &Parameter, values: &[f32]) -> Result<(), Error> {
+    let element = element::of(file, parameter.initializer.as_deref().unwrap_or_default());
+    let mut made: Vec<(&[usize], String)> = Vec::new();
+    for site in &parameter.sites {
+        let name = match made.iter().find(|(shape, _)| *shape == site.shape) {
+            Some((_, name)) => name.clone(),
+            None => {
+                let name = free_name(file, &parameter.name);
+                let tensor = tensor::float_proto(&name, &site.shape, element, values)?;
+                file.initializer.push(tensor);
+                made.push((&site.shape, name.clone()));
+                name
+            }
+        };
+        let node = file
+            .node
+            .iter_mut()
+            .find(|node| node.output.first() == Some(&site.output));
+        if let Some(input) = node.and_then(|node| node.input.get_mut(site.input)) {
+            *input = name;
+        }
+    }
+    Ok(())
+}
+
+/// `name`, or one like it that nothing in the file has.
+fn free_name(file: &GraphProto, name: &str) -> String {
     let taken = |name: &str| {
         file.initializer.iter().any(|tensor| tensor.name == name)
             || file.input.iter().any(|input| input.name == name)
@@ -133,21 +162,9 @@ fn separate(file: &mut GraphProto, parameter: &Parameter, values: &[f32]) -> Res
                 .iter()
                 .any(|node| node.output.iter().any(|output| output == name))
     };
-    let mut name = parameter.name.clone();
+    let mut name = name.to_owned();
     while taken(&name) {
         name.push_str("_own");
     }
-    let element = element::of(file, parameter.initializer.as_deref().unwrap_or_default());
-    let tensor = tensor::float_proto(&name, &parameter.shape, element, values)?;
-    file.initializer.push(tensor);
-    for site in &parameter.sites {
-        let node = file
-            .node
-            .iter_mut()
-            .find(|node| node.output.first() == Some(&site.output));
-        if let Some(input) = node.and_then(|node| node.input.get_mut(site.input)) {
-            input.clone_from(&name);
-        }
-    }
-    Ok(())
+    name
 }

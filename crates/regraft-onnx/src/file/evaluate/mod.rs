@@ -6,6 +6,7 @@
 mod arithmetic;
 mod moving;
 mod reducing;
+mod resize;
 mod tensor;
 
 use onnx_ir::NodeProto;
@@ -13,6 +14,7 @@ use onnx_ir::NodeProto;
 use crate::error::Error;
 use crate::proto::nodes::{fault, unsupported};
 
+pub(crate) use self::resize::{Size, axes as resized_axes, operands as resize_operands};
 pub(crate) use self::tensor::{Data, Extent, Tensor};
 
 /// A node with what is known of its operands; an operand that is left out is none.
@@ -79,6 +81,7 @@ const OPERATORS: &[(&str, Evaluate)] = &[
     ("Abs", arithmetic::unary),
     ("Add", arithmetic::binary),
     ("And", arithmetic::binary),
+    ("BatchNormalization", reducing::batch_norm),
     ("Cast", arithmetic::cast),
     ("CastLike", arithmetic::cast),
     ("Ceil", arithmetic::unary),
@@ -130,6 +133,7 @@ const OPERATORS: &[(&str, Evaluate)] = &[
     ("ReduceSumSquare", reducing::reduce),
     ("Relu", arithmetic::unary),
     ("Reshape", moving::reshape),
+    ("Resize", resize::resize),
     ("Round", arithmetic::unary),
     ("ScatterND", moving::scatter_nd),
     ("Shape", moving::shape),
@@ -149,6 +153,7 @@ const OPERATORS: &[(&str, Evaluate)] = &[
     ("Transpose", moving::transpose),
     ("Trilu", moving::trilu),
     ("Unsqueeze", moving::reshape),
+    ("Upsample", resize::resize),
     ("Where", arithmetic::choose),
     ("Xor", arithmetic::binary),
 ];

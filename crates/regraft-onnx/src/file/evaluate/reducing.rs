@@ -156,3 +156,53 @@ pub(super) fn matmul(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>
     }
     Ok(vec![Tensor::floats(shape, values)])
 }
+
+/// BatchNormalization of a constant: by its own statistics in training mode, which is how some exporters write weights that are
+/// standardised; else by those that are given. Only the first output is made.
+pub(super) fn batch_norm(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>, Error> {
+    let operand = call.operand(0)?;
+    budget.spend(call.node, operand.len())?;
+    let attributes = Attributes(call.node);
+    let &[_, channels, ..] = &operand.shape[..] else {
+        return Err(call.fault("its input has no channels"));
+    };
+    let mut values = operand.to_floats(call.node)?;
+    let each: usize = operand.shape[2..].iter().product();
+    let trains = attributes.int("training_mode").unwrap_or(0) != 0
+        || call.node.output.iter().skip(1).any(|name| !name.is_empty());
+    let vector = |index: usize| {
+        let values = call.operand(index)?.to_floats(call.node)?;
+        match values.len() == channels {
+            true => Ok(values),
+            false => Err(call.fault(format!("input {index} is not one for each channel"))),
+        }
+    };
+    let (scale, shift) = (vector(1)?, vector(2)?);
+    let (mean, variance) = match trains {
+        false => (vector(3)?, vector(4)?),
+        true => {
+            let count = (operand.len() / channels.max(1)).max(1) as f64;
+            let mut sums = vec![[0f64; 2]; channels];
+            // The mean first, then the squares of what is left: weights are small beside rounding.
+            for pass in 0..2 {
+                for (at, &value) in values.iter().enumerate() {
+                    let channel = at / each.max(1) % channels;
+                    let mean = sums[channel][0] / count;
+                    match pass {
+                        0 => sums[channel][0] += f64::from(value),
+                        _ => sums[channel][1] += (f64::from(value) - mean).powi(2),
+                    }
+                }
+            }
+            let part = |index: usize| sums.iter().map(move |sum| (sum[index] / count) as f32);
+            (part(0).collect(), part(1).collect())
+        }
+    };
+    let epsilon = attributes.float("epsilon").unwrap_or(1e-5);
+    for (at, value) in values.iter_mut().enumerate() {
+        let channel = at / each.max(1) % channels;
+        let deviation = (variance[channel] + epsilon).sqrt();
+        *value = (*value - mean[channel]) / deviation * scale[channel] + shift[channel];
+    }
+    Ok(vec![Tensor::floats(operand.shape.clone(), values)])
+}
