@@ -18,11 +18,11 @@ output folder, per network NAME:
     NAME.dynamo.onnx         torch.export exporter, as torch writes it by default: folded too
 
 References are computed in double precision and stored as float32. Of several seeds the first is taken with which no
-reference depends on how float32 rounds: a ReLU's input near zero can switch a whole gradient on or off. Networks are torchvision's own, built
-with every channel count divided by the given factor; weights are seeded, He-normal, with random batch
+reference depends on how float32 rounds: a ReLU's input near zero can switch a whole gradient on or off. Networks are torchvision's,
+timm's and Hugging Face's own, built with every channel count divided by the given factor; weights are seeded, He-normal, with random batch
 norm scales and shifts and running statistics measured on random images; dropout is off.
 
-Needs: Python 3.10, torch, torchvision, onnx, onnxscript, safetensors, numpy.
+Needs: Python 3.10, torch, torchvision, timm, transformers, onnx, onnxscript, safetensors, numpy.
 
 Run:   python tools/goldens.py OUT_DIR [--only resnet18 vgg16 ...]
 """
@@ -37,8 +37,10 @@ from functools import partial
 from pathlib import Path
 
 import onnx
+import timm
 import torch
 import torchvision
+import transformers
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
@@ -175,6 +177,38 @@ def vit():
     return zoo.VisionTransformer(32, 8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=CLASSES)
 
 
+def swin():
+    """Windows, shifted and not, that are cut out in six dimensions, and tables of relative positions."""
+    return zoo.SwinTransformer([4, 4], 8, [1, 2], [1, 2], [4, 4], stochastic_depth_prob=0.0, num_classes=CLASSES)
+
+
+def convnextv2():
+    """Global response normalisation (Woo 2023)."""
+    return timm.models.convnext.ConvNeXt(depths=(1, 1, 2, 1), dims=(8, 16, 16, 24), use_grn=True, ls_init_value=None, num_classes=CLASSES)
+
+
+def group_norm():
+    block, norm = timm.models.resnet.BasicBlock, partial(timm.layers.GroupNorm, num_groups=4)
+    return timm.models.resnet.ResNet(block, (1, 1, 1, 1), channels=(8, 16, 16, 32), stem_width=8, norm_layer=norm, num_classes=CLASSES)
+
+
+def eca():
+    """Attention over channels by a convolution over lines (Wang 2020)."""
+    options = dict(block_args=dict(attn_layer="eca"), stem_width=8, channels=(8, 16, 16, 32))
+    return timm.models.resnet.ResNet(timm.models.resnet.BasicBlock, (1, 1, 1, 1), num_classes=CLASSES, **options)
+
+
+class HuggingFaceViT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        options = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+        configuration = transformers.ViTConfig(image_size=32, patch_size=8, num_labels=CLASSES, **options)
+        self.network = transformers.ViTForImageClassification(configuration)
+
+    def forward(self, x):
+        return self.network(x).logits
+
+
 # name: (build, image size, opsets with batch norm kept, opsets folded, dynamo)
 NETWORKS = {
     "resnet18": (torchvision_network(zoo.resnet18, 32), 64, [7, 9, 11, 13, 17, 20], [12, 18], True),
@@ -204,6 +238,12 @@ NETWORKS = {
     "squeezenet": (torchvision_network(zoo.squeezenet1_0, 16), 64, [7], [], True),
     "convnext": (convnext, 64, [17], [], True),
     "vit": (vit, 32, [17], [], True),
+    # The other exporter leaves its weights without names.
+    "swin": (swin, 32, [17], [], False),
+    "convnextv2": (convnextv2, 32, [17], [], True),
+    "group_norm": (group_norm, 64, [17], [], True),
+    "eca": (eca, 64, [17], [], True),
+    "hf_vit": (HuggingFaceViT, 32, [17], [], True),
 }
 
 # So deep and narrow that few of their ReLUs may lie near the kink, where rounding decides.
@@ -221,6 +261,8 @@ def prepare(build, size, seed, calm=False):
         for name, parameter in network.named_parameters():
             if name.endswith("layer_scale"):
                 parameter.uniform_(0.3, 0.7)
+            if ".grn." in name:
+                parameter.normal_(0.0, 0.5)
         for module in network.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -229,7 +271,7 @@ def prepare(build, size, seed, calm=False):
             elif isinstance(module, NORMS):
                 module.weight.uniform_(0.3, 0.7) if calm else module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(1.0, 0.2) if calm else module.bias.normal_(0.3, 0.2)
-            elif isinstance(module, nn.LayerNorm):
+            elif isinstance(module, (nn.LayerNorm, nn.GroupNorm)):
                 # Equal initial values would be shared between layers by the exporter.
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0.0, 0.2)
@@ -409,6 +451,8 @@ def main():
         print(f"     {name}: seed {seed}, rounding moves at most {worst[0]:.0e} ({worst[1]})", flush=True)
         for suffix, exact in found.items():
             stored = {key: value if key == "labels" else value.float() for key, value in exact.items()}
+            # What is looked up in a table is trained, not the table.
+            stored = {key: value for key, value in stored.items() if "bias_table" not in key}
             stored = {key: value.clone().contiguous() for key, value in stored.items()}
             save_file(stored, arguments.out / f"{name}{suffix}.safetensors")
         preserve = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}

@@ -93,6 +93,11 @@ case("Gather", [f(3, 4), i(1)], axis=1)
 case("GatherElements", [f(3, 3), i([[0, 2], [1, -1]])], axis=1)
 case("GatherND", [f(2, 3, 2), i([[0, 1], [1, 2]])])
 case("ScatterND", [f(4, 2), i([[1], [3]]), f(2, 2)])
+case("ScatterElements", [f(3, 3), i([[1, 0, 2], [0, 2, 1]]), f(2, 3)], axis=0)
+case("ScatterElements", [i([[1, 2, 3, 4]]), i([[1, -1]]), i([[7, 8]])], axis=1)
+case("Resize", [f(1, 2, 3, 4), None, None, i([1, 2, 7, 3])], mode="linear")
+case("Resize", [f(1, 1, 5, 5), None, np.array([1, 1, 1.5, 0.6], np.float32)], mode="cubic", coordinate_transformation_mode="asymmetric")
+case("BatchNormalization", [f(1, 3, 8), f(3), f(3), f(3), np.abs(f(3))])
 case("Expand", [f(2, 1), i([3, 1, 4])])
 case("Tile", [f(2, 3), i([2, 2])])
 case("Pad", [f(2, 3), i([1, 0, 0, 2]), np.float32(7)])
@@ -123,14 +128,16 @@ def tensor(array):
 
 
 for operator, inputs, outputs, attributes in CASES:
-    inputs = [np.asarray(array) for array in inputs]
-    names = [f"x{n}" for n in range(len(inputs))]
+    # One that is left out is None.
+    inputs = [None if array is None else np.asarray(array) for array in inputs]
+    names = ["" if array is None else f"x{n}" for n, array in enumerate(inputs)]
+    given = {name: array for name, array in zip(names, inputs) if name}
     results = [f"y{n}" for n in range(outputs)]
     node = helper.make_node(operator, names, results, **attributes)
     graph = helper.make_graph(
         [node],
         "case",
-        [helper.make_tensor_value_info(n, TYPES[str(a.dtype)], a.shape) for n, a in zip(names, inputs)],
+        [helper.make_tensor_value_info(name, TYPES[str(array.dtype)], array.shape) for name, array in given.items()],
         [onnx.ValueInfoProto(name=name) for name in results],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
@@ -138,5 +145,5 @@ for operator, inputs, outputs, attributes in CASES:
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    values = session.run(None, dict(zip(names, inputs)))
-    print(json.dumps({"operator": operator, "attributes": attributes, "inputs": [tensor(a) for a in inputs], "outputs": [tensor(v) for v in values]}))
+    values = session.run(None, given)
+    print(json.dumps({"operator": operator, "attributes": attributes, "inputs": [None if a is None else tensor(a) for a in inputs], "outputs": [tensor(v) for v in values]}))

@@ -18,8 +18,8 @@ use crate::ir::site::HeadSite;
 pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
     let classifier = match classifier(graph, graph.logits) {
         Ok(position) => position,
-        // Two heads whose logits are averaged, as distilled networks have them.
-        Err(Stopped::AtSum(a, b)) => return of_two_heads(graph, a, b),
+        // Heads whose logits are averaged, as distilled networks have them.
+        Err(Stopped::AtSum(logits)) => return of_several_heads(graph, &logits),
         Err(Stopped::At(reason)) => return Err(reason),
     };
     let (feature, first) =
@@ -34,8 +34,8 @@ pub(crate) fn find(graph: &Graph) -> Result<HeadSite, String> {
 
 /// Why no classifier was found on the way up.
 enum Stopped {
-    /// Two activations are added.
-    AtSum(ValueId, ValueId),
+    /// Activations are added.
+    AtSum(Vec<ValueId>),
     At(String),
 }
 
@@ -60,15 +60,14 @@ fn classifier(graph: &Graph, value: ValueId) -> Result<usize, Stopped> {
             | Op::LogSoftmax { .. } => {}
             Op::ReduceMean { axes, .. } => averaged = axes,
             // Logits that are stacked and averaged.
-            Op::Concat { axis } if averaged.contains(axis) => match node.inputs[..] {
-                [Input::Value(a), Input::Value(b)] => return Err(Stopped::AtSum(a, b)),
-                _ => return Err(Stopped::At(joins(node))),
-            },
+            Op::Concat { axis } if averaged.contains(axis) => {
+                return Err(Stopped::AtSum(activations(node).collect()));
+            }
             // Some classes of all, as where a background class is left off.
             Op::Slice { .. } if graph.value(value).shape.len() == 2 => {}
             Op::Binary(operator) => match (&node.inputs[..], operator) {
                 (&[Input::Value(a), Input::Value(b)], Binary::Add) => {
-                    return Err(Stopped::AtSum(a, b));
+                    return Err(Stopped::AtSum(vec![a, b]));
                 }
                 _ if single_activation(node).is_some() => {}
                 _ => return Err(Stopped::At(joins(node))),
@@ -117,8 +116,8 @@ fn features(graph: &Graph, classifier: usize) -> Option<(ValueId, usize)> {
     Some((feature, first))
 }
 
-/// The site of two heads: what both take in common, or what each of them takes.
-fn of_two_heads(graph: &Graph, a: ValueId, b: ValueId) -> Result<HeadSite, String> {
+/// The site of several heads: what all take in common, what each of them takes, or what the last one takes.
+fn of_several_heads(graph: &Graph, logits: &[ValueId]) -> Result<HeadSite, String> {
     // What a head takes, and what that is made of by norms of its own.
     let chain = |value: ValueId| -> Option<Vec<(ValueId, usize)>> {
         let position = classifier(graph, value).ok()?;
@@ -131,18 +130,34 @@ fn of_two_heads(graph: &Graph, a: ValueId, b: ValueId) -> Result<HeadSite, Strin
         }
         Some(chain)
     };
-    let (Some(one), Some(other)) = (chain(a), chain(b)) else {
-        return Err("two values are added that are not both a head's".to_owned());
+    let chains: Option<Vec<_>> = logits.iter().map(|&value| chain(value)).collect();
+    let Some(chains) = chains.filter(|chains| !chains.is_empty()) else {
+        return Err("values are added that are not all a head's".to_owned());
     };
-    let shared = one.iter().find_map(|(feature, first)| {
-        let (_, second) = other.iter().find(|(value, _)| value == feature)?;
-        Some((*feature, *first.min(second)))
+    let shared = chains[0].iter().find_map(|(feature, _)| {
+        let firsts = chains.iter().map(|chain| {
+            let mut own = chain.iter().filter(|(value, _)| value == feature);
+            own.next().map(|(_, first)| *first)
+        });
+        let firsts: Option<Vec<usize>> = firsts.collect();
+        Some((*feature, firsts?.into_iter().min()?))
     });
     if let Some((feature, first)) = shared {
         return site(graph, feature, first);
     }
-    let ((one, first), (other, second)) = (one[0], other[0]);
-    site_of(graph, &[one, other], first.min(second), Vec::new())
+    let features: Vec<ValueId> = chains.iter().map(|chain| chain[0].0).collect();
+    let first = chains.iter().map(|chain| chain[0].1).min();
+    site_of(graph, &features, first.unwrap_or_default(), Vec::new()).or_else(|_| {
+        // Heads at several depths: a new one goes where the last one is.
+        let last = (0..chains.len()).max_by_key(|&index| chains[index][0].1);
+        let last = last.unwrap_or_default();
+        let (feature, first) = chains[last][0];
+        let mut others: Vec<ValueId> = logits.to_vec();
+        others.remove(last);
+        let computed = |value: &ValueId| producer(graph, *value).is_some_and(|(at, _)| at < first);
+        others.retain(computed);
+        site_of(graph, &[feature], first, others)
+    })
 }
 
 /// The site on top of a network that has no head: what it gives out are features.
@@ -315,12 +330,17 @@ pub(super) fn producer(graph: &Graph, value: ValueId) -> Option<(usize, &Node)> 
         .find(|(_, node)| node.output == value)
 }
 
-/// The node's activation, where it has exactly one.
-pub(super) fn single_activation(node: &Node) -> Option<ValueId> {
-    let mut values = node.inputs.iter().filter_map(|input| match input {
+/// The activations that a node takes.
+fn activations(node: &Node) -> impl Iterator<Item = ValueId> {
+    node.inputs.iter().filter_map(|input| match input {
         Input::Value(value) => Some(*value),
         Input::Parameter(_) => None,
-    });
+    })
+}
+
+/// The node's activation, where it has exactly one.
+pub(super) fn single_activation(node: &Node) -> Option<ValueId> {
+    let mut values = activations(node);
     let first = values.next()?;
     values.next().is_none().then_some(first)
 }

@@ -387,16 +387,17 @@ fn scaled_and_shifted(
     ];
     for (index, role, operator) in operands {
         let node = steps.node;
-        // Exporters write a normalisation without weights of its own with ones and zeros.
+        // Exporters write a normalisation without weights of its own with ones and zeros, which no module has a name for.
         let neutral = f32::from(index == 1);
         let stored = node.input.get(index).map_or("", String::as_str);
-        let of_the_file = steps.importer.model.initializer(stored).is_some();
+        let of_a_module = steps.importer.model.initializer(stored).is_some()
+            && super::names::is_dotted_path(stored);
         let constant = steps.importer.constant(node, index)?;
         let is_neutral = constant.is_some_and(|constant| match &constant.data {
             ConstantData::Floats(values) => values.iter().all(|&value| value == neutral),
             ConstantData::Integers(_) => false,
         });
-        if is_neutral && !of_the_file {
+        if is_neutral && !of_a_module {
             continue;
         }
         let mut shape = vec![channels];

@@ -16,6 +16,7 @@ pub struct HeadSite {
     /// Features of other heads, `[N, F]`, whose logits are averaged with those of the head that takes `feature`: a new head takes
     /// all of them, joined.
     pub beside: Vec<ValueId>,
-    /// Pooled features of lower blocks, `[N, F]`, that the head reads beside `feature`: it alone reads them.
+    /// Values from lower blocks that the old head reads beside `feature`, it alone: pooled features, `[N, F]`, or the logits of heads
+    /// further down.
     pub taps: Vec<ValueId>,
 }

@@ -319,6 +319,28 @@ pub(super) fn gather(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>
 
 pub(super) fn gather_elements(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>, Error> {
     let (operand, chosen) = (call.operand(0)?, call.operand(1)?);
+    let places = element_places(call, operand, chosen, budget)?;
+    let places = places.into_iter().map(Some);
+    Ok(vec![operand.picked(chosen.shape.clone(), places, None)])
+}
+
+/// ScatterElements and, before opset 11, Scatter.
+pub(super) fn scatter_elements(
+    call: &Call<'_>,
+    budget: &mut Budget,
+) -> Result<Vec<Tensor>, Error> {
+    let (operand, chosen) = (call.operand(0)?, call.operand(1)?);
+    let places = element_places(call, operand, chosen, budget)?;
+    scattered(call, budget, places)
+}
+
+/// The places of the operand that indices along one axis name.
+fn element_places(
+    call: &Call<'_>,
+    operand: &Tensor,
+    chosen: &Tensor,
+    budget: &mut Budget,
+) -> Result<Vec<usize>, Error> {
     let rank = operand.shape.len();
     let along = Attributes(call.node).int("axis").unwrap_or(0);
     let along = axis(call.node, along, rank)?;
@@ -341,13 +363,9 @@ pub(super) fn gather_elements(call: &Call<'_>, budget: &mut Budget) -> Result<Ve
                 i * stride
             }
         });
-        places.push(Some(place.sum()));
+        places.push(place.sum());
     }
-    Ok(vec![operand.picked(
-        chosen.shape.clone(),
-        places.into_iter(),
-        None,
-    )])
+    Ok(places)
 }
 
 /// The first place of what each row of indices names, and how many values follow it.
@@ -388,28 +406,37 @@ pub(super) fn gather_nd(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tens
 }
 
 pub(super) fn scatter_nd(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>, Error> {
+    let (operand, chosen) = (call.operand(0)?, call.operand(1)?);
+    let (firsts, run, _) = rows(call, &operand.shape, chosen)?;
+    budget.spend(call.node, firsts.len().saturating_mul(run))?;
+    let places = firsts.into_iter().flat_map(|first| first..first + run);
+    scattered(call, budget, places.collect())
+}
+
+/// The first operand with the values of the third in places of it.
+fn scattered(
+    call: &Call<'_>,
+    budget: &mut Budget,
+    places: Vec<usize>,
+) -> Result<Vec<Tensor>, Error> {
     let reduction = Attributes(call.node).string("reduction");
     if reduction.is_some_and(|reduction| reduction != "none") {
         return Err(call.unsupported("with a reduction"));
     }
-    let (operand, chosen, updates) = (call.operand(0)?, call.operand(1)?, call.operand(2)?);
+    let (operand, updates) = (call.operand(0)?, call.operand(2)?);
     budget.spend(call.node, operand.len())?;
-    let (firsts, run, _) = rows(call, &operand.shape, chosen)?;
-    if updates.len() != firsts.len() * run {
+    if updates.len() != places.len() {
         return Err(call.fault("its updates have another shape than its indices"));
     }
-    let places = firsts.into_iter().flat_map(|first| first..first + run);
     let mut result = operand.clone();
     match (&mut result.data, &updates.data) {
         (Data::Floats(values), Data::Floats(new)) => {
-            places
-                .zip(new)
-                .for_each(|(place, new)| values[place] = *new);
+            let new = places.into_iter().zip(new);
+            new.for_each(|(place, new)| values[place] = *new);
         }
         (Data::Whole(values), Data::Whole(new)) => {
-            places
-                .zip(new)
-                .for_each(|(place, new)| values[place] = *new);
+            let new = places.into_iter().zip(new);
+            new.for_each(|(place, new)| values[place] = *new);
         }
         _ => return Err(call.fault("its updates are of another type than its input")),
     }
