@@ -115,6 +115,9 @@ case("global-pool-lines", [*lines, node("GlobalAveragePool", "l", "y")], lines=i
 case("conv-slices", [node("Reshape", "x volume", "v"), node("Conv", "v w b", "y", kernel_shape=[3, 3, 1], pads=[1, 1, 0, 1, 1, 0])], volume=i([0, 1, 4, 6, 6]), w=f(3, 1, 3, 3, 1), b=f(3))
 case("average-pool-rows", [node("Unsqueeze", "x one", "v"), node("AveragePool", "v", "y", kernel_shape=[3, 1, 1], strides=[1, 1, 1], pads=[1, 0, 0, 1, 0, 0], count_include_pad=1)], one=i([1]))
 case("conv-windows", [node("Reshape", "x windows", "v"), node("Conv", "v w", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "r"), node("Reshape", "r back", "y")], windows=i([-1, 2, 6, 6]), back=i([-1, 6, 6, 6]), w=f(3, 2, 3, 3))
+case("col2im", [node("Reshape", "x columns", "c"), node("Col2Im", "c image kernel", "y", pads=[1, 0, 0, 1], strides=[2, 1], dilations=[1, 2])], columns=i([0, 12, 12]), image=i([5, 7]), kernel=i([2, 3]))
+case("conv-transpose", [node("ConvTranspose", "x w b", "y", strides=[2, 3], pads=[1, 0, 0, 1], output_padding=[1, 0], dilations=[1, 2])], w=f(4, 3, 3, 2), b=f(3))
+case("conv-transpose-same", [node("ConvTranspose", "x w", "y", strides=[2, 2], auto_pad="SAME_UPPER")], w=f(4, 2, 3, 3))
 for mode in "DCR CRD".split():
     case(f"depth-to-space-{mode.lower()}", [node("DepthToSpace", "x", "y", blocksize=2, mode=mode)])
 case("layer-norm-two", [node("LayerNormalization", "x s b", "y", axis=2)], s=f(6, 6), b=f(6, 6))
@@ -123,6 +126,47 @@ case("matmul-from-left", [node("MatMul", "w x", "y")], w=f(5, 6))
 case("matmul-weights-for-channels", [node("MatMul", "x w", "y")], w=f(4, 6, 3))
 case("matmul-weights-from-left", [node("MatMul", "w x", "y")], w=f(4, 5, 6))
 case("standardised-weight", [helper.make_node("BatchNormalization", ["v", "one", "none", "mean", "none"], ["n", "m", "s"], training_mode=1, epsilon=1e-6), node("Reshape", "n shape", "w"), node("Conv", "x w", "y")], v=f(1, 3, 36), one=np.ones(3, np.float32), none=np.zeros(3, np.float32), mean=np.zeros(3, np.float32), shape=i([3, 4, 3, 3]))
+
+
+def branches():
+    """Squeezes an axis of one entry, as PyTorch's tracer writes it; what is taken hangs on a shape."""
+    squeeze = helper.make_graph([node("Squeeze", "m one", "s")], "then", [], [helper.make_tensor_value_info("s", TensorProto.FLOAT, None)])
+    identity = helper.make_graph([node("Identity", "m", "i")], "else", [], [helper.make_tensor_value_info("i", TensorProto.FLOAT, None)])
+    shape = [node("ReduceMean", "x axes", "m"), node("Shape", "m", "shape"), node("Gather", "shape one", "extent"), node("Equal", "extent one", "is")]
+    return [*shape, node("If", "is", "b", then_branch=squeeze, else_branch=identity), node("Relu", "b", "y")]
+
+
+case("if", branches(), axes=i([1]), one=i([1]))
+
+
+def functions(model):
+    """Two calls of a function that calls another, with an attribute of its own."""
+    opset = [helper.make_opsetid("", 18)]
+    slope = node("LeakyRelu", "a", "b")
+    slope.attribute.append(onnx.AttributeProto(name="alpha", ref_attr_name="slope", type=onnx.AttributeProto.FLOAT))
+    inner = helper.make_function("ours", "Inner", ["a"], ["c"], [slope, node("Abs", "b", "c")], opset, ["slope"])
+    call = helper.make_node("Inner", ["t"], ["u"], domain="ours", slope=0.3)
+    outer = helper.make_function("ours", "Outer", ["a", "b"], ["u"], [node("Mul", "a b", "t"), call], [*opset, helper.make_opsetid("ours", 1)])
+    model.functions.extend([inner, outer])
+    model.opset_import.append(helper.make_opsetid("ours", 1))
+
+
+case("functions", [helper.make_node("Outer", ["x", "w"], ["t"], domain="ours"), helper.make_node("Outer", ["t", "w"], ["y"], domain="ours")], w=f(4, 1, 1))
+
+
+def sparse(model):
+    """The weight of a linear layer by places, the bias by rows and columns."""
+    for name, by_axis in [("w", False), ("c", True)]:
+        (stored,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
+        dense = numpy_helper.to_array(stored)
+        places = np.argwhere(dense) if by_axis else np.flatnonzero(dense)
+        values = numpy_helper.from_array(dense[dense != 0], name)
+        model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, numpy_helper.from_array(places, f"{name}-places"), dense.shape))
+        model.graph.initializer.remove(stored)
+
+
+case("sparse", [node("MatMul", "x w", "t"), node("Add", "t c", "y")], w=f(6, 5) * (random.random((6, 5)) < 0.4), c=f(1, 5) * np.array([[1, 0, 0, 1, 1]], np.float32))
+CHANGED = {"functions": functions, "sparse": sparse}
 
 
 def main():
@@ -140,6 +184,7 @@ def main():
             [numpy_helper.from_array(np.asarray(array), key) for key, array in initializers.items()],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+        CHANGED.get(name, lambda model: None)(model)
         data = model.SerializeToString()
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
         outputs = [session.run(None, {"x": image[None]})[0] for image in x] if name in batched else session.run(None, {"x": x})

@@ -108,8 +108,11 @@ fn is_pooled(graph: &Graph) -> bool {
     while let Some((_, node)) = producer(graph, value) {
         match &node.op {
             Op::BatchNorm(_) | Op::LayerNorm { .. } => normalised = true,
+            // Blocks of a transformer end in sums, of which the last is normalised and a token taken.
+            Op::Binary(Binary::Add) if single_activation(node).is_none() => return normalised,
             Op::Reshape
             | Op::Transpose { .. }
+            | Op::Select { .. }
             | Op::GlobalAveragePool
             | Op::GlobalMaxPool
             | Op::AveragePool { .. }

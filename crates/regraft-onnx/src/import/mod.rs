@@ -5,6 +5,7 @@
 //! whose operands are all of the latter two are computed (`fold`) and leave no node.
 
 mod branch;
+mod columns;
 mod composed;
 mod constants;
 mod einsum;

@@ -4,7 +4,7 @@ use onnx_ir::NodeProto;
 
 use super::importer::Importer;
 use super::{
-    branch, composed, constants, einsum, elementwise, layers, layout, pooling, reductions, resize,
+    branch, columns, composed, constants, einsum, elementwise, layers, layout, pooling, reductions, resize,
 };
 use crate::error::Error;
 
@@ -18,9 +18,11 @@ const OPERATORS: &[(&str, Import)] = &[
     ("Cast", constants::cast),
     ("Celu", composed::function),
     ("Clip", elementwise::activation),
+    ("Col2Im", columns::col2im),
     ("Concat", layout::concat),
     ("Constant", constants::constant),
     ("Conv", layers::conv),
+    ("ConvTranspose", columns::conv_transpose),
     ("DepthToSpace", composed::depth_to_space),
     ("DequantizeLinear", constants::dequantize),
     ("Div", elementwise::binary),
