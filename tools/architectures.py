@@ -35,6 +35,7 @@ from pathlib import Path
 LIST = Path(__file__).with_name("architectures.txt")
 EXPORTERS = ["default", "legacy", "optimum"]
 POLICIES = {"head": ["--policy", "feature-extractor", "--set", "model.head.kind=linear"], "last": ["--policy", "last-blocks=1"], "full": ["--policy", "full"]}
+EAGER = {"Beit", "Data2VecVision", "Swin", "beit_base_patch16_224", "hiera_tiny_224", "nest_tiny", "test_maxvit", "test_vit_relpos", "twins_svt_small"}
 RUN, TRAINED = 1e-4, 1e-3
 EXPORT_SECONDS, CHECK_SECONDS = 600, 600
 
@@ -76,6 +77,8 @@ def build(source, name, size, arguments, plain):
             configuration = transformers.SiglipConfig(vision_config=vision, num_labels=10)
         else:
             configuration = getattr(transformers, name + "Config")(num_labels=10, **options)
+        if plain:
+            configuration._attn_implementation = "eager"
         network = getattr(transformers, name + "ForImageClassification")(configuration)
     network.eval()
     with torch.no_grad():
@@ -111,8 +114,9 @@ def export(source, name, size, arguments, exporter, path):
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    # The older exporter does not know what PyTorch's one operator for attention is given here.
-    network, size = build(source, name, size, arguments, plain=exporter != "default" and name.startswith(("eva02", "vit_small_patch16_dinov3")))
+    # Neither exporter knows all that PyTorch's one operator for attention may be given.
+    plain = name.startswith(("eva02", "vit_small_patch16_dinov3")) if exporter != "default" else name in EAGER
+    network, size = build(source, name, size, arguments, plain)
 
     class Logits(torch.nn.Module):
         def __init__(self):

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use regraft::spec::ImageSize;
 
 /// Where the recipe comes from.
 #[derive(Debug, Args)]
@@ -44,9 +45,9 @@ pub struct Settings {
     /// What trains: `full`, `feature-extractor`, `auto`, `last-blocks=2`, `from=layer3`…: `freeze.policy`.
     #[arg(long)]
     pub policy: Option<String>,
-    /// Pixels a side that the network sees: `data.preprocess.size`.
-    #[arg(long, alias = "image-size", alias = "imgsz", value_parser = clap::value_parser!(u64).range(1..=4096))]
-    pub size: Option<u64>,
+    /// Pixels a side that the network sees, `96` or height and width as `32x64`: `data.preprocess.size`.
+    #[arg(long, alias = "image-size", alias = "imgsz")]
+    pub size: Option<ImageSize>,
     /// The classes to use, separated by commas, in the order of their labels: `data.classes`.
     #[arg(long, value_delimiter = ',')]
     pub classes: Option<Vec<String>>,

@@ -123,7 +123,11 @@ impl Settings {
         push("train.epochs", self.epochs.map(|n| n.to_string()));
         push("train.lr", self.lr.map(|lr| format!("{lr:e}")));
         push("train.batch_size", self.batch_size.map(|n| n.to_string()));
-        push("data.preprocess.size", self.size.map(|n| n.to_string()));
+        let size = self.size.map(|size| match size.height == size.width {
+            true => size.height.to_string(),
+            false => format!("[{}, {}]", size.height, size.width),
+        });
+        push("data.preprocess.size", size);
         let budgeted = self.budget.as_ref().map(|_| "auto".to_owned());
         push(
             "freeze.policy",

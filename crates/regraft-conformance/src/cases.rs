@@ -19,8 +19,6 @@ const RELATIVE: f32 = 1e-3;
 const ABSOLUTE: f32 = 1e-5;
 /// ONNX's number for 64-bit floats.
 const DOUBLE: i32 = 11;
-/// The light models make their weights by ConstantOfShape; VGG-19's largest has 103 million values.
-const MOST_GENERATED: usize = 1 << 28;
 
 /// Runs `folder/SUITE/CASE` for every suite and case, in the order of their names.
 ///
@@ -171,7 +169,7 @@ fn compute(case: &PreparedCase, device: &str) -> Result<Vec<f32>> {
     let [_, _, height, width] = case.shape;
     let options = ImportOptions {
         image_size: Some([height, width]),
-        most_generated: MOST_GENERATED,
+        ..ImportOptions::default()
     };
     let graph = Graph::import(&model, &options)?;
     let network = Network::inference(Arc::new(graph), &device)?;

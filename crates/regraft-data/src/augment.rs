@@ -1,7 +1,7 @@
 //! Random changes to a training image, each a function of (seed, epoch, index).
 
 use rand::{Rng, RngExt};
-use regraft_spec::{Augment, Preprocess};
+use regraft_spec::{Augment, ImageSize, Preprocess};
 
 use crate::decode::Decoded;
 use crate::error::Error;
@@ -25,7 +25,7 @@ const STANDARD: Ranges = Ranges {
     colour: 0.2,
 };
 
-/// One image as the network sees it in training: `[size, size, C]`.
+/// One image as the network sees it in training: `[height, width, C]`.
 pub(crate) fn apply(
     augment: Augment,
     image: &Decoded,
@@ -37,9 +37,13 @@ pub(crate) fn apply(
         Augment::Light => LIGHT,
         Augment::Standard => STANDARD,
     };
-    let mut rgb = preprocess::region(preprocess, image, region(image, &ranges, random))?;
+    let mut rgb = preprocess::region(
+        preprocess,
+        image,
+        region(image, &ranges, preprocess.size, random),
+    )?;
     if random.random::<bool>() {
-        mirror(&mut rgb, preprocess.size as usize);
+        mirror(&mut rgb, preprocess.size.width as usize);
     }
     if ranges.colour > 0.0 {
         jitter(&mut rgb, ranges.colour, random);
@@ -47,14 +51,16 @@ pub(crate) fn apply(
     Ok(preprocess::normalise(preprocess, &rgb))
 }
 
-/// A random part of the image with area and aspect ratio in range; the whole image where none fits in ten tries.
-fn region(image: &Decoded, ranges: &Ranges, random: &mut impl Rng) -> Region {
+/// A random part of the image with area and aspect ratio, relative to that of the network's images, in range; the whole image
+/// where none fits in ten tries.
+fn region(image: &Decoded, ranges: &Ranges, size: ImageSize, random: &mut impl Rng) -> Region {
     let (width, height) = (f64::from(image.width), f64::from(image.height));
     for _ in 0..10 {
         let area = width * height * random.random_range(ranges.area[0]..=ranges.area[1]);
         let ratio = random
             .random_range(ranges.ratio[0].ln()..=ranges.ratio[1].ln())
-            .exp();
+            .exp()
+            * (f64::from(size.width) / f64::from(size.height));
         let (w, h) = ((area * ratio).sqrt(), (area / ratio).sqrt());
         if w >= 1.0 && h >= 1.0 && w <= width && h <= height {
             let left = random.random_range(0.0..=width - w);
@@ -75,11 +81,11 @@ fn region(image: &Decoded, ranges: &Ranges, random: &mut impl Rng) -> Region {
     }
 }
 
-fn mirror(rgb: &mut [u8], size: usize) {
-    for row in rgb.chunks_exact_mut(size * 3) {
-        for column in 0..size / 2 {
+fn mirror(rgb: &mut [u8], width: usize) {
+    for row in rgb.chunks_exact_mut(width * 3) {
+        for column in 0..width / 2 {
             for channel in 0..3 {
-                row.swap(column * 3 + channel, (size - 1 - column) * 3 + channel);
+                row.swap(column * 3 + channel, (width - 1 - column) * 3 + channel);
             }
         }
     }

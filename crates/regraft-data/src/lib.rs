@@ -43,6 +43,8 @@ pub use record::{
     Changes, ImageRecord, SplitName, Unknown, changes, hashes, read_records, records,
     with_recorded_splits, write_records,
 };
-pub use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage, Preprocess, Sampling};
+pub use regraft_spec::{
+    Augment, Channels, Crop, ImageSize, Interpolation, OnBadImage, Preprocess, Sampling,
+};
 pub use select::Selection;
 pub use source::is_image;

@@ -305,13 +305,13 @@ impl Batches {
         let options = self.loader.options.clone();
         let first = self.next_batch * options.batch_size;
         let last = (first + options.batch_size).min(self.order.len());
-        let size = options.preprocess.size as usize;
+        let [height, width] = options.preprocess.size.sides();
         let channels = options.preprocess.channel_count();
         let mut batch = Batch {
-            pixels: Vec::with_capacity((last - first) * channels * size * size),
+            pixels: Vec::with_capacity((last - first) * channels * height * width),
             labels: Vec::new(),
             indices: Vec::new(),
-            shape: [0, channels, size, size],
+            shape: [0, channels, height, width],
             skipped: Vec::new(),
         };
         for position in first..last {

@@ -3,7 +3,7 @@
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use regraft_spec::{Channels, Crop, Interpolation, Preprocess};
+use regraft_spec::{Channels, Crop, ImageSize, Interpolation, Preprocess};
 
 use crate::decode::Decoded;
 use crate::error::Error;
@@ -17,57 +17,72 @@ pub(crate) struct Region {
     pub height: f64,
 }
 
-/// Resizes, crops and normalises: `[size, size, C]` values.
+/// Resizes, crops and normalises: `[height, width, C]` values.
 ///
 /// # Errors
 /// When the image cannot be resized.
 pub(crate) fn apply(preprocess: &Preprocess, image: &Decoded) -> Result<Vec<f32>, Error> {
     let pixels = match preprocess.crop {
-        Crop::Squash => resample(preprocess, image, None, [preprocess.size, preprocess.size])?,
+        Crop::Squash => resample(preprocess, image, None, preprocess.size)?,
         Crop::Center => {
-            // As torchvision: the shorter side to `resize`, the longer one cut to whole pixels, then the middle.
-            let (short, long) = (image.width.min(image.height), image.width.max(image.height));
-            let other = u64::from(preprocess.resize) * u64::from(long) / u64::from(short.max(1));
-            let other = u32::try_from(other)
-                .unwrap_or(u32::MAX)
-                .clamp(preprocess.resize, 1 << 16);
-            let [width, height] = if image.width <= image.height {
-                [preprocess.resize, other]
-            } else {
-                [other, preprocess.resize]
-            };
-            let resized = resample(preprocess, image, None, [width, height])?;
-            crop(&resized, width, height, preprocess.size)
+            let size = covering(preprocess, image);
+            let resized = resample(preprocess, image, None, size)?;
+            crop(&resized, size, preprocess.size)
         }
     };
     Ok(normalise(preprocess, &pixels))
 }
 
-/// A region of the image at `size` x `size`, RGB bytes.
+/// The size to which an image is resized before its middle is taken. As torchvision for squares: the shorter side is `resize`, the
+/// longer one cut to whole pixels. A rectangle is enlarged alike, and just covered.
+fn covering(preprocess: &Preprocess, image: &Decoded) -> ImageSize {
+    let target = preprocess.size;
+    let enlarged = |side: u32| {
+        let side = u64::from(preprocess.resize) * u64::from(side);
+        side / u64::from(target.shorter().max(1))
+    };
+    let (tall, wide) = (enlarged(target.height), enlarged(target.width));
+    let (height, width) = (
+        u64::from(image.height.max(1)),
+        u64::from(image.width.max(1)),
+    );
+    let longer = |side: u64, least: u64| {
+        let longest = least.max(1 << 16);
+        u32::try_from(side.clamp(least, longest)).unwrap_or(u32::MAX)
+    };
+    if tall * width >= wide * height {
+        ImageSize {
+            height: longer(tall, 1),
+            width: longer(tall * width / height, wide),
+        }
+    } else {
+        ImageSize {
+            height: longer(wide * height / width, tall),
+            width: longer(wide, 1),
+        }
+    }
+}
+
+/// A region of the image at the network's size, RGB bytes.
 pub(crate) fn region(
     preprocess: &Preprocess,
     image: &Decoded,
     region: Region,
 ) -> Result<Vec<u8>, Error> {
-    resample(
-        preprocess,
-        image,
-        Some(region),
-        [preprocess.size, preprocess.size],
-    )
+    resample(preprocess, image, Some(region), preprocess.size)
 }
 
 fn resample(
     preprocess: &Preprocess,
     image: &Decoded,
     region: Option<Region>,
-    [width, height]: [u32; 2],
+    size: ImageSize,
 ) -> Result<Vec<u8>, Error> {
     let wrong = |reason: String| Error::Resize { reason };
     // Of one pixel type only: the resizer that chooses at run time compiles all of them.
     let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.rgb)
         .map_err(|error| wrong(error.to_string()))?;
-    let mut target = TypedImage::<U8x3>::new(width, height);
+    let mut target = TypedImage::<U8x3>::new(size.width, size.height);
     let algorithm = match preprocess.interpolation {
         Interpolation::Nearest => ResizeAlg::Nearest,
         Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
@@ -84,7 +99,7 @@ fn resample(
     Ok(target.pixels().iter().flat_map(|pixel| pixel.0).collect())
 }
 
-/// RGB bytes of a square to `[size, size, C]` normalised values, channels in the model's own order.
+/// RGB bytes to `[height, width, C]` normalised values, channels in the model's own order.
 pub(crate) fn normalise(preprocess: &Preprocess, rgb: &[u8]) -> Vec<f32> {
     let pixels = rgb.as_chunks::<3>().0;
     let scaled = |value: f32, channel: usize| {
@@ -125,16 +140,21 @@ pub(crate) fn normalise(preprocess: &Preprocess, rgb: &[u8]) -> Vec<f32> {
     values
 }
 
-/// The middle `size` x `size` of RGB bytes.
-fn crop(rgb: &[u8], width: u32, height: u32, size: u32) -> Vec<u8> {
-    let offset =
-        |extent: u32| (f64::from(extent.saturating_sub(size)) / 2.0).round_ties_even() as usize;
-    let (left, top) = (offset(width), offset(height));
-    let (width, size) = (width as usize, size as usize);
-    (0..size)
+/// The middle of RGB bytes.
+fn crop(rgb: &[u8], from: ImageSize, size: ImageSize) -> Vec<u8> {
+    let offset = |extent: u32, side: u32| {
+        (f64::from(extent.saturating_sub(side)) / 2.0).round_ties_even() as usize
+    };
+    let (left, top) = (
+        offset(from.width, size.width),
+        offset(from.height, size.height),
+    );
+    let [_, stride] = from.sides();
+    let [height, width] = size.sides();
+    (0..height)
         .flat_map(|row| {
-            let start = ((top + row) * width + left) * 3;
-            rgb[start..start + size * 3].iter().copied()
+            let start = ((top + row) * stride + left) * 3;
+            rgb[start..start + width * 3].iter().copied()
         })
         .collect()
 }
@@ -155,7 +175,7 @@ mod tests {
     #[test]
     fn channels_are_normalised_in_the_models_order_and_lie_side_by_side() {
         let bgr = Preprocess {
-            size: 2,
+            size: ImageSize::square(2),
             resize: 2,
             channels: Channels::Bgr,
             scale: 1.0,
@@ -174,7 +194,7 @@ mod tests {
             image.rgb[row * 18 + 6..row * 18 + 12].fill(255);
         }
         let centre = Preprocess {
-            size: 2,
+            size: ImageSize::square(2),
             resize: 2,
             scale: 1.0,
             mean: vec![0.0; 3],

@@ -6,7 +6,9 @@ use regraft_spec::{Augment, FeatureCache, OnBadImage, Precision, Sampling};
 use toml_edit::Value;
 
 use crate::error::{Error, KeyHint};
-use crate::kind::{BELOW_ONE, BUDGET, CLASS_WEIGHTS, Kind, NOT_NEGATIVE, SHIFTED, TAPS};
+use crate::kind::{
+    BELOW_ONE, BUDGET, CLASS_WEIGHTS, Kind, NOT_NEGATIVE, OUTPUT, SHIFTED, SIZE, TAPS,
+};
 use crate::names::Named;
 use crate::parse::Section;
 use crate::recipe::{Recipe, Start};
@@ -53,6 +55,16 @@ pub const KEYS: &[KeyInfo] = &[
             default: "none; the command takes the embedded `squeezenet1.1`",
             read: read_before,
             write: |recipe| Some(recipe.model.source.as_str().into()),
+        },
+    },
+    KeyInfo {
+        key: "model.output",
+        about: "Which of the network's outputs counts, where it has several: its name in the file. With auto it is the one that most likely tells classes.",
+        value: Kind::Own {
+            takes: OUTPUT,
+            default: "\"auto\"",
+            read: parse::output,
+            write: |recipe| Some(recipe.model.output.as_deref().unwrap_or("auto").into()),
         },
     },
     KeyInfo {
@@ -184,9 +196,9 @@ pub const KEYS: &[KeyInfo] = &[
     },
     KeyInfo {
         key: "data.preprocess.size",
-        about: "Side of the square the network sees, in pixels.",
+        about: "What the network sees, in pixels: the side of a square, or `[height, width]`.",
         value: Kind::Part {
-            takes: "a whole number from 1 to 4096",
+            takes: SIZE,
             default: "the model's",
         },
     },
@@ -200,7 +212,7 @@ pub const KEYS: &[KeyInfo] = &[
     },
     KeyInfo {
         key: "data.preprocess.crop",
-        about: "How a rectangle becomes a square.",
+        about: "What becomes of images of another shape than the network's.",
         value: Kind::Part {
             takes: "`center` or `squash`",
             default: "the model's",
@@ -658,6 +670,7 @@ const ALSO_CALLED: &[(&str, &str)] = &[
 /// Keys whose value is free text, so that `--set` need not quote it even where it looks like a number or a date.
 pub(crate) const FREE_TEXT: &[&str] = &[
     "model.source",
+    "model.output",
     "model.head.at",
     "data.source",
     "data.shifted",

@@ -10,14 +10,16 @@ use crate::document::Document;
 use crate::error::{Error, alternatives, foreign_message};
 use crate::keys::{self, KEYS, KeyInfo};
 use crate::kind::{
-    ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, CLASS_WEIGHTS, FLAG, NOT_NEGATIVE, Range, SHIFTED, TAPS,
-    TEXT, UP_TO_A_MILLION, WITHIN_ONE, whole_words,
+    ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, CLASS_WEIGHTS, FLAG, NOT_NEGATIVE, OUTPUT, Range, SHIFTED,
+    SIZE, TAPS, TEXT, UP_TO_A_MILLION, WITHIN_ONE, whole_words,
 };
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{Head, HeadKind, Recipe, Taps};
 use regraft_spec::similar::likely;
-use regraft_spec::{ClassWeights, EarlyStopping, Optimizer, Schedule, ScheduleKind};
+use regraft_spec::{
+    ClassWeights, EarlyStopping, ImageSize, LONGEST_SIDE, Optimizer, Schedule, ScheduleKind,
+};
 
 /// Reads every section.
 pub(crate) fn recipe(document: &Document<'_>) -> Result<Recipe, Error> {
@@ -160,7 +162,7 @@ fn read_preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
         return Ok(PreprocessSpec::Auto);
     }
     let table = entry.table("\"auto\" or a table")?;
-    let size = table.pixels("size", 1..=4096)?;
+    let size = table.image_size("size")?;
     let mean = table.per_channel("mean", ANY)?;
     let std = table.per_channel("std", ABOVE_ZERO)?;
     if let (Some(mean), Some(std), Some(entry)) = (&mean, &std, table.get("std"))
@@ -170,7 +172,7 @@ fn read_preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
     }
     Ok(PreprocessSpec::Partial(PartialPreprocess {
         size,
-        resize: table.pixels("resize", size.unwrap_or(1)..=16_384)?,
+        resize: table.pixels("resize", size.map_or(1, ImageSize::shorter)..=16_384)?,
         crop: table.choice("crop")?,
         interpolation: table.choice("interpolation")?,
         channels: table.choice("channels")?,
@@ -301,6 +303,18 @@ fn read_early_stopping(section: &Section<'_>) -> Result<Option<EarlyStopping>, E
 
 pub(crate) fn head(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
     recipe.model.head = read_head(section)?;
+    Ok(())
+}
+
+pub(crate) fn output(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
+    let Some(entry) = section.get("output") else {
+        return Ok(());
+    };
+    recipe.model.output = match entry.item.as_str() {
+        Some("auto") => None,
+        Some(name) if !name.is_empty() => Some(name.to_owned()),
+        _ => return Err(entry.value_error(OUTPUT)),
+    };
     Ok(())
 }
 
@@ -537,6 +551,25 @@ impl<'a> Section<'a> {
         range: RangeInclusive<i64>,
     ) -> Result<Option<usize>, Error> {
         Ok(self.whole(key, range)?.map(as_count))
+    }
+
+    fn image_size(&self, key: &str) -> Result<Option<ImageSize>, Error> {
+        let read = |entry: Entry<'_>| {
+            let side = |number: f64| {
+                let whole =
+                    number.fract() == 0.0 && (1.0..=f64::from(LONGEST_SIDE)).contains(&number);
+                whole.then_some(number as u32)
+            };
+            let size = match (entry.as_number(), entry.as_numbers().as_deref()) {
+                (Some(both), _) => side(both).map(ImageSize::square),
+                (None, Some(&[height, width])) => side(height)
+                    .zip(side(width))
+                    .map(|(height, width)| ImageSize { height, width }),
+                _ => None,
+            };
+            size.ok_or_else(|| entry.value_error(SIZE))
+        };
+        self.get(key).map(read).transpose()
     }
 
     fn pixels(&self, key: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, Error> {

@@ -1,6 +1,6 @@
 //! What a recipe says about preprocessing: nothing, or the keys of the table that differ from the model's.
 
-use regraft_spec::{Channels, Crop, Interpolation, Preprocess};
+use regraft_spec::{Channels, Crop, ImageSize, Interpolation, Preprocess};
 
 /// `data.preprocess`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -15,11 +15,11 @@ pub enum PreprocessSpec {
 /// A [`Preprocess`] of which each key may be left to the model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartialPreprocess {
-    /// Side of the square the network sees, in pixels, 1 to 4096.
-    pub size: Option<u32>,
-    /// Shorter side after resizing, in pixels, 1 to 16,384 and at least `size`.
+    /// Height and width of what the network sees, in pixels, 1 to 4096 a side.
+    pub size: Option<ImageSize>,
+    /// Shorter side after resizing, in pixels, 1 to 16,384 and at least that of `size`.
     pub resize: Option<u32>,
-    /// How the square is cut.
+    /// What becomes of images of another shape.
     pub crop: Option<Crop>,
     /// Resampling filter.
     pub interpolation: Option<Interpolation>,
@@ -51,7 +51,7 @@ impl PartialPreprocess {
     fn over(&self, base: &Preprocess) -> Preprocess {
         let resize = match (self.resize, self.size) {
             (Some(resize), _) => resize,
-            (None, Some(size)) => size,
+            (None, Some(size)) => size.shorter(),
             (None, None) => base.resize,
         };
         Preprocess {
@@ -89,7 +89,7 @@ mod tests {
 
     fn imagenet() -> Preprocess {
         Preprocess {
-            size: 224,
+            size: ImageSize::square(224),
             resize: 256,
             crop: Crop::Center,
             interpolation: Interpolation::Bilinear,
@@ -114,7 +114,7 @@ mod tests {
     fn a_new_size_keeps_the_whole_shorter_side() {
         let at = |size| {
             resolved(PartialPreprocess {
-                size: Some(size),
+                size: Some(ImageSize::square(size)),
                 ..Default::default()
             })
             .resize
@@ -125,14 +125,14 @@ mod tests {
     #[test]
     fn a_given_resize_stands() {
         let both = PartialPreprocess {
-            size: Some(96),
+            size: Some(ImageSize::square(96)),
             resize: Some(96),
             ..Default::default()
         };
         assert_eq!(
             resolved(both),
             Preprocess {
-                size: 96,
+                size: ImageSize::square(96),
                 resize: 96,
                 ..imagenet()
             }
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn every_key_overrides_the_models() {
         let other = Preprocess {
-            size: 8,
+            size: ImageSize::square(8),
             resize: 9,
             crop: Crop::Squash,
             interpolation: Interpolation::Nearest,

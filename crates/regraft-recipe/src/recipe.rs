@@ -33,6 +33,8 @@ pub struct Recipe {
 pub struct ModelSection {
     /// A zoo name, a path or a run folder; not empty.
     pub source: String,
+    /// Name of the output that counts, in a file with several; none: the one that most likely tells classes. Default none.
+    pub output: Option<String>,
     /// What comes after the features.
     pub head: Head,
     /// How the values of a new head begin. Default random.
@@ -182,6 +184,7 @@ impl Recipe {
         Self {
             model: ModelSection {
                 source: model.into(),
+                output: None,
                 head: Head::default(),
                 start: Start::default(),
                 dropout: 0.0,

@@ -8,7 +8,7 @@ use crate::names::Named;
 use crate::parse::in_sections;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{Head, HeadKind, Recipe, Taps};
-use regraft_spec::{ClassWeights, EarlyStopping, Optimizer, Schedule, ScheduleKind};
+use regraft_spec::{ClassWeights, EarlyStopping, ImageSize, Optimizer, Schedule, ScheduleKind};
 
 /// A section and its keys.
 pub(crate) struct Section {
@@ -96,6 +96,18 @@ pub(crate) fn classes(names: Option<&[String]>) -> Value {
     Value::Array(names.iter().map(String::as_str).collect::<Array>())
 }
 
+fn image_size(size: ImageSize) -> Value {
+    match size.height == size.width {
+        true => whole(size.height),
+        false => Value::Array(
+            [size.height, size.width]
+                .map(i64::from)
+                .into_iter()
+                .collect(),
+        ),
+    }
+}
+
 pub(crate) fn preprocess(spec: &PreprocessSpec) -> Value {
     let PreprocessSpec::Partial(partial) = spec else {
         return "auto".into();
@@ -113,7 +125,7 @@ pub(crate) fn preprocess(spec: &PreprocessSpec) -> Value {
     let numbers =
         |numbers: &Option<Vec<f32>>| Some(array(numbers.as_ref()?.iter().copied().map(double)));
     inline([
-        ("size", size.map(whole)),
+        ("size", size.map(image_size)),
         ("resize", resize.map(whole)),
         ("crop", crop.map(|crop| crop.name().into())),
         (

@@ -4,20 +4,22 @@
 //! A recipe writes these values, the trainer and the data loaders read them, and none of those crates has to know the others.
 //!
 //! ```
-//! use regraft_spec::{Optimizer, Preprocess};
+//! use regraft_spec::{ImageSize, Optimizer, Preprocess};
 //!
 //! assert_eq!(Optimizer::adamw().default_lr(), 0.001);
-//! let wrong = Preprocess { size: 300, ..Preprocess::default() };
+//! let wrong = Preprocess { size: ImageSize::square(300), ..Preprocess::default() };
 //! assert!(wrong.validate().unwrap_err().to_string().contains("`resize`"));
 //! ```
 
 pub mod files;
+mod image_size;
 mod loading;
 mod pooling;
 mod preprocess;
 pub mod similar;
 mod training;
 
+pub use image_size::{ImageSize, LONGEST_SIDE};
 pub use loading::{Augment, OnBadImage, Sampling};
 pub use pooling::{Pooling, UnknownPooling, Windows};
 pub use preprocess::{Channels, Crop, Interpolation, InvalidPreprocess, Preprocess};

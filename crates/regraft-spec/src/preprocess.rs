@@ -2,17 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::image_size::{ImageSize, LONGEST_SIDE};
+
 /// Preprocessing of one image into `[C, H, W]` f32 values.
 ///
 /// `value = (pixel * scale - mean) / std`, pixel in 0..=255, per channel in the model's own channel order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preprocess {
-    /// Side of the square the network sees, in pixels.
-    pub size: u32,
-    /// Shorter side after resizing, before a centre crop, in pixels; ignored by `squash`. At least `size`.
+    /// Height and width of what the network sees, in pixels.
+    pub size: ImageSize,
+    /// Before a centre crop, the image is resized so that it just covers `size` enlarged to this shorter side, in pixels; ignored
+    /// by `squash`. At least the shorter side of `size`.
     pub resize: u32,
-    /// How the square is cut.
+    /// What becomes of images of another shape.
     pub crop: Crop,
     /// Resampling filter.
     pub interpolation: Interpolation,
@@ -26,13 +29,13 @@ pub struct Preprocess {
     pub std: Vec<f32>,
 }
 
-/// How a rectangle becomes a square.
+/// How an image of one shape becomes one of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Crop {
-    /// Resize the shorter side to `resize`, then take the centre `size` x `size`.
+    /// Resize as `resize` says, then take the centre of `size`.
     Center,
-    /// Resize to `size` x `size` whatever the aspect ratio.
+    /// Resize to `size` whatever the aspect ratio.
     Squash,
 }
 
@@ -66,7 +69,7 @@ pub enum Channels {
 impl Default for Preprocess {
     fn default() -> Self {
         Self {
-            size: 224,
+            size: ImageSize::square(224),
             resize: 256,
             crop: Crop::Center,
             interpolation: Interpolation::Bilinear,
@@ -94,16 +97,17 @@ impl Preprocess {
     pub fn validate(&self) -> Result<(), InvalidPreprocess> {
         let wrong = |reason: String| Err(InvalidPreprocess { reason });
         let channels = self.channel_count();
-        if !(1..=4096).contains(&self.size) {
+        if !self.size.is_possible() {
             return wrong(format!(
-                "`size` is {}, expected 1 to 4096 pixels",
+                "`size` is {}, expected 1 to {LONGEST_SIDE} pixels a side",
                 self.size
             ));
         }
-        if self.crop == Crop::Center && (self.resize < self.size || self.resize > 16384) {
+        if self.crop == Crop::Center && (self.resize < self.size.shorter() || self.resize > 16384) {
             return wrong(format!(
                 "`resize` is {}, expected at least `size` ({}) for a centre crop",
-                self.resize, self.size
+                self.resize,
+                self.size.shorter()
             ));
         }
         if self.mean.len() != channels || self.std.len() != channels {
@@ -143,7 +147,7 @@ mod tests {
         for (table, key) in [
             (
                 Preprocess {
-                    size: 0,
+                    size: ImageSize::square(0),
                     ..Preprocess::default()
                 },
                 "`size`",

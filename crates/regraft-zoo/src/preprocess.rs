@@ -28,7 +28,7 @@ pub struct Preprocess {
 impl From<&Preprocess> for regraft_spec::Preprocess {
     fn from(known: &Preprocess) -> Self {
         Self {
-            size: known.size,
+            size: regraft_spec::ImageSize::square(known.size),
             resize: known.resize,
             crop: known.crop,
             interpolation: known.interpolation,

@@ -93,11 +93,23 @@ impl Classifier {
     /// # Errors
     /// When there is no such model or device, or the model cannot be imported.
     pub fn open(name: &str, device: &str) -> Result<Self, Error> {
+        Self::open_output(name, None, device)
+    }
+
+    /// As [`Classifier::open`]; of a file with several outputs, the one of that name counts.
+    ///
+    /// # Errors
+    /// And when there is no such output.
+    pub fn open_output(name: &str, output: Option<&str>, device: &str) -> Result<Self, Error> {
         let located = locate(name)?;
-        let model = Model::open(&located.path).map_err(|source| Error::Model {
+        let fault = |source| Error::Model {
             path: located.path.clone(),
             source,
-        })?;
+        };
+        let mut model = Model::open(&located.path).map_err(fault)?;
+        if let Some(output) = output {
+            model = model.with_output(output).map_err(fault)?;
+        }
         Self::build(&model, &located, device)
     }
 
@@ -120,7 +132,7 @@ impl Classifier {
             Some(preprocess) => Some(preprocess),
             None => located.known.preprocess(),
         };
-        let image_size = preprocess.as_ref().map(|p| [p.size as usize; 2]);
+        let image_size = preprocess.as_ref().map(|p| p.size.sides());
         let mut graph = Graph::import(
             model,
             &ImportOptions {
@@ -189,8 +201,9 @@ impl Classifier {
             for image in batch {
                 pixels.extend(load_image(image, &self.preprocess)?);
             }
-            let size = self.preprocess.size as usize;
-            let shape = [batch.len(), self.preprocess.channel_count(), size, size];
+            let [height, width] = self.preprocess.size.sides();
+            let channels = self.preprocess.channel_count();
+            let shape = [batch.len(), channels, height, width];
             let logits = self
                 .network
                 .logits(self.network.features_of_pixels(pixels, shape)?)?;

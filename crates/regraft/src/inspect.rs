@@ -27,6 +27,10 @@ pub struct Inspection {
     pub classes: usize,
     /// Whether the metadata names them.
     pub has_labels: bool,
+    /// The output that counts.
+    pub output: String,
+    /// The file's other outputs.
+    pub other_outputs: Vec<String>,
     /// Whether the metadata says how images are preprocessed.
     pub has_preprocessing: bool,
     /// Nodes after folding.
@@ -123,6 +127,12 @@ pub fn inspect(name: &str) -> Result<Inspection, Error> {
         opset: model.opset(),
         image: graph.image_shape(),
         classes: graph.classes(),
+        other_outputs: model
+            .output_names()
+            .filter(|name| *name != graph.output_name)
+            .map(str::to_owned)
+            .collect(),
+        output: graph.output_name.clone(),
         has_labels: metadata::labels(&model).is_some(),
         has_preprocessing: metadata::get(&model, metadata::PREPROCESSING).is_some(),
         nodes: graph.nodes.len(),

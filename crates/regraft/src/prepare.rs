@@ -173,7 +173,10 @@ impl Opened {
         regraft_backend::open(&recipe.device.name)?;
         let located = locate(&recipe.model.source)?;
         let fault = |source| Error::model(&located.path, source);
-        let model = Model::open(&located.path).map_err(fault)?;
+        let mut model = Model::open(&located.path).map_err(fault)?;
+        if let Some(output) = &recipe.model.output {
+            model = model.with_output(output).map_err(fault)?;
+        }
         let file = ModelFile::new(&located.path)?;
         let data = open_data(recipe, recorded)?;
         let trains = !recipe.only_solves();
@@ -271,7 +274,7 @@ impl Sized {
             located,
         } = opened;
         let fault = |source| Error::model(&file.path, source);
-        let size = [preprocess.size as usize; 2];
+        let size = preprocess.size.sides();
         let options = ImportOptions {
             image_size: Some(size),
             ..ImportOptions::default()

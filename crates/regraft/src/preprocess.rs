@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use regraft_onnx::{Graph, Model, PixelRange, metadata};
-use regraft_spec::{Channels, Preprocess};
+use regraft_spec::{Channels, Crop, ImageSize, LONGEST_SIDE, Preprocess};
 
 use crate::error::Error;
 
@@ -81,15 +81,26 @@ pub(crate) fn misfit(graph: &Graph, preprocess: &Preprocess) -> Option<String> {
 
 /// ImageNet's numbers at the network's own size; pixels as they are where the network normalises by itself.
 pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
-    let [channels, height, _] = graph.image_shape();
+    let [channels, height, width] = graph.image_shape();
     let base = Preprocess::default();
-    let size = u32::try_from(height).unwrap_or(base.size);
-    let resize = size * base.resize / base.size;
+    let side = |extent: usize| u32::try_from(extent).unwrap_or(LONGEST_SIDE);
+    let size = ImageSize {
+        height: side(height),
+        width: side(width),
+    };
+    let resize = size.shorter() * base.resize / base.size.shorter();
+    // Networks of lines and strips are given all of them.
+    let crop = if height == width {
+        base.crop
+    } else {
+        Crop::Squash
+    };
     if let Some(range) = graph.pixel_range() {
         let grey = channels == 1;
         return Preprocess {
             size,
             resize,
+            crop,
             channels: if grey { Channels::Grey } else { base.channels },
             scale: match range {
                 PixelRange::Bytes => 1.0,
@@ -104,6 +115,7 @@ pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
         1 => Preprocess {
             size,
             resize,
+            crop,
             channels: Channels::Grey,
             mean: vec![0.5],
             std: vec![0.5],
@@ -112,6 +124,7 @@ pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
         _ => Preprocess {
             size,
             resize,
+            crop,
             ..base
         },
     }

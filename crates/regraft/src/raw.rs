@@ -36,12 +36,14 @@ pub enum Until {
     LastCut,
 }
 
-/// Runs the model on a tensor in the file's own layout, read from `.npy` or ONNX TensorProto `.pb`.
+/// Runs the model on a tensor in the file's own layout, read from `.npy` or ONNX TensorProto `.pb`. Of several outputs, the one
+/// named counts.
 ///
 /// # Errors
 /// When the tensor or the model cannot be read, or the shapes do not fit.
 pub fn run_raw(
     model: &str,
+    output: Option<&str>,
     device: &str,
     input: &Path,
     until: Until,
@@ -54,7 +56,10 @@ pub fn run_raw(
         source,
     };
     let (shape, values) = read_tensor(input)?;
-    let file = Model::open(&path).map_err(fault)?;
+    let mut file = Model::open(&path).map_err(fault)?;
+    if let Some(output) = output {
+        file = file.with_output(output).map_err(fault)?;
+    }
     let probe = Graph::import(&file, &ImportOptions::default()).map_err(fault)?;
     let unfit = |reason: String| Error::Unfit {
         reason: format!("tensor `{}`: {reason}", input.display()),

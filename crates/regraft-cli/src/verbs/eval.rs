@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Leave out images that cannot be decoded.
     #[arg(long)]
     pub skip_bad_images: bool,
+    /// Which of the network's outputs counts, where it has several: its name in the file.
+    #[arg(long, value_name = "NAME")]
+    pub model_output: Option<String>,
     /// What computes; `regraft devices` lists what there is.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -46,7 +49,8 @@ pub fn run(arguments: &Arguments, talk: Talk) -> Result<()> {
         false => OnBadImage::Error,
     };
     obtain(&arguments.model, talk)?;
-    let classifier = Classifier::open(&arguments.model, &arguments.device)?;
+    let output = arguments.model_output.as_deref();
+    let classifier = Classifier::open_output(&arguments.model, output, &arguments.device)?;
     let mut progress = Progress::new(talk);
     let batch_size = arguments.batch_size as usize;
     let report = match &arguments.data {

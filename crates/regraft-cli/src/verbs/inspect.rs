@@ -103,6 +103,13 @@ fn print(i: &Inspection) -> Result<()> {
             ", without labels"
         }
     ))?;
+    if !i.other_outputs.is_empty() {
+        line(format_args!(
+            "  outputs        `{}` counts; there are also `{}`",
+            i.output,
+            i.other_outputs.join("`, `")
+        ))?;
+    }
     line(format_args!(
         "  preprocessing  {}",
         if i.has_preprocessing {

@@ -28,6 +28,9 @@ pub struct Arguments {
     /// How many labels an image.
     #[arg(short = 'k', long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub top: u32,
+    /// Which of the network's outputs counts, where it has several: its name in the file.
+    #[arg(long, value_name = "NAME")]
+    pub model_output: Option<String>,
     /// What computes; `regraft devices` lists what there is.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -39,7 +42,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, talk: Talk) -> Result<()> {
     let paths = regraft::images(&arguments.images)?;
     obtain(&arguments.model, talk)?;
-    let classifier = Classifier::open(&arguments.model, &arguments.device)?;
+    let output = arguments.model_output.as_deref();
+    let classifier = Classifier::open_output(&arguments.model, output, &arguments.device)?;
     warn(classifier.warnings());
     let mut progress = Progress::new(talk);
     let predictions = classifier.predict(&paths, arguments.top as usize, &mut progress);

@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Passes to time after one to warm up.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub repeat: u32,
+    /// Which of the network's outputs counts, where it has several: its name in the file.
+    #[arg(long, value_name = "NAME")]
+    pub model_output: Option<String>,
     /// What computes; `regraft devices` lists what there is.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -53,7 +56,9 @@ pub fn run(arguments: &Arguments, talk: Talk) -> Result<()> {
         true => Until::LastCut,
         false => Until::Output,
     };
-    let run = regraft::run_raw(model, device, input, until, arguments.repeat as usize)?;
+    let output = arguments.model_output.as_deref();
+    let repeat = arguments.repeat as usize;
+    let run = regraft::run_raw(model, output, device, input, until, repeat)?;
     if let Some(path) = &arguments.output {
         run.write_npy(path)?;
     }

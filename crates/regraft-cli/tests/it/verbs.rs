@@ -21,6 +21,29 @@ fn inspect_shows_blocks_and_head() {
 }
 
 #[test]
+fn a_network_of_strips_is_trained_asked_and_described_as_such() {
+    let place = Place::with_images();
+    let words = [
+        "train",
+        &squeezenet(),
+        "data",
+        "--size",
+        "48x96",
+        "--out",
+        "run",
+    ];
+    stdout(&mut place.regraft(&words));
+    let described = json(&mut place.regraft(&["inspect", "run", "--json"]));
+    assert_eq!(described["image"], serde_json::json!([3, 48, 96]));
+    let recipe = std::fs::read_to_string(place.path("run/recipe.toml")).unwrap();
+    assert!(recipe.contains("size = [48, 96]"), "{recipe}");
+    let image = text(&models().join("emoji/test/flag"));
+    let told = json(&mut place.regraft(&["predict", "run", &image, "--json"]));
+    assert!(!told.as_array().unwrap().is_empty());
+    stdout(&mut place.regraft(&["eval", "run"]));
+}
+
+#[test]
 fn plan_shows_what_would_train_and_what_it_would_cost() {
     let place = Place::with_images();
     let words = ["plan", "--model", &squeezenet(), "--data", "data"];

@@ -106,7 +106,7 @@ fn images_go_through_the_loader_like_any_others() {
     assert_eq!(data.validation.unwrap().counts(), [1; 4]);
     let options = LoaderOptions {
         preprocess: Preprocess {
-            size: 4,
+            size: regraft_data::ImageSize::square(4),
             resize: 4,
             ..Preprocess::default()
         },

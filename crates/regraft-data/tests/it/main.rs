@@ -31,7 +31,7 @@ fn fill(folder: &Path, label: u8, count: u8) {
 
 fn small() -> Preprocess {
     Preprocess {
-        size: 4,
+        size: regraft_data::ImageSize::square(4),
         resize: 4,
         ..Preprocess::default()
     }

@@ -146,20 +146,54 @@ fn segment_name(nodes: &[Node], parameters: &[Parameter]) -> Option<String> {
 }
 
 /// What tells one block from the next: the module path through its first run of numbers (`layer1.0.conv2` and
-/// `layer1.0` are both `layer1.0`), the whole path where it has none.
+/// `layer1.0` are both `layer1.0`), or through the last part that calls itself a numbered block (`block_16_expand` and
+/// `block_16_project` are both `block_16`); the whole path where it has neither.
 fn block_key(path: &str) -> String {
     let parts: Vec<&str> = path.split('.').collect();
     let numeric = |part: &&str| part.chars().all(|c| c.is_ascii_digit());
-    match parts.iter().position(numeric) {
-        Some(first) => {
-            let run = parts[first..]
-                .iter()
-                .take_while(|part| numeric(part))
-                .count();
-            parts[..first + run].join(".")
+    if let Some(first) = parts.iter().position(numeric) {
+        let run = parts[first..].iter().take_while(|part| numeric(part));
+        return parts[..first + run.count()].join(".");
+    }
+    let numbered = parts.iter().enumerate().rev();
+    let mut numbered = numbered.filter_map(|(at, part)| Some((at, numbered_block(part)?)));
+    match numbered.next() {
+        Some((at, block)) => {
+            let mut parts = parts[..at].to_vec();
+            parts.push(&block);
+            parts.join(".")
         }
         None => path.to_owned(),
     }
+}
+
+/// What a part of a path calls a block, through its number: `conv5_block3_2_conv` is of `conv5_block3`, `block3b_se_reduce` of
+/// `block3b`. The two halves of a separable convolution, `conv_dw_4` and `conv_pw_4`, are one.
+fn numbered_block(part: &str) -> Option<String> {
+    const CALLED: &[&str] = &["block", "unit", "bottleneck", "layer", "expanded_conv"];
+    for half in ["conv_dw_", "conv_pw_"] {
+        if let Some((ahead, rest)) = part.split_once(half) {
+            let digits = rest.chars().take_while(char::is_ascii_digit).count();
+            return (digits > 0).then(|| format!("{ahead}conv_{}", &rest[..digits]));
+        }
+    }
+    let end = |word: &&str| {
+        let start = part.rfind(word)? + word.len();
+        let rest = &part[start..];
+        let rest = rest.strip_prefix('_').unwrap_or(rest);
+        let digits = rest.chars().take_while(char::is_ascii_digit).count();
+        let mut behind = rest[digits..].chars();
+        // One letter may follow the number: Keras counts 3a, 3b, 3c.
+        let letter = behind.clone().next().filter(char::is_ascii_lowercase);
+        if letter.is_some() {
+            behind.next();
+        }
+        let ends = matches!(behind.next(), None | Some('_' | '/'));
+        let end = part.len() - rest.len() + digits + letter.map_or(0, char::len_utf8);
+        (digits > 0 && ends).then_some(end)
+    };
+    let end = CALLED.iter().filter_map(end).max()?;
+    Some(part[..end].to_owned())
 }
 
 fn normalises_only(nodes: &[Node]) -> bool {
@@ -182,6 +216,25 @@ mod tests {
             ("features.1.conv.0.0", "features.1"),
             ("_blocks.15._project_conv", "_blocks.15"),
             ("Mixed_5b", "Mixed_5b"),
+            ("block_16_expand", "block_16"),
+            ("block_16_project", "block_16"),
+            ("block1_conv2", "block1"),
+            ("conv5_block3_2_conv", "conv5_block3"),
+            ("block3b_se_reduce", "block3b"),
+            ("expanded_conv_7.squeeze_excite", "expanded_conv_7"),
+            (
+                "MobilenetV2.expanded_conv_3.depthwise",
+                "MobilenetV2.expanded_conv_3",
+            ),
+            (
+                "convnext_stage_2_block_1_pointwise_conv_1",
+                "convnext_stage_2_block_1",
+            ),
+            ("stage3_unit2_conv1", "stage3_unit2"),
+            ("conv_dw_4", "conv_4"),
+            ("conv_pw_4", "conv_4"),
+            ("conv_pw_13.bn", "conv_13"),
+            ("layer_norm", "layer_norm"),
             (
                 "features.denseblock1.denselayer1",
                 "features.denseblock1.denselayer1",

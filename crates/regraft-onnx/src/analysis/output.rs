@@ -113,6 +113,7 @@ fn is_pooled(graph: &Graph) -> bool {
             Op::Reshape
             | Op::Transpose { .. }
             | Op::Select { .. }
+            | Op::Slice { .. }
             | Op::GlobalAveragePool
             | Op::GlobalMaxPool
             | Op::AveragePool { .. }

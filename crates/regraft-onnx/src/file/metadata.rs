@@ -3,6 +3,9 @@
 //! `labels` is a JSON array of strings, one a class; `preprocessing` a JSON object whose keys this crate passes on unread,
 //! except for the image's `size`.
 
+use regraft_spec::ImageSize;
+use serde_json::Value;
+
 use super::model::Model;
 use crate::error::Error;
 
@@ -155,19 +158,12 @@ pub fn preprocessing(model: &Model) -> Result<Option<serde_json::Value>, Error> 
 
 /// Image height and width from the preprocessing, or from Ultralytics' `imgsz`.
 pub(crate) fn image_size(model: &Model) -> Option<[usize; 2]> {
-    let extent = |size: u64| {
-        let size = usize::try_from(size).ok();
-        size.filter(|size| (1..=1 << 16).contains(size))
-    };
     let ours = preprocessing(model).ok().flatten();
-    if let Some(size) = ours.and_then(|ours| extent(ours.get("size")?.as_u64()?)) {
-        return Some([size, size]);
-    }
-    let sizes: Vec<u64> = serde_json::from_str(get(model, "imgsz")?).ok()?;
-    match sizes[..] {
-        [height, width] => Some([extent(height)?, extent(width)?]),
-        _ => None,
-    }
+    let size = |value: &Value| serde_json::from_value::<ImageSize>(value.clone()).ok();
+    let ours = ours.and_then(|ours| size(ours.get("size")?));
+    let theirs = || serde_json::from_str(get(model, "imgsz")?).ok();
+    let size: ImageSize = ours.or_else(theirs)?;
+    size.is_possible().then(|| size.sides())
 }
 
 #[cfg(test)]

@@ -146,6 +146,12 @@ impl Model {
         .to_owned()
     }
 
+    /// Names of the file's outputs, in file order.
+    pub fn output_names(&self) -> impl Iterator<Item = &str> {
+        let outputs = self.graph().output.iter();
+        outputs.map(|output| output.name.as_str())
+    }
+
     /// Names of the file's nodes, in file order.
     pub fn node_names(&self) -> impl Iterator<Item = &str> {
         self.graph().node.iter().map(|node| node.name.as_str())

@@ -39,7 +39,10 @@ impl Side {
         for place in 0..self.kernel {
             for window in 0..self.count {
                 let row = window * self.stride + place * self.dilation;
-                if let Some(row) = row.checked_sub(self.before).filter(|&row| row < self.extent) {
+                if let Some(row) = row
+                    .checked_sub(self.before)
+                    .filter(|&row| row < self.extent)
+                {
                     matrix[(place * self.count + window) * self.extent + row] = 1.0;
                 }
             }
@@ -118,7 +121,10 @@ pub(super) fn col2im(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     if down * across != windows || rows % places != 0 {
         return Err(fault(
             node,
-            format!("its input is {}, its windows are {down} x {across}", show(&shape)),
+            format!(
+                "its input is {}, its windows are {down} x {across}",
+                show(&shape)
+            ),
         ));
     }
     let counts = [down, across];
@@ -158,7 +164,10 @@ pub(super) fn conv_transpose(importer: &mut Importer<'_>, node: &NodeProto) -> R
     if from != channels || weight.len() == 0 {
         return Err(fault(
             node,
-            format!("its weight {:?} does not fit {channels} channels", weight.shape),
+            format!(
+                "its weight {:?} does not fit {channels} channels",
+                weight.shape
+            ),
         ));
     }
     let kernel = [kernel_height, kernel_width];
@@ -201,8 +210,8 @@ fn sides(
         let small = |&n: &i64| usize::try_from(n).ok().filter(|&n| n <= 1 << 16);
         let numbers: Option<Vec<usize>> = given.iter().map(small).collect();
         let numbers = numbers.filter(|numbers| numbers.len() == count);
-        let numbers = numbers
-            .ok_or_else(|| attributes.fault(format!("attribute `{name}` is {given:?}")))?;
+        let numbers =
+            numbers.ok_or_else(|| attributes.fault(format!("attribute `{name}` is {given:?}")))?;
         Ok(Some(numbers))
     };
     let more = numbers("output_padding", 2)?.unwrap_or(vec![0; 2]);

@@ -1,5 +1,7 @@
 //! Nodes whose operands are all constant: computed while importing, they leave no node.
 
+use std::rc::Rc;
+
 use onnx_ir::NodeProto;
 
 use super::importer::Importer;
@@ -9,7 +11,8 @@ use crate::file::derived;
 use crate::file::evaluate::{self, Data, Extent, Tensor};
 use crate::proto::attributes::Attributes;
 use crate::proto::element;
-use crate::proto::tensor::ConstantData;
+use crate::proto::tensor::{self, Constant, ConstantData};
+use crate::proto::weights::Weights;
 
 /// Computes the node where its operands are constant; false where it has to be imported.
 ///
@@ -17,6 +20,9 @@ use crate::proto::tensor::ConstantData;
 pub(super) fn fold(importer: &mut Importer<'_>, node: &NodeProto) -> Result<bool, Error> {
     if !evaluate::knows(node) || node.input.is_empty() {
         return Ok(false);
+    }
+    if node.op_type == "ConstantOfShape" && repeated(importer, node)? {
+        return Ok(true);
     }
     let mut known = Vec::with_capacity(node.input.len());
     for index in 0..node.input.len() {
@@ -58,6 +64,11 @@ fn of_known(
                 initializer,
             }) => {
                 let floats = matches!(constant.data, ConstantData::Floats(_));
+                if let ConstantData::Floats(values) = &constant.data
+                    && values.are_repeated()
+                {
+                    importer.budget.spend(node, values.len())?;
+                }
                 made_of_weights |= floats && initializer.is_some();
                 Some(Tensor::from(&**constant))
             }
@@ -109,6 +120,42 @@ fn of_known(
     Ok(true)
 }
 
+/// A long ConstantOfShape of floats, kept as its value and its length: files without weights are made of such.
+fn repeated(importer: &mut Importer<'_>, node: &NodeProto) -> Result<bool, Error> {
+    /// Shorter ones are computed like any constant.
+    const LONG: usize = 1 << 12;
+    let value = match Attributes(node).tensor("value").map(tensor::constant) {
+        None => 0.0,
+        Some(value) => match value?.data {
+            ConstantData::Floats(values) if values.len() == 1 => values[0],
+            _ => return Ok(false),
+        },
+    };
+    let lengths = importer.extents(node, 0)?.unwrap_or_default();
+    let shape = lengths.iter().map(|length| match length {
+        Extent::Number(number) => usize::try_from(*number).ok(),
+        Extent::Batch(_) => None,
+    });
+    let Some(shape) = shape.collect::<Option<Vec<usize>>>() else {
+        return Ok(false);
+    };
+    let count = shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim));
+    let Some(count) = count.filter(|&count| count >= LONG) else {
+        return Ok(false);
+    };
+    importer.repeated.spend(node, count)?;
+    let constant = Constant {
+        shape,
+        data: ConstantData::Floats(Weights::repeated(value, count)),
+    };
+    let known = Known::Constant {
+        constant: Rc::new(constant),
+        initializer: None,
+    };
+    importer.alias(node, known)?;
+    Ok(true)
+}
+
 fn for_one_image(sizes: &mut Tensor) {
     if let Data::Whole(extents) = &mut sizes.data {
         for extent in extents {
@@ -119,13 +166,16 @@ fn for_one_image(sizes: &mut Tensor) {
     }
 }
 
-/// Whether the node only gives a weight another shape or name: it stays the initializer that it is.
+/// Whether the node only gives a weight another shape or name: it stays the initializer that it is, or one repeated number.
 fn stays(node: &NodeProto, operand: &Known) -> bool {
     let is_weight = match operand {
         Known::Constant {
             constant,
             initializer,
-        } => initializer.is_some() && matches!(constant.data, ConstantData::Floats(_)),
+        } => match &constant.data {
+            ConstantData::Floats(values) => initializer.is_some() || values.are_repeated(),
+            ConstantData::Integers(_) => false,
+        },
         Known::TransposedMatrix { .. } => true,
         _ => false,
     };

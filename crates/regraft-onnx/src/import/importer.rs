@@ -22,6 +22,8 @@ use crate::proto::tensor::{self, Constant, ConstantData};
 const MOST_DIMENSIONS: usize = 6;
 /// Longest extent of an activation.
 const LONGEST_EXTENT: usize = 1 << 24;
+/// Most numbers that are one repeated: 1 GiB, half as many again as the largest VGG has weights.
+const MOST_REPEATED: u64 = 1 << 28;
 /// Most values of an activation for one image: 16 GiB.
 const MOST_VALUES: usize = 1 << 32;
 
@@ -71,6 +73,8 @@ pub(super) struct Importer<'a> {
     pub(super) fixed_batch: Option<i64>,
     /// Numbers that may still be produced by folding constants.
     pub(super) budget: Budget,
+    /// Numbers that may still be the same one, repeated: they take memory once the network runs.
+    pub(super) repeated: Budget,
 }
 
 impl<'a> Importer<'a> {
@@ -85,6 +89,7 @@ impl<'a> Importer<'a> {
             parameter_of: HashMap::new(),
             names: HashSet::new(),
             fixed_batch: None,
+            repeated: Budget(MOST_REPEATED),
             budget: Budget(model.budget().0.saturating_add(most_generated as u64)),
         }
     }

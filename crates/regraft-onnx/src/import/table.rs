@@ -4,7 +4,8 @@ use onnx_ir::NodeProto;
 
 use super::importer::Importer;
 use super::{
-    branch, columns, composed, constants, einsum, elementwise, layers, layout, pooling, reductions, resize,
+    branch, columns, composed, constants, einsum, elementwise, layers, layout, pooling, reductions,
+    resize,
 };
 use crate::error::Error;
 

@@ -18,9 +18,17 @@ use super::element::{self, Encoding};
 pub struct Weights(Arc<Inner>);
 
 struct Inner {
-    stored: Option<(Encoding, Bytes)>,
+    source: Source,
     values: OnceLock<Vec<f32>>,
     count: usize,
+}
+
+/// Where values come from that are not there yet.
+enum Source {
+    /// Bytes of the file.
+    Stored(Encoding, Bytes),
+    /// One value, as often as there are values.
+    Repeated(f32),
 }
 
 impl Weights {
@@ -28,10 +36,24 @@ impl Weights {
     pub(crate) fn stored(encoding: Encoding, bytes: Bytes) -> Self {
         let count = bytes.len() / encoding.width();
         Self(Arc::new(Inner {
-            stored: Some((encoding, bytes)),
+            source: Source::Stored(encoding, bytes),
             values: OnceLock::new(),
             count,
         }))
+    }
+
+    /// The same value `count` times.
+    pub(crate) fn repeated(value: f32, count: usize) -> Self {
+        Self(Arc::new(Inner {
+            source: Source::Repeated(value),
+            values: OnceLock::new(),
+            count,
+        }))
+    }
+
+    /// Whether they are one value that was repeated.
+    pub(crate) fn are_repeated(&self) -> bool {
+        matches!(self.0.source, Source::Repeated(_))
     }
 
     /// How many values there are.
@@ -46,10 +68,18 @@ impl Weights {
 
     /// A copy of the values.
     pub fn to_vec(&self) -> Vec<f32> {
-        match (self.0.values.get(), &self.0.stored) {
-            (Some(values), _) => values.clone(),
-            (None, Some((encoding, bytes))) => element::decode(*encoding, bytes),
-            (None, None) => Vec::new(),
+        match self.0.values.get() {
+            Some(values) => values.clone(),
+            None => self.0.decode(),
+        }
+    }
+}
+
+impl Inner {
+    fn decode(&self) -> Vec<f32> {
+        match &self.source {
+            Source::Stored(encoding, bytes) => element::decode(*encoding, bytes),
+            Source::Repeated(value) => vec![*value; self.count],
         }
     }
 }
@@ -58,10 +88,7 @@ impl Deref for Weights {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        self.0.values.get_or_init(|| match &self.0.stored {
-            Some((encoding, bytes)) => element::decode(*encoding, bytes),
-            None => Vec::new(),
-        })
+        self.0.values.get_or_init(|| self.0.decode())
     }
 }
 
@@ -69,7 +96,7 @@ impl From<Vec<f32>> for Weights {
     fn from(values: Vec<f32>) -> Self {
         let count = values.len();
         Self(Arc::new(Inner {
-            stored: None,
+            source: Source::Stored(Encoding::Float, Bytes::new()),
             values: OnceLock::from(values),
             count,
         }))

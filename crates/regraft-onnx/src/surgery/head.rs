@@ -250,7 +250,7 @@ fn declare_output(file: &mut GraphProto, name: &str, shape: &[Dim]) -> Result<()
 }
 
 /// Keeps the needed nodes of a file; gives the names of everything they read.
-fn retain(file: &mut GraphProto, needed: &[bool]) -> HashSet<String> {
+pub(super) fn retain(file: &mut GraphProto, needed: &[bool]) -> HashSet<String> {
     let mut index = 0;
     file.node.retain(|_| {
         index += 1;
@@ -261,7 +261,7 @@ fn retain(file: &mut GraphProto, needed: &[bool]) -> HashSet<String> {
 }
 
 /// Which nodes the value `name` depends on.
-fn needed_by(nodes: &[NodeProto], name: &str) -> Vec<bool> {
+pub(super) fn needed_by(nodes: &[NodeProto], name: &str) -> Vec<bool> {
     let producers: HashMap<&str, usize> = nodes
         .iter()
         .enumerate()

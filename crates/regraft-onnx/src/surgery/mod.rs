@@ -2,5 +2,6 @@
 //! initializers are what changes.
 
 pub mod head;
+mod output;
 mod resize;
 pub mod write;

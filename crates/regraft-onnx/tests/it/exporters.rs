@@ -179,3 +179,29 @@ fn a_network_that_normalises_pixels_says_which_it_wants() {
     let plain = import(&Model::from_proto(resnet()).unwrap());
     assert_eq!(plain.pixel_range(), None);
 }
+
+#[test]
+fn of_several_outputs_the_one_that_is_named_is_left() {
+    let mut proto = resnet();
+    let graph = proto.graph.as_mut().unwrap();
+    let classifier = graph.node.iter().rev().find(|node| node.op_type == "Gemm");
+    let features = classifier.unwrap().input[0].clone();
+    let mut second = graph.output[0].clone();
+    second.name.clone_from(&features);
+    graph.output.insert(0, second);
+    let model = Model::from_proto(proto).unwrap();
+    let logits = import(&model).output_name;
+
+    let chosen = model.with_output(&features).unwrap();
+    assert_eq!(import(&chosen).output_name, features);
+    assert!(!chosen.initializer_names().any(|name| name == "fc.weight"));
+    assert_eq!(
+        import(&model.with_output(&logits).unwrap()).output_name,
+        logits
+    );
+    let message = model.with_output("logit").unwrap_err().to_string();
+    assert!(
+        message.contains("output") && message.contains("logit"),
+        "{message}"
+    );
+}

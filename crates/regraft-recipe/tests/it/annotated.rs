@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use regraft_freeze::Policy;
 use regraft_recipe::{Optimizer, Recipe, ResolvedRecipe, annotated, read};
-use regraft_spec::Preprocess;
+use regraft_spec::{ImageSize, Preprocess};
 
 use crate::parse;
 use crate::round_trip::recipe;
@@ -32,6 +32,7 @@ fn only_what_was_asked_for_is_a_plain_line() {
 
 [model]
 source = "m"
+# output = "auto"
 # head = { kind = "linear" }
 # start = "random"
 # dropout = 0.0
@@ -130,7 +131,8 @@ fn an_override_takes_the_derived_values_along() {
     assert_eq!(recipe.train.optimizer, Optimizer::sgd());
     assert_eq!(recipe.train.learning_rate(), 0.01);
     let preprocess = recipe.data.preprocess.resolve(&Preprocess::default());
-    assert_eq!((preprocess.size, preprocess.resize), (32, 32));
+    let size = (preprocess.size, preprocess.resize);
+    assert_eq!(size, (ImageSize::square(32), 32));
 
     let again = with(
         &run("train.optimizer = 'sgd'"),

@@ -5,7 +5,7 @@ use regraft_recipe::{
     ClassWeights, EarlyStopping, FeatureCache, Head, HeadKind, Optimizer, PartialPreprocess,
     Precision, PreprocessSpec, Recipe, Schedule, ScheduleKind, Start, StopMetric, Taps,
 };
-use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage};
+use regraft_spec::{Augment, Channels, Crop, ImageSize, Interpolation, OnBadImage};
 
 use crate::parse;
 
@@ -52,7 +52,7 @@ fn the_example_is_the_default_but_for_what_it_names() {
     let example = Recipe::parse(EXAMPLE, "recipe.toml").unwrap();
     let mut expected = Recipe::new("resnet18-v1-7", "data/flowers");
     expected.data.preprocess = PreprocessSpec::Partial(PartialPreprocess {
-        size: Some(224),
+        size: Some(ImageSize::square(224)),
         resize: Some(256),
         crop: Some(Crop::Center),
         interpolation: Some(Interpolation::Bilinear),

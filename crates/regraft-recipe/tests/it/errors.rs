@@ -199,7 +199,7 @@ fn a_value_of_the_wrong_type_says_what_is_expected() {
     );
     check(
         "data.preprocess.size = 4294967296",
-        "recipe.toml:3:24: `data.preprocess.size` = 4294967296: expected a whole number from 1 to 4096",
+        "recipe.toml:3:24: `data.preprocess.size` = 4294967296: expected a whole number from 1 to 4096, or `[height, width]`",
     );
 }
 

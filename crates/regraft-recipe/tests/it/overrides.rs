@@ -4,7 +4,7 @@ use regraft_freeze::{BatchNorm, Policy};
 use regraft_recipe::{
     HeadKind, Optimizer, PartialPreprocess, PreprocessSpec, Recipe, Schedule, ScheduleKind, read,
 };
-use regraft_spec::Augment;
+use regraft_spec::{Augment, ImageSize};
 
 use crate::set;
 
@@ -90,7 +90,7 @@ fn a_later_override_wins() {
 fn a_key_inside_auto_makes_it_a_table() {
     let size = |pixels| {
         PreprocessSpec::Partial(PartialPreprocess {
-            size: Some(pixels),
+            size: Some(ImageSize::square(pixels)),
             ..Default::default()
         })
     };
@@ -108,6 +108,11 @@ fn a_key_inside_auto_makes_it_a_table() {
             "{lines}"
         );
     }
+    let strip = set("", &["data.preprocess.size=[32, 64]"]).unwrap();
+    let PreprocessSpec::Partial(strip) = strip.data.preprocess else {
+        panic!("a table was set");
+    };
+    assert_eq!(strip.size.unwrap().sides(), [32, 64]);
     let back = set("data.preprocess = { size = 8 }", &["data.preprocess=auto"]).unwrap();
     assert_eq!(back.data.preprocess, PreprocessSpec::Auto);
 }

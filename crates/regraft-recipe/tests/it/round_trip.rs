@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use regraft_freeze::{BatchNorm, FreezeConfig, Policy};
 use regraft_recipe::*;
-use regraft_spec::{Augment, Channels, Crop, Interpolation, OnBadImage, Sampling};
+use regraft_spec::{Augment, Channels, Crop, ImageSize, Interpolation, OnBadImage, Sampling};
 
 fn below_one() -> impl Strategy<Value = f64> {
     prop_oneof![Just(0.0), 0.0..1.0, Just(1e-300)]
@@ -58,8 +58,10 @@ fn model() -> impl Strategy<Value = ModelSection> {
         ))
     ];
     let start = prop_oneof![Just(Start::Random), Just(Start::Solved)];
-    (text(), head, start).prop_map(|(source, (head, dropout), start)| ModelSection {
+    let source = (text(), option::of(text()));
+    (source, head, start).prop_map(|((source, output), (head, dropout), start)| ModelSection {
         source,
+        output,
         head,
         start,
         dropout,
@@ -87,7 +89,7 @@ fn preprocess() -> impl Strategy<Value = PreprocessSpec> {
         option::of(select(vec![Channels::Rgb, Channels::Bgr, Channels::Grey])),
     );
     let table = (
-        option::of(1..500u32),
+        option::of((1..500u32, 1..500u32, any::<bool>())),
         option::of(500..900u32),
         words,
         channels,
@@ -95,7 +97,10 @@ fn preprocess() -> impl Strategy<Value = PreprocessSpec> {
         .prop_map(
             |(size, resize, (crop, interpolation, channels), (mean, std, scale))| {
                 PreprocessSpec::Partial(PartialPreprocess {
-                    size,
+                    size: size.map(|(height, width, square)| ImageSize {
+                        height,
+                        width: if square { height } else { width },
+                    }),
                     resize,
                     crop,
                     interpolation,
@@ -331,7 +336,7 @@ fn a_written_recipe_is_tidy() {
         ..FreezeConfig::default()
     };
     recipe.data.preprocess = PreprocessSpec::Partial(PartialPreprocess {
-        size: Some(96),
+        size: Some(ImageSize::square(96)),
         scale: Some(1.0 / 255.0),
         mean: Some(vec![0.485, 0.456, 0.406]),
         ..Default::default()
@@ -340,6 +345,7 @@ fn a_written_recipe_is_tidy() {
     recipe.model.head.kind = HeadKind::Linear;
     let expected = r#"[model]
 source = "resnet18-v1-7"
+output = "auto"
 head = { kind = "linear" }
 start = "random"
 dropout = 0.0

@@ -325,10 +325,7 @@ pub(super) fn gather_elements(call: &Call<'_>, budget: &mut Budget) -> Result<Ve
 }
 
 /// ScatterElements and, before opset 11, Scatter.
-pub(super) fn scatter_elements(
-    call: &Call<'_>,
-    budget: &mut Budget,
-) -> Result<Vec<Tensor>, Error> {
+pub(super) fn scatter_elements(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>, Error> {
     let (operand, chosen) = (call.operand(0)?, call.operand(1)?);
     let places = element_places(call, operand, chosen, budget)?;
     scattered(call, budget, places)
