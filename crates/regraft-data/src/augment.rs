@@ -5,6 +5,7 @@ use regraft_spec::{Augment, ImageSize, Preprocess};
 
 use crate::decode::Decoded;
 use crate::error::Error;
+use crate::planes::Planes;
 use crate::preprocess::{self, Region};
 
 /// Ranges of the built-in augmentations.
@@ -40,10 +41,15 @@ pub(crate) fn apply(
     let mut rgb = preprocess::region(
         preprocess,
         image,
-        region(image, &ranges, preprocess.size, random),
+        region(
+            [image.width, image.height],
+            &ranges,
+            preprocess.size,
+            random,
+        ),
     )?;
     if random.random::<bool>() {
-        mirror(&mut rgb, preprocess.size.width as usize);
+        mirror(&mut rgb, preprocess.size.width as usize, 3);
     }
     if ranges.colour > 0.0 {
         jitter(&mut rgb, ranges.colour, random);
@@ -51,10 +57,44 @@ pub(crate) fn apply(
     Ok(preprocess::normalise(preprocess, &rgb))
 }
 
+/// As [`apply`], of an image of any channels: what they mean is not known, so that only place, size and side change.
+pub(crate) fn apply_planes(
+    augment: Augment,
+    image: &Planes,
+    preprocess: &Preprocess,
+    random: &mut impl Rng,
+) -> Result<Vec<f32>, Error> {
+    let ranges = match augment {
+        Augment::None => return preprocess::apply_planes(preprocess, image),
+        Augment::Light => LIGHT,
+        Augment::Standard => STANDARD,
+    };
+    let part = region(
+        [image.width, image.height],
+        &ranges,
+        preprocess.size,
+        random,
+    );
+    let mut values = preprocess::region_of_planes(preprocess, image, Some(part))?;
+    if random.random::<bool>() {
+        mirror(
+            &mut values,
+            preprocess.size.width as usize,
+            image.planes.len(),
+        );
+    }
+    Ok(values)
+}
+
 /// A random part of the image with area and aspect ratio, relative to that of the network's images, in range; the whole image
 /// where none fits in ten tries.
-fn region(image: &Decoded, ranges: &Ranges, size: ImageSize, random: &mut impl Rng) -> Region {
-    let (width, height) = (f64::from(image.width), f64::from(image.height));
+fn region(
+    [width, height]: [u32; 2],
+    ranges: &Ranges,
+    size: ImageSize,
+    random: &mut impl Rng,
+) -> Region {
+    let (width, height) = (f64::from(width), f64::from(height));
     for _ in 0..10 {
         let area = width * height * random.random_range(ranges.area[0]..=ranges.area[1]);
         let ratio = random
@@ -81,11 +121,13 @@ fn region(image: &Decoded, ranges: &Ranges, size: ImageSize, random: &mut impl R
     }
 }
 
-fn mirror(rgb: &mut [u8], width: usize) {
-    for row in rgb.chunks_exact_mut(width * 3) {
+/// Left and right change sides, in `[height, width, channels]`.
+fn mirror<T>(values: &mut [T], width: usize, channels: usize) {
+    for row in values.chunks_exact_mut(width * channels) {
         for column in 0..width / 2 {
-            for channel in 0..3 {
-                row.swap(column * 3 + channel, (width - 1 - column) * 3 + channel);
+            for channel in 0..channels {
+                let other = (width - 1 - column) * channels + channel;
+                row.swap(column * channels + channel, other);
             }
         }
     }

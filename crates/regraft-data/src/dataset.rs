@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::decode::{Decoded, decode};
 use crate::error::Error;
 use crate::packed::IdxImages;
+use crate::planes::{Planes, decode_planes};
 
 /// One labelled image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,28 @@ impl Sample {
         images.image(*position).ok_or_else(|| Error::BadImage {
             path: self.path.clone(),
             reason: format!("it has no image {position}"),
+        })
+    }
+}
+
+impl Sample {
+    /// Its channels, as the file stores them.
+    ///
+    /// # Errors
+    /// When its file cannot be decoded, or has another number of channels.
+    pub fn decode_planes(&self, channels: usize) -> Result<Planes, Error> {
+        let Some(Packed { images, position }) = &self.packed else {
+            return decode_planes(&self.path, channels);
+        };
+        let bytes = images.bytes(*position).filter(|_| channels == 1);
+        let bytes = bytes.ok_or_else(|| Error::BadImage {
+            path: self.path.clone(),
+            reason: format!("its images have 1 channel, {channels} are wanted"),
+        })?;
+        Ok(Planes {
+            width: images.width,
+            height: images.height,
+            planes: vec![bytes.iter().map(|&byte| f32::from(byte)).collect()],
         })
     }
 }

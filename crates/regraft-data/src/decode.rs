@@ -46,6 +46,25 @@ pub fn decode(path: &Path) -> Result<Decoded, Error> {
 }
 
 fn decode_inner(path: &Path) -> Result<Decoded, String> {
+    let rgb = on_white(upright(path)?);
+    Ok(Decoded {
+        width: rgb.width(),
+        height: rgb.height(),
+        rgb: rgb.into_raw(),
+    })
+}
+
+/// The image as its file stores it, turned as EXIF says.
+pub(crate) fn upright(path: &Path) -> Result<DynamicImage, String> {
+    if path
+        .extension()
+        .is_some_and(|own| own.eq_ignore_ascii_case("npy"))
+    {
+        return Err(
+            "it is a NumPy array; set `data.preprocess.channels` to the number of its channels"
+                .to_owned(),
+        );
+    }
     let file = File::open(path).map_err(|error| error.to_string())?;
     if file.metadata().is_ok_and(|meta| meta.len() == 0) {
         return Err("the file is empty".to_owned());
@@ -62,15 +81,11 @@ fn decode_inner(path: &Path) -> Result<Decoded, String> {
     let orientation = decoder.orientation().map_err(|error| error.to_string())?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     image.apply_orientation(orientation);
-    let rgb = on_white(image);
-    Ok(Decoded {
-        width: rgb.width(),
-        height: rgb.height(),
-        rgb: rgb.into_raw(),
-    })
+    Ok(image)
 }
 
-fn on_white(image: DynamicImage) -> RgbImage {
+/// Colours as they look on white paper.
+pub(crate) fn on_white(image: DynamicImage) -> RgbImage {
     if !image.color().has_alpha() {
         return image.into_rgb8();
     }

@@ -22,8 +22,10 @@ mod decode;
 mod error;
 mod loader;
 mod mix;
+pub mod npy;
 mod open;
 mod packed;
+mod planes;
 mod preprocess;
 mod random;
 mod record;
@@ -38,6 +40,7 @@ pub use loader::{Batch, Batches, Loader, LoaderOptions, Skipped, load_image, usa
 pub use mix::{Mix, Mixed};
 pub use open::{OpenOptions, open, open_part, open_split};
 pub use packed::IdxImages;
+pub use planes::{Planes, decode_planes};
 pub use random::{order, rng};
 pub use record::{
     Changes, ImageRecord, SplitName, Unknown, changes, hashes, read_records, records,

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use regraft_spec::{Augment, OnBadImage, Preprocess, Sampling};
+use regraft_spec::{Augment, Channels, OnBadImage, Preprocess, Sampling};
 
 use crate::augment;
 use crate::dataset::ImageSet;
 use crate::decode::decode;
 use crate::error::Error;
+use crate::planes::decode_planes;
 use crate::preprocess;
 use crate::random::{balanced_order, order, repeated_rng};
 
@@ -244,14 +245,17 @@ fn work(
     results: &Sender<(usize, Loaded)>,
 ) {
     for (position, Shown { index, time }) in tickets {
-        let loaded = set.samples[index].decode().and_then(|image| {
-            augment::apply(
-                options.augment,
-                &image,
-                &options.preprocess,
-                &mut repeated_rng(options.seed, epoch, index, time),
-            )
-        });
+        let random = &mut repeated_rng(options.seed, epoch, index, time);
+        let (augment, preprocess) = (options.augment, &options.preprocess);
+        let sample = &set.samples[index];
+        let loaded = match preprocess.channels {
+            Channels::Stored(channels) => sample
+                .decode_planes(channels as usize)
+                .and_then(|image| augment::apply_planes(augment, &image, preprocess, random)),
+            _ => sample
+                .decode()
+                .and_then(|image| augment::apply(augment, &image, preprocess, random)),
+        };
         if results.send((position, loaded)).is_err() {
             return;
         }
@@ -374,10 +378,15 @@ impl Drop for Batches {
     }
 }
 
-/// One image for prediction: `[size, size, C]`.
+/// One image for prediction: `[height, width, C]`.
 ///
 /// # Errors
 /// When it cannot be decoded.
 pub fn load_image(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>, Error> {
-    preprocess::apply(preprocess, &decode(path)?)
+    match preprocess.channels {
+        Channels::Stored(channels) => {
+            preprocess::apply_planes(preprocess, &decode_planes(path, channels as usize)?)
+        }
+        _ => preprocess::apply(preprocess, &decode(path)?),
+    }
 }

@@ -1,12 +1,13 @@
 //! Applies a preprocessing table to a decoded image.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
+use fast_image_resize::pixels::{F32, U8x3};
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use regraft_spec::{Channels, Crop, ImageSize, Interpolation, Preprocess};
 
 use crate::decode::Decoded;
 use crate::error::Error;
+use crate::planes::Planes;
 
 /// A rectangle of the source image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +26,7 @@ pub(crate) fn apply(preprocess: &Preprocess, image: &Decoded) -> Result<Vec<f32>
     let pixels = match preprocess.crop {
         Crop::Squash => resample(preprocess, image, None, preprocess.size)?,
         Crop::Center => {
-            let size = covering(preprocess, image);
+            let size = covering(preprocess, [image.width, image.height]);
             let resized = resample(preprocess, image, None, size)?;
             crop(&resized, size, preprocess.size)
         }
@@ -33,19 +34,74 @@ pub(crate) fn apply(preprocess: &Preprocess, image: &Decoded) -> Result<Vec<f32>
     Ok(normalise(preprocess, &pixels))
 }
 
+/// As [`apply`], of an image of any channels.
+pub(crate) fn apply_planes(preprocess: &Preprocess, image: &Planes) -> Result<Vec<f32>, Error> {
+    let whole = match preprocess.crop {
+        Crop::Squash => None,
+        Crop::Center => {
+            // The middle of the resized image, seen from the image itself.
+            let (width, height) = (f64::from(image.width), f64::from(image.height));
+            let resized = covering(preprocess, [image.width, image.height]);
+            let size = preprocess.size;
+            let (across, down) = (
+                width / f64::from(resized.width),
+                height / f64::from(resized.height),
+            );
+            let part = Region {
+                width: f64::from(size.width) * across,
+                height: f64::from(size.height) * down,
+                left: 0.0,
+                top: 0.0,
+            };
+            Some(Region {
+                left: ((width - part.width) / 2.0).max(0.0),
+                top: ((height - part.height) / 2.0).max(0.0),
+                ..part
+            })
+        }
+    };
+    region_of_planes(preprocess, image, whole)
+}
+
+/// A region of the image at the network's size, `[height, width, C]` normalised values.
+pub(crate) fn region_of_planes(
+    preprocess: &Preprocess,
+    image: &Planes,
+    region: Option<Region>,
+) -> Result<Vec<f32>, Error> {
+    let wrong = |reason: String| Error::Resize { reason };
+    let size = preprocess.size;
+    let [height, width] = size.sides();
+    let channels = image.planes.len();
+    let mut values = vec![0.0; height * width * channels];
+    let options = options(preprocess, region);
+    for (channel, plane) in image.planes.iter().enumerate() {
+        let pixels: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();
+        let source = TypedImageRef::<F32>::new(image.width, image.height, &pixels)
+            .map_err(|error| wrong(error.to_string()))?;
+        let mut target = TypedImage::<F32>::new(size.width, size.height);
+        Resizer::new()
+            .resize_typed(&source, &mut target, &options)
+            .map_err(|error| wrong(error.to_string()))?;
+        let (mean, std) = (preprocess.mean[channel], preprocess.std[channel]);
+        let places = values.iter_mut().skip(channel).step_by(channels);
+        for (place, pixel) in places.zip(target.pixels()) {
+            *place = (pixel.0 * preprocess.scale - mean) / std;
+        }
+    }
+    Ok(values)
+}
+
 /// The size to which an image is resized before its middle is taken. As torchvision for squares: the shorter side is `resize`, the
 /// longer one cut to whole pixels. A rectangle is enlarged alike, and just covered.
-fn covering(preprocess: &Preprocess, image: &Decoded) -> ImageSize {
+fn covering(preprocess: &Preprocess, [width, height]: [u32; 2]) -> ImageSize {
     let target = preprocess.size;
     let enlarged = |side: u32| {
         let side = u64::from(preprocess.resize) * u64::from(side);
         side / u64::from(target.shorter().max(1))
     };
     let (tall, wide) = (enlarged(target.height), enlarged(target.width));
-    let (height, width) = (
-        u64::from(image.height.max(1)),
-        u64::from(image.width.max(1)),
-    );
+    let (height, width) = (u64::from(height.max(1)), u64::from(width.max(1)));
     let longer = |side: u64, least: u64| {
         let longest = least.max(1 << 16);
         u32::try_from(side.clamp(least, longest)).unwrap_or(u32::MAX)
@@ -83,20 +139,25 @@ fn resample(
     let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.rgb)
         .map_err(|error| wrong(error.to_string()))?;
     let mut target = TypedImage::<U8x3>::new(size.width, size.height);
+    Resizer::new()
+        .resize_typed(&source, &mut target, &options(preprocess, region))
+        .map_err(|error| wrong(error.to_string()))?;
+    Ok(target.pixels().iter().flat_map(|pixel| pixel.0).collect())
+}
+
+/// The filter, and the part of the image that is resized.
+fn options(preprocess: &Preprocess, region: Option<Region>) -> ResizeOptions {
     let algorithm = match preprocess.interpolation {
         Interpolation::Nearest => ResizeAlg::Nearest,
         Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
         Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
         Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
     };
-    let mut options = ResizeOptions::new().resize_alg(algorithm);
-    if let Some(r) = region {
-        options = options.crop(r.left, r.top, r.width, r.height);
+    let options = ResizeOptions::new().resize_alg(algorithm);
+    match region {
+        Some(r) => options.crop(r.left, r.top, r.width, r.height),
+        None => options,
     }
-    Resizer::new()
-        .resize_typed(&source, &mut target, &options)
-        .map_err(|error| wrong(error.to_string()))?;
-    Ok(target.pixels().iter().flat_map(|pixel| pixel.0).collect())
 }
 
 /// RGB bytes to `[height, width, C]` normalised values, channels in the model's own order.
@@ -115,7 +176,8 @@ pub(crate) fn normalise(preprocess: &Preprocess, rgb: &[u8]) -> Vec<f32> {
                 *value = scaled(luma as f32, 0);
             }
         }
-        Channels::Rgb | Channels::Bgr => {
+        // Stored channels do not come this way.
+        Channels::Rgb | Channels::Bgr | Channels::Stored(_) => {
             // A byte has 256 values: they are worked out once.
             let [first, second, third] = [0, 1, 2].map(|channel| {
                 let mut table = [0.0; 256];

@@ -7,7 +7,7 @@ use toml_edit::Value;
 
 use crate::error::{Error, KeyHint};
 use crate::kind::{
-    BELOW_ONE, BUDGET, CLASS_WEIGHTS, Kind, NOT_NEGATIVE, OUTPUT, SHIFTED, SIZE, TAPS,
+    BELOW_ONE, BUDGET, CHANNELS, CLASS_WEIGHTS, Kind, NOT_NEGATIVE, OUTPUT, SHIFTED, SIZE, TAPS,
 };
 use crate::names::Named;
 use crate::parse::Section;
@@ -196,7 +196,7 @@ pub const KEYS: &[KeyInfo] = &[
     },
     KeyInfo {
         key: "data.preprocess.size",
-        about: "What the network sees, in pixels: the side of a square, or `[height, width]`.",
+        about: "What the network sees, in pixels: the side of a square, or height and width.",
         value: Kind::Part {
             takes: SIZE,
             default: "the model's",
@@ -228,15 +228,15 @@ pub const KEYS: &[KeyInfo] = &[
     },
     KeyInfo {
         key: "data.preprocess.channels",
-        about: "Channel order of the network's input.",
+        about: "The network's channels, and their order; a number means so many channels as files store them (TIFF, transparency, NumPy's arrays).",
         value: Kind::Part {
-            takes: "`rgb`, `bgr` or `grey`",
+            takes: CHANNELS,
             default: "the model's",
         },
     },
     KeyInfo {
         key: "data.preprocess.scale",
-        about: "Factor on the pixel values, which go from 0 to 255.",
+        about: "Factor on the pixel values, which go from 0 to 255 where they are bytes.",
         value: Kind::Part {
             takes: "a number above 0",
             default: "the model's",
@@ -246,7 +246,7 @@ pub const KEYS: &[KeyInfo] = &[
         key: "data.preprocess.mean",
         about: "Mean per channel after scaling, in the model's channel order.",
         value: Kind::Part {
-            takes: "one number or three in brackets, each a finite number",
+            takes: "a number for each channel in brackets, each a finite number",
             default: "the model's",
         },
     },
@@ -254,7 +254,7 @@ pub const KEYS: &[KeyInfo] = &[
         key: "data.preprocess.std",
         about: "Standard deviation per channel after scaling: as many numbers as `mean` has.",
         value: Kind::Part {
-            takes: "one number or three in brackets, each a number above 0",
+            takes: "a number for each channel in brackets, each a number above 0",
             default: "the model's",
         },
     },

@@ -128,8 +128,10 @@ impl fmt::Debug for Kind {
 /// What a flag takes.
 pub(crate) const FLAG: &str = "`true` or `false`";
 /// What `model.head.taps` takes.
+/// What `data.preprocess.channels` takes.
+pub(crate) const CHANNELS: &str = "`rgb`, `bgr` or `grey`, or a whole number from 1 to 64";
 /// What `data.preprocess.size` takes.
-pub(crate) const SIZE: &str = "a whole number from 1 to 4096, or `[height, width]`";
+pub(crate) const SIZE: &str = "a whole number from 1 to 4096, or height and width in brackets";
 pub(crate) const TAPS: &str = "`auto`, a whole number from 1 to 1000000, or names of blocks in brackets, each followed by a colon and a pooling (max, grid2 to grid4) where the pooling is not the mean";
 /// What `model.output` takes.
 pub(crate) const OUTPUT: &str = "\"auto\" or a string that is not empty";

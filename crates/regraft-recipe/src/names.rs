@@ -203,6 +203,7 @@ impl Named for Channels {
             Self::Rgb => "rgb",
             Self::Bgr => "bgr",
             Self::Grey => "grey",
+            Self::Stored(_) => "stored",
         }
     }
 }

@@ -10,15 +10,16 @@ use crate::document::Document;
 use crate::error::{Error, alternatives, foreign_message};
 use crate::keys::{self, KEYS, KeyInfo};
 use crate::kind::{
-    ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, CLASS_WEIGHTS, FLAG, NOT_NEGATIVE, OUTPUT, Range, SHIFTED,
-    SIZE, TAPS, TEXT, UP_TO_A_MILLION, WITHIN_ONE, whole_words,
+    ABOVE_ZERO, ANY, BELOW_ONE, BUDGET, CHANNELS, CLASS_WEIGHTS, FLAG, NOT_NEGATIVE, OUTPUT, Range,
+    SHIFTED, SIZE, TAPS, TEXT, UP_TO_A_MILLION, WITHIN_ONE, whole_words,
 };
 use crate::names::Named;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{Head, HeadKind, Recipe, Taps};
 use regraft_spec::similar::likely;
 use regraft_spec::{
-    ClassWeights, EarlyStopping, ImageSize, LONGEST_SIDE, Optimizer, Schedule, ScheduleKind,
+    Channels, ClassWeights, EarlyStopping, ImageSize, LONGEST_SIDE, MOST_CHANNELS, Optimizer,
+    Schedule, ScheduleKind,
 };
 
 /// Reads every section.
@@ -175,7 +176,7 @@ fn read_preprocess(section: &Section<'_>) -> Result<PreprocessSpec, Error> {
         resize: table.pixels("resize", size.map_or(1, ImageSize::shorter)..=16_384)?,
         crop: table.choice("crop")?,
         interpolation: table.choice("interpolation")?,
-        channels: table.choice("channels")?,
+        channels: table.channels("channels")?,
         scale: table.single("scale", ABOVE_ZERO)?,
         mean,
         std,
@@ -579,6 +580,19 @@ impl<'a> Section<'a> {
             .and_then(|number| u32::try_from(number).ok()))
     }
 
+    fn channels(&self, key: &str) -> Result<Option<Channels>, Error> {
+        let Some(entry) = self.get(key) else {
+            return Ok(None);
+        };
+        if entry.as_number().is_some() {
+            let count = entry.whole(&(1..=i64::from(MOST_CHANNELS)));
+            let count = count.and_then(|count| u32::try_from(count).ok());
+            let count = count.ok_or_else(|| entry.value_error(CHANNELS))?;
+            return Ok(Some(Channels::Stored(count)));
+        }
+        entry.choice(CHANNELS).map(Some)
+    }
+
     fn single(&self, key: &str, range: Range) -> Result<Option<f32>, Error> {
         let read = |entry: Entry<'_>| {
             let number = entry.as_number().and_then(|number| single(number, range));
@@ -598,9 +612,11 @@ impl<'a> Section<'a> {
                 .collect()
         });
         match numbers {
-            Some(numbers) if matches!(numbers.len(), 1 | 3) => Ok(Some(numbers)),
+            Some(numbers) if (1..=MOST_CHANNELS as usize).contains(&numbers.len()) => {
+                Ok(Some(numbers))
+            }
             _ => Err(entry.value_error(format!(
-                "one number or three in brackets, each {}",
+                "a number for each channel in brackets, each {}",
                 range.words
             ))),
         }

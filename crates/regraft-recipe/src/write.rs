@@ -8,7 +8,9 @@ use crate::names::Named;
 use crate::parse::in_sections;
 use crate::preprocess::{PartialPreprocess, PreprocessSpec};
 use crate::recipe::{Head, HeadKind, Recipe, Taps};
-use regraft_spec::{ClassWeights, EarlyStopping, ImageSize, Optimizer, Schedule, ScheduleKind};
+use regraft_spec::{
+    Channels, ClassWeights, EarlyStopping, ImageSize, Optimizer, Schedule, ScheduleKind,
+};
 
 /// A section and its keys.
 pub(crate) struct Section {
@@ -132,7 +134,13 @@ pub(crate) fn preprocess(spec: &PreprocessSpec) -> Value {
             "interpolation",
             interpolation.map(|filter| filter.name().into()),
         ),
-        ("channels", channels.map(|order| order.name().into())),
+        (
+            "channels",
+            channels.map(|channels| match channels {
+                Channels::Stored(count) => whole(count),
+                order => order.name().into(),
+            }),
+        ),
         ("scale", scale.map(|scale| double(scale).into())),
         ("mean", numbers(mean)),
         ("std", numbers(std)),

@@ -22,7 +22,7 @@ mod training;
 pub use image_size::{ImageSize, LONGEST_SIDE};
 pub use loading::{Augment, OnBadImage, Sampling};
 pub use pooling::{Pooling, UnknownPooling, Windows};
-pub use preprocess::{Channels, Crop, Interpolation, InvalidPreprocess, Preprocess};
+pub use preprocess::{Channels, Crop, Interpolation, InvalidPreprocess, MOST_CHANNELS, Preprocess};
 pub use training::{
     ClassWeights, EarlyStopping, FeatureCache, Optimizer, Precision, Schedule, ScheduleKind,
     Statistics, StopMetric,

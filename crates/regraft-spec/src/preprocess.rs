@@ -53,7 +53,7 @@ pub enum Interpolation {
     Lanczos,
 }
 
-/// Channel order of the network's input.
+/// The network's channels, and their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Channels {
@@ -63,7 +63,13 @@ pub enum Channels {
     Bgr,
     /// One luminance channel.
     Grey,
+    /// So many channels as files store them, in their order, up to [`MOST_CHANNELS`]; written as a number.
+    #[serde(untagged)]
+    Stored(u32),
 }
+
+/// Most channels of an image.
+pub const MOST_CHANNELS: u32 = 64;
 
 /// ImageNet's usual numbers: RGB, 224 from 256, mean and deviation of its training images.
 impl Default for Preprocess {
@@ -97,6 +103,11 @@ impl Preprocess {
     pub fn validate(&self) -> Result<(), InvalidPreprocess> {
         let wrong = |reason: String| Err(InvalidPreprocess { reason });
         let channels = self.channel_count();
+        if !(1..=MOST_CHANNELS as usize).contains(&channels) {
+            return wrong(format!(
+                "`channels` is {channels}, expected 1 to {MOST_CHANNELS}"
+            ));
+        }
         if !self.size.is_possible() {
             return wrong(format!(
                 "`size` is {}, expected 1 to {LONGEST_SIDE} pixels a side",
@@ -128,11 +139,12 @@ impl Preprocess {
         Ok(())
     }
 
-    /// Channels of the network's input: 3, or 1 for grey.
+    /// Channels of the network's input.
     pub fn channel_count(&self) -> usize {
         match self.channels {
             Channels::Rgb | Channels::Bgr => 3,
             Channels::Grey => 1,
+            Channels::Stored(channels) => channels as usize,
         }
     }
 }

@@ -46,6 +46,7 @@ impl Preprocess {
         let channels = match self.channels {
             Channels::Rgb | Channels::Bgr => 3,
             Channels::Grey => 1,
+            Channels::Stored(channels) => channels as usize,
         };
         if self.size == 0 || self.resize < self.size {
             return Some(format!(

@@ -30,7 +30,6 @@ mod find_lr;
 #[cfg(feature = "recipe")]
 mod held_out;
 mod inspect;
-mod npy;
 #[cfg(feature = "recipe")]
 mod prepare;
 mod preprocess;

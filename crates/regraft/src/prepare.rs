@@ -20,9 +20,9 @@ use regraft_onnx::{
 use regraft_recipe::{
     HeadKind as RecipeHead, Optimizer, PreprocessSpec, Recipe, ResolvedRecipe, Taps,
 };
-use regraft_spec::FeatureCache;
 use regraft_spec::files::cache_folder;
 use regraft_spec::similar::likely;
+use regraft_spec::{FeatureCache, ImageSize};
 use regraft_train::{FeatureFolder, Settings};
 
 use crate::combinations;
@@ -186,8 +186,21 @@ impl Opened {
         let mut warnings = data.warnings.clone();
         warnings.extend(model.notes().iter().cloned());
         warnings.extend(located.known.warning());
-        let graph = Graph::import(&model, &ImportOptions::default())
-            .map_err(|source| Error::model(&file.path, source))?;
+        // At its own size, since the old head may take only that; where none is known that it takes, at the recipe's.
+        let asked_size = match &recipe.data.preprocess {
+            PreprocessSpec::Partial(partial) => partial.size.map(ImageSize::sides),
+            PreprocessSpec::Auto => None,
+        };
+        let options = ImportOptions {
+            image_size: asked_size,
+            ..ImportOptions::default()
+        };
+        let own = Graph::import(&model, &ImportOptions::default());
+        let graph = match asked_size {
+            Some(_) => own.or_else(|error| Graph::import(&model, &options).map_err(|_| error)),
+            None => own,
+        };
+        let graph = graph.map_err(|source| Error::model(&file.path, source))?;
         let mut asked = recipe.clone();
         asked.model.source = absolute(&recipe.model.source);
         asked.data.source = absolute(&recipe.data.source);

@@ -40,10 +40,14 @@ pub(crate) const ASSUMED: &str = "the model does not say how its images are prep
 /// What a person is told where the network itself turns pixels into what its layers want.
 pub(crate) const BY_ITSELF: &str = "the model does not say how its images are preprocessed; its first layers normalise pixels by themselves, so they are fed as they are. Set `data.preprocess` if you know better";
 
+/// What a person is told of images whose channels nobody says the meaning of.
+pub(crate) const AS_STORED: &str = "the model does not say how its images are preprocessed; its channels are taken to hold bytes, which become numbers from -1 to 1. Set `data.preprocess` if you know better";
+
 /// What to tell of a preprocessing that nobody stated.
 pub(crate) fn assumption(graph: &Graph) -> &'static str {
     match graph.pixel_range() {
         Some(_) => BY_ITSELF,
+        None if !matches!(graph.image_shape()[0], 1 | 3) => AS_STORED,
         None => ASSUMED,
     }
 }
@@ -79,6 +83,10 @@ pub(crate) fn misfit(graph: &Graph, preprocess: &Preprocess) -> Option<String> {
     })
 }
 
+fn stored(channels: usize) -> Channels {
+    Channels::Stored(u32::try_from(channels).unwrap_or(u32::MAX))
+}
+
 /// ImageNet's numbers at the network's own size; pixels as they are where the network normalises by itself.
 pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
     let [channels, height, width] = graph.image_shape();
@@ -96,22 +104,35 @@ pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
         Crop::Squash
     };
     if let Some(range) = graph.pixel_range() {
-        let grey = channels == 1;
         return Preprocess {
             size,
             resize,
             crop,
-            channels: if grey { Channels::Grey } else { base.channels },
+            channels: match channels {
+                1 => Channels::Grey,
+                3 => base.channels,
+                _ => stored(channels),
+            },
             scale: match range {
                 PixelRange::Bytes => 1.0,
                 PixelRange::Unit => 1.0 / 255.0,
             },
-            mean: vec![0.0; channels.clamp(1, 3)],
-            std: vec![1.0; channels.clamp(1, 3)],
+            mean: vec![0.0; channels],
+            std: vec![1.0; channels],
             ..base
         };
     }
     match channels {
+        // What the channels mean is not known: bytes go from -1 to 1.
+        2 | 4.. => Preprocess {
+            size,
+            resize,
+            crop,
+            channels: stored(channels),
+            mean: vec![0.5; channels],
+            std: vec![0.5; channels],
+            ..base
+        },
         1 => Preprocess {
             size,
             resize,

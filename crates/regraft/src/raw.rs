@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use regraft_data::npy;
 use regraft_nn::Network;
 use regraft_onnx::{Graph, ImportOptions, InputLayout, Model, tensor_from_pb};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::npy;
 use crate::run_folder::io;
 use crate::source::model_file;
 

@@ -8,6 +8,8 @@ use crate::error::Error;
 
 /// File endings that count as images.
 const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
+/// The ending of arrays, which count as images where a class has nothing else.
+const ARRAY: &str = "npy";
 
 /// Reads a folder of class folders, or of train/, val/ and test/ of those.
 pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
@@ -68,6 +70,12 @@ pub fn is_image(path: &Path) -> bool {
         .is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
+/// Whether the file's ending says that it is an array.
+pub fn is_array(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case(ARRAY))
+}
+
 /// Reads one folder of class folders, against a given list of classes where there is one.
 pub(super) fn read_set(
     path: &Path,
@@ -124,8 +132,11 @@ pub(super) fn read_set(
                 known: known.clone(),
             })?;
         let before = samples.len();
-        for file in entries(folder)? {
-            if file.is_file() && is_image(&file) {
+        let files = entries(folder)?;
+        let only_arrays = !files.iter().any(|file| is_image(file));
+        for file in files {
+            let counts = is_image(&file) || only_arrays && is_array(&file);
+            if file.is_file() && counts {
                 samples.push(Sample {
                     path: file,
                     packed: None,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod idx;
+mod planes;
 mod record;
 
 use std::path::Path;

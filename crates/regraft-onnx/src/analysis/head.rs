@@ -148,15 +148,19 @@ fn of_several_heads(graph: &Graph, logits: &[ValueId]) -> Result<HeadSite, Strin
     let features: Vec<ValueId> = chains.iter().map(|chain| chain[0].0).collect();
     let first = chains.iter().map(|chain| chain[0].1).min();
     site_of(graph, &features, first.unwrap_or_default(), Vec::new()).or_else(|_| {
-        // Heads at several depths: a new one goes where the last one is.
-        let last = (0..chains.len()).max_by_key(|&index| chains[index][0].1);
-        let last = last.unwrap_or_default();
-        let (feature, first) = chains[last][0];
-        let mut others: Vec<ValueId> = logits.to_vec();
-        others.remove(last);
-        let computed = |value: &ValueId| producer(graph, *value).is_some_and(|(at, _)| at < first);
-        others.retain(computed);
-        site_of(graph, &[feature], first, others)
+        // Heads at several depths, or of which some look at every token: a new one goes where the last one is that it can replace.
+        let mut by_depth: Vec<usize> = (0..chains.len()).collect();
+        by_depth.sort_by_key(|&index| std::cmp::Reverse(chains[index][0].1));
+        let sites = by_depth.into_iter().map(|last| {
+            let (feature, first) = chains[last][0];
+            let mut others: Vec<ValueId> = logits.to_vec();
+            others.remove(last);
+            others.retain(|value| producer(graph, *value).is_some_and(|(at, _)| at < first));
+            site_of(graph, &[feature], first, others)
+        });
+        let mut sites: Vec<Result<HeadSite, String>> = sites.collect();
+        let best = sites.iter().position(Result::is_ok).unwrap_or_default();
+        sites.swap_remove(best)
     })
 }
 

@@ -40,6 +40,9 @@ impl Graph {
             };
             match (&node.op, &node.inputs[..]) {
                 (Op::Transpose { .. } | Op::Reshape | Op::Pad { .. } | Op::Concat { .. }, _) => {}
+                // A resize is a product with a fixed matrix, which keeps the range.
+                (Op::Linear(_), &[Input::Value(_), Input::Parameter(by)])
+                    if !self.parameter(by).role.trainable() => {}
                 (Op::Binary(operator), &[Input::Value(_), Input::Parameter(by)]) => {
                     let numbers = self.parameter(by).data.to_vec();
                     let largest = numbers

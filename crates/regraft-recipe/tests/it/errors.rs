@@ -199,7 +199,7 @@ fn a_value_of_the_wrong_type_says_what_is_expected() {
     );
     check(
         "data.preprocess.size = 4294967296",
-        "recipe.toml:3:24: `data.preprocess.size` = 4294967296: expected a whole number from 1 to 4096, or `[height, width]`",
+        "recipe.toml:3:24: `data.preprocess.size` = 4294967296: expected a whole number from 1 to 4096, or height and width in brackets",
     );
 }
 
@@ -354,11 +354,11 @@ fn preprocessing_that_contradicts_itself_is_an_error() {
     );
     check(
         "data.preprocess.std = [1, 0, 1]",
-        "recipe.toml:3:23: `data.preprocess.std` = [1, 0, 1]: expected one number or three in brackets, each a number above 0",
+        "recipe.toml:3:23: `data.preprocess.std` = [1, 0, 1]: expected a number for each channel in brackets, each a number above 0",
     );
     check(
-        "data.preprocess.mean = [1, 2]",
-        "recipe.toml:3:24: `data.preprocess.mean` = [1, 2]: expected one number or three in brackets, each a finite number",
+        "data.preprocess.mean = []",
+        "recipe.toml:3:24: `data.preprocess.mean` = []: expected a number for each channel in brackets, each a finite number",
     );
     check(
         "data.preprocess.scale = 1e-99",

@@ -259,11 +259,11 @@ fn bounds(words: &str) -> Option<(Vec<String>, Vec<String>)> {
         "two numbers in brackets, each from 0 to below 1" => {
             (["[0, 0]", "[0.999, 0.999]"], ["[0.5, 1]", "[-1e-9, 0.5]"])
         }
-        "one number or three in brackets, each a finite number" => {
-            (["[-1e30]", "[1, 2, 3]"], ["[inf]", "[1, 2]"])
+        "a number for each channel in brackets, each a finite number" => {
+            (["[-1e30]", "[1, 2, 3]"], ["[inf]", "[]"])
         }
-        "one number or three in brackets, each a number above 0" => {
-            (["[1e-30]", "[1, 2, 3]"], ["[0]", "[1, 2]"])
+        "a number for each channel in brackets, each a number above 0" => {
+            (["[1e-30]", "[1, 2, 3]"], ["[0]", "[]"])
         }
         _ => return None,
     };
@@ -295,5 +295,5 @@ fn every_number_is_taken_up_to_the_bounds_and_not_beyond() {
         }
         tried += 1;
     }
-    assert_eq!(tried, 34);
+    assert_eq!(tried, 35);
 }

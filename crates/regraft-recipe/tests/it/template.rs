@@ -88,6 +88,10 @@ fn the_template_reads_well() {
 # that is not empty.
 source = \"squeezenet1.1\"
 
+# Which of the network's outputs counts, where it has several: its name in the file. With auto it is
+# the one that most likely tells classes. Takes \"auto\" or a string that is not empty.
+# output = \"auto\"
+
 # What comes after the features. Takes `auto`, `solved`, `linear`, `mlp` or `keep`, or a table with
 # `kind`.
 # head = \"auto\"

@@ -116,6 +116,7 @@ const OPERATORS: &[(&str, Evaluate)] = &[
     ("Mul", arithmetic::binary),
     ("Neg", arithmetic::unary),
     ("Not", arithmetic::unary),
+    ("OneHot", moving::one_hot),
     ("Or", arithmetic::binary),
     ("Pad", moving::pad),
     ("Pow", arithmetic::binary),

@@ -440,6 +440,42 @@ fn scattered(
     Ok(vec![result])
 }
 
+/// OneHot: an axis more, along which one place is on.
+pub(super) fn one_hot(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>, Error> {
+    let (chosen, values) = (call.operand(0)?, call.operand(2)?);
+    let depth = call.operand(1)?.to_numbers(call.node)?;
+    let &[depth] = &depth[..] else {
+        return Err(call.fault("its depth is no single number"));
+    };
+    let depth = extent(call, depth)?;
+    if values.len() != 2 {
+        return Err(call.fault("its values are not two"));
+    }
+    let rank = chosen.shape.len() + 1;
+    let along = axis(
+        call.node,
+        Attributes(call.node).int("axis").unwrap_or(-1),
+        rank,
+    )?;
+    let mut shape = chosen.shape.clone();
+    shape.insert(along, depth);
+    budget.spend_shape(call.node, &shape)?;
+    let numbers = chosen.to_numbers(call.node)?;
+    let own = strides(&chosen.shape);
+    let places = indices(&shape).map(|mut index| {
+        let at = index.remove(along) as i64;
+        let place: usize = index.iter().zip(&own).map(|(i, stride)| i * stride).sum();
+        let number = numbers[place];
+        let number = if number < 0 {
+            number + depth as i64
+        } else {
+            number
+        };
+        Some(usize::from(number == at))
+    });
+    Ok(vec![values.picked(shape.clone(), places, None)])
+}
+
 pub(super) fn expand(call: &Call<'_>, budget: &mut Budget) -> Result<Vec<Tensor>, Error> {
     let operand = call.operand(0)?;
     let target = call.operand(1)?.to_numbers(call.node)?;

@@ -11,7 +11,7 @@ const MOST_HEADER: u32 = 1 << 16;
 ///
 /// # Errors
 /// What is wrong with the file, and what would work.
-pub(crate) fn read(mut reader: impl Read) -> Result<(Vec<usize>, Vec<f32>), String> {
+pub fn read(mut reader: impl Read) -> Result<(Vec<usize>, Vec<f32>), String> {
     let mut start = [0; 8];
     let cut = |_| "it ends within its header; save it again".to_owned();
     reader.read_exact(&mut start).map_err(cut)?;
@@ -88,7 +88,7 @@ fn numbers(descr: &str) -> Option<(usize, Number)> {
 }
 
 /// The file of an array, row by row.
-pub(crate) fn write(shape: &[usize], values: &[f32]) -> Vec<u8> {
+pub fn write(shape: &[usize], values: &[f32]) -> Vec<u8> {
     let extents: String = shape.iter().map(|extent| format!("{extent},")).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({extents}), }}");
     // Magic, version and length take ten bytes, and the values begin at a multiple of 64.
