@@ -310,37 +310,54 @@ def check_all(arguments):
         print(f"{'ok  ' if passed(entry) else 'FAIL'} {path.name} {json.dumps(steps) if steps else ''}", flush=True)
 
 
+def short(reason, folder):
+    """Why a file did not pass, without where it lay."""
+    reason = " ".join(reason.replace(f"{folder}/", "").split())
+    reason = re.sub(r"^error: model `[^`]+`: ", "", reason)
+    return reason.split(" / ", 1)[-1][:160].replace("|", "/") if reason.startswith("one node") else reason[:160].replace("|", "/")
+
+
 def table(arguments):
+    import onnxruntime, timm, torch, transformers
+
     judged = results(arguments.folder)
-    sources = [stem(source, name) for source, name, _, _ in listed(arguments.only)]
-    print("| network | " + " | ".join(EXPORTERS) + " |\n|---|" + "---|" * len(EXPORTERS))
-    count = {exporter: [0, 0] for exporter in EXPORTERS}
-    reasons = []
-    for name in sources:
-        cells = []
+    rows, reasons = [], []
+    count = {(source, exporter): [0, 0] for source in ["timm", "hf"] for exporter in EXPORTERS}
+    for source, network, _, _ in listed(arguments.only):
+        name, cells = stem(source, network), []
         for exporter in EXPORTERS:
             file = f"{name}.{exporter}.onnx"
             failed = arguments.folder / f"{name}.{exporter}.failed"
-            if file in judged:
-                entry = judged[file]
-                count[exporter][0] += passed(entry)
-                count[exporter][1] += 1
-                if passed(entry):
-                    cells.append(f"{entry['run']:.0e}, {max(entry[policy] for policy in POLICIES):.0e}" + (" (batch 1)" if entry["fixed_batch"] else ""))
-                    continue
-                step = next(step for step in ["inspect", "run", *POLICIES] if entry.get(step) != "ok" and not isinstance(entry.get(step), float))
-                cells.append(f"no: {step}")
-                reasons.append(f"- `{file}`, {step}: {entry[step]}")
-            elif failed.exists():
-                cells.append("not exported")
-                reasons.append(f"- `{file}` is not exported: {failed.read_text()[:200]}")
-            else:
-                cells.append("")
-        print(f"| `{name}` | " + " | ".join(cells) + " |")
-    print()
-    for exporter, (good, of) in count.items():
-        print(f"{exporter}: {good} of {of}")
-    print("\n" + "\n".join(reasons))
+            entry = judged.get(file)
+            if entry is None:
+                cells.append("not exported" if failed.exists() else "")
+                if failed.exists():
+                    reasons.append((file, f"PyTorch does not export it: {failed.read_text()}"))
+                continue
+            count[source, exporter][0] += passed(entry)
+            count[source, exporter][1] += 1
+            if passed(entry):
+                batch = " (batch 1)" if entry["fixed_batch"] else ""
+                cells.append(f"{entry['run']:.0e}, {max(entry[policy] for policy in POLICIES):.0e}{batch}")
+                continue
+            step = next(step for step in ["inspect", "run", *POLICIES] if entry.get(step) != "ok" and not isinstance(entry.get(step), float))
+            cells.append(f"no: {step}")
+            reasons.append((file, f"{step}: {entry[step]}"))
+        rows.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    print("# Architectures\n")
+    print("Written by `tools/architectures.py table FOLDER`, whose first lines say what is done with each file.\n")
+    print(f"timm {timm.__version__}, transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}, onnxruntime {onnxruntime.__version__}.\n")
+    print("| from | " + " | ".join(EXPORTERS) + " |\n|---|" + "---|" * len(EXPORTERS))
+    for source, whose in [("timm", "timm"), ("hf", "Hugging Face")]:
+        cells = [f"{good} of {of}" if of else "" for good, of in (count[source, exporter] for exporter in EXPORTERS)]
+        print(f"| {whose} | " + " | ".join(cells) + " |")
+    print("\nOf the files that PyTorch wrote, those that did everything. In the table: the largest difference to ONNX Runtime, relative to the")
+    print("largest value, of the file as it is and of the three trained exports.\n")
+    print("| network | " + " | ".join(EXPORTERS) + " |\n|---|" + "---|" * len(EXPORTERS))
+    print("\n".join(rows))
+    print("\n## Not passed\n")
+    for file, reason in reasons:
+        print(f"- `{file}`: {short(reason, arguments.folder)}")
 
 
 def main():

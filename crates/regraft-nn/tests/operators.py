@@ -116,6 +116,13 @@ case("conv-slices", [node("Reshape", "x volume", "v"), node("Conv", "v w b", "y"
 case("average-pool-rows", [node("Unsqueeze", "x one", "v"), node("AveragePool", "v", "y", kernel_shape=[3, 1, 1], strides=[1, 1, 1], pads=[1, 0, 0, 1, 0, 0], count_include_pad=1)], one=i([1]))
 case("conv-windows", [node("Reshape", "x windows", "v"), node("Conv", "v w", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "r"), node("Reshape", "r back", "y")], windows=i([-1, 2, 6, 6]), back=i([-1, 6, 6, 6]), w=f(3, 2, 3, 3))
 case("col2im", [node("Reshape", "x columns", "c"), node("Col2Im", "c image kernel", "y", pads=[1, 0, 0, 1], strides=[2, 1], dilations=[1, 2])], columns=i([0, 12, 12]), image=i([5, 7]), kernel=i([2, 3]))
+tokens = [node("Flatten", "x", "f", axis=1), node("Reshape", "f shape", "t"), node("MatMul", "t q", "Q"), node("MatMul", "t k", "K"), node("MatMul", "t v", "V")]
+heads = dict(shape=i([0, 12, 12]), q=f(12, 8), k=f(12, 4), v=f(12, 6))
+case("attention", [*tokens, node("Attention", "Q K V", "y", q_num_heads=4, kv_num_heads=2)], opset=23, **heads)
+case("attention-causal", [*tokens, node("Attention", "Q K V m", "y", q_num_heads=4, kv_num_heads=2, is_causal=1, scale=0.3)], opset=23, m=f(12, 12), **heads)
+case("attention-mask", [*tokens, node("Attention", "Q K V m", "y", q_num_heads=4, kv_num_heads=2, softcap=2.0)], opset=23, m=random.random((12, 12)) < 0.7, **heads)
+case("attention-by-heads", [node("Attention", "x x x", "y")], opset=23)
+case("batch-norm-volumes", [node("Reshape", "x volume", "v"), node("BatchNormalization", "v s b m d", "y")], volume=i([0, 4, 2, 3, 6]), s=f(4), b=f(4), m=f(4), d=np.abs(f(4)))
 case("conv-transpose", [node("ConvTranspose", "x w b", "y", strides=[2, 3], pads=[1, 0, 0, 1], output_padding=[1, 0], dilations=[1, 2])], w=f(4, 3, 3, 2), b=f(3))
 case("conv-transpose-same", [node("ConvTranspose", "x w", "y", strides=[2, 2], auto_pad="SAME_UPPER")], w=f(4, 2, 3, 3))
 for mode in "DCR CRD".split():

@@ -142,7 +142,7 @@ impl Classifier {
         )
         .map_err(fault)?;
         let mut warnings = model.notes().to_vec();
-        warnings.extend(preprocess.is_none().then(|| assumption(&graph).to_owned()));
+        warnings.extend(preprocess.is_none().then(|| assumption(&graph)));
         let preprocess = preprocess.unwrap_or_else(|| assumed_preprocess(&graph));
         preprocess
             .validate()

@@ -237,7 +237,7 @@ impl Opened {
                     }
                 };
                 if !says_numbers {
-                    self.warnings.push(assumption(&self.graph).to_owned());
+                    self.warnings.push(assumption(&self.graph));
                 }
                 assumed_preprocess(&self.graph)
             }

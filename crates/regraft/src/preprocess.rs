@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use regraft_onnx::{Graph, Model, PixelRange, metadata};
+use regraft_onnx::{Graph, InputLayout, Model, PixelRange, metadata};
 use regraft_spec::{Channels, Crop, ImageSize, LONGEST_SIDE, Preprocess};
 
 use crate::error::Error;
@@ -43,12 +43,78 @@ pub(crate) const BY_ITSELF: &str = "the model does not say how its images are pr
 /// What a person is told of images whose channels nobody says the meaning of.
 pub(crate) const AS_STORED: &str = "the model does not say how its images are preprocessed; its channels are taken to hold bytes, which become numbers from -1 to 1. Set `data.preprocess` if you know better";
 
+/// A family of networks that is trained with other numbers than ImageNet's: pixels from -1 to 1.
+struct Family {
+    /// What people call it.
+    name: &'static str,
+    /// Parts of parameter names that it alone has.
+    parts: &'static [&'static str],
+    /// Whether it takes `[N, H, W, C]`.
+    channels_last: bool,
+    /// What becomes of images of another shape.
+    crop: Crop,
+}
+
+/// From the families' own preprocessors: `transformers` and `keras.applications`.
+const FAMILIES: &[Family] = &[
+    Family {
+        name: "Hugging Face's ViT",
+        parts: &["vit.embeddings.patch_embeddings"],
+        channels_last: false,
+        crop: Crop::Squash,
+    },
+    Family {
+        name: "Hugging Face's BEiT",
+        parts: &[
+            "beit.embeddings.patch_embeddings",
+            "data2vec_vision.embeddings.patch_embeddings",
+        ],
+        channels_last: false,
+        crop: Crop::Center,
+    },
+    Family {
+        name: "Hugging Face's MobileNet",
+        parts: &["mobilenet_v1.conv_stem", "mobilenet_v2.conv_stem"],
+        channels_last: false,
+        crop: Crop::Center,
+    },
+    Family {
+        name: "Keras' MobileNet",
+        parts: &["block_1_expand.", "conv_pw_1."],
+        channels_last: true,
+        crop: Crop::Squash,
+    },
+    Family {
+        name: "Keras' Xception",
+        parts: &["block14_sepconv2"],
+        channels_last: true,
+        crop: Crop::Squash,
+    },
+];
+
+/// The family whose names a network has.
+fn family(graph: &Graph) -> Option<&'static Family> {
+    let last = graph.layout == InputLayout::ChannelsLast;
+    let has = |part: &str| graph.parameters.iter().any(|p| p.name.contains(part));
+    let mut families = FAMILIES
+        .iter()
+        .filter(|family| family.channels_last == last);
+    families.find(|family| family.parts.iter().any(|part| has(part)))
+}
+
 /// What to tell of a preprocessing that nobody stated.
-pub(crate) fn assumption(graph: &Graph) -> &'static str {
-    match graph.pixel_range() {
-        Some(_) => BY_ITSELF,
-        None if !matches!(graph.image_shape()[0], 1 | 3) => AS_STORED,
-        None => ASSUMED,
+pub(crate) fn assumption(graph: &Graph) -> String {
+    match (graph.pixel_range(), graph.image_shape()[0]) {
+        (Some(_), _) => BY_ITSELF.to_owned(),
+        (None, 1) => ASSUMED.to_owned(),
+        (None, 3) => match family(graph) {
+            Some(family) => format!(
+                "the model does not say how its images are preprocessed; its names are those of {}, whose pixels go from -1 to 1. Set `data.preprocess` if you know better",
+                family.name
+            ),
+            None => ASSUMED.to_owned(),
+        },
+        _ => AS_STORED.to_owned(),
     }
 }
 
@@ -119,6 +185,16 @@ pub(crate) fn assumed_preprocess(graph: &Graph) -> Preprocess {
             },
             mean: vec![0.0; channels],
             std: vec![1.0; channels],
+            ..base
+        };
+    }
+    if let Some(family) = family(graph).filter(|_| channels == 3) {
+        return Preprocess {
+            size,
+            resize,
+            crop: family.crop,
+            mean: vec![0.5; 3],
+            std: vec![0.5; 3],
             ..base
         };
     }

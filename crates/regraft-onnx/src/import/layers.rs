@@ -437,10 +437,7 @@ pub(super) fn batch_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
             ),
         ));
     };
-    if shape.len() > 4 {
-        return Err(unsupported(node, format!("over {}", show(&shape))));
-    }
-    let mut inputs = vec![Input::Value(input)];
+    let mut inputs = Vec::new();
     let roles = [
         Role::NormScale,
         Role::NormShift,
@@ -456,7 +453,19 @@ pub(super) fn batch_norm(importer: &mut Importer<'_>, node: &NodeProto) -> Resul
         epsilon: attributes.float("epsilon").unwrap_or(1e-5).into(),
         momentum: attributes.float("momentum").unwrap_or(0.9).into(),
     });
-    importer.emit(node, 0, op, inputs, shape, 0)
+    if shape.len() <= 4 {
+        inputs.insert(0, Input::Value(input));
+        return importer.emit(node, 0, op, inputs, shape, 0);
+    }
+    // Volumes are maps of as many places.
+    let places = shape[2..].iter().map(|dim| dim.per_image()).product();
+    let maps = vec![shape[0], shape[1], Dim::Fixed(places), Dim::Fixed(1)];
+    let mut steps = Steps::new(importer, node);
+    let value = steps.reshape(input, maps.clone())?;
+    inputs.insert(0, Input::Value(value));
+    let value = steps.step(op, inputs, maps)?;
+    let value = steps.reshape(value, shape)?;
+    steps.end(value)
 }
 
 /// LayerNormalization over the last axes, opset 17.

@@ -4,6 +4,7 @@
 //! that depends on the image, a constant, or numbers that hold the batch (what `Shape` gives), which stays symbolic. Nodes
 //! whose operands are all of the latter two are computed (`fold`) and leave no node.
 
+mod attention;
 mod branch;
 mod columns;
 mod composed;

@@ -4,8 +4,8 @@ use onnx_ir::NodeProto;
 
 use super::importer::Importer;
 use super::{
-    branch, columns, composed, constants, einsum, elementwise, layers, layout, pooling, reductions,
-    resize,
+    attention, branch, columns, composed, constants, einsum, elementwise, layers, layout, pooling,
+    reductions, resize,
 };
 use crate::error::Error;
 
@@ -14,6 +14,7 @@ type Import = fn(&mut Importer<'_>, &NodeProto) -> Result<(), Error>;
 const OPERATORS: &[(&str, Import)] = &[
     ("Abs", elementwise::activation),
     ("Add", elementwise::binary),
+    ("Attention", attention::attention),
     ("AveragePool", pooling::average_pool),
     ("BatchNormalization", layers::batch_norm),
     ("Cast", constants::cast),

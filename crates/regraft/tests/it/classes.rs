@@ -144,3 +144,17 @@ fn keys_of_training_are_refused_where_nothing_trains_and_so_are_two_averages() {
     let both = ["train.swa=0.5", "train.ema=0.9"];
     refused(&both, "train.swa", "`train.ema` keeps a mean");
 }
+
+#[test]
+fn a_family_with_numbers_of_its_own_is_known_by_its_names() {
+    let goldens = "../regraft-conformance/goldens";
+    let told = |file: &str| {
+        let path = format!("{}/{goldens}/{file}", env!("CARGO_MANIFEST_DIR"));
+        let classifier = Classifier::open(&path, "auto").unwrap();
+        classifier.warnings().join("\n")
+    };
+    let vit = told("hf_vit.kept-17.onnx");
+    assert!(vit.contains("Hugging Face's ViT"), "{vit}");
+    let resnet = told("resnet18.kept-13.onnx");
+    assert!(resnet.contains("ImageNet's usual numbers"), "{resnet}");
+}

@@ -162,6 +162,12 @@ fn whole(call: &Call<'_>, operator: &str, a: Extent, b: Extent) -> Result<Extent
         (Batch(a), Number(b)) | (Number(a), Batch(b)) if operator == "Mul" => {
             a.checked_mul(b).map(Batch)
         }
+        // So many parts for every image, whatever their number.
+        (Batch(a), Batch(b)) if operator == "Div" => a
+            .checked_rem(b)
+            .filter(|&rest| rest == 0)
+            .map(|_| Number(a / b)),
+        (Batch(a), Batch(b)) if operator == "Add" => a.checked_add(b).map(Batch),
         (Batch(a), Number(b)) if operator == "Div" => a
             .checked_rem(b)
             .filter(|&rest| rest == 0)
