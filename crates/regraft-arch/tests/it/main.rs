@@ -247,7 +247,7 @@ fn the_model_says_how_its_images_are_prepared_and_what_it_tells_apart() {
     let preprocess: Preprocess = serde_json::from_value(table).unwrap();
     preprocess.validate().unwrap();
     let expected = Preprocess {
-        size: 299,
+        size: regraft_spec::ImageSize::square(299),
         resize: 342,
         ..Preprocess::default()
     };

@@ -54,8 +54,8 @@ pub(super) fn attention(importer: &mut Importer<'_>, node: &NodeProto) -> Result
         let causal = steps.numbers(vec![length, keys], ahead.collect());
         scores = steps.combine(Binary::Add, Input::Value(scores), causal)?;
     }
-    if let Some((shape, values)) = mask {
-        let mask = steps.numbers(shape, values);
+    if let Some(mask) = mask {
+        let mask = steps.numbers(mask.shape, mask.values);
         scores = steps.combine(Binary::Add, Input::Value(scores), mask)?;
     }
     let shape = steps.shape(scores);
@@ -105,7 +105,7 @@ fn for_each_head(
     if own == heads {
         return Ok(value);
     }
-    if own == 0 || heads % own != 0 {
+    if own == 0 || !heads.is_multiple_of(own) {
         return Err(fault(
             steps.node,
             format!("{heads} heads do not share {own} of keys and values"),
@@ -120,11 +120,14 @@ fn for_each_head(
     steps.reshape(value, merged)
 }
 
+/// What is added to the scores.
+struct Mask {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
 /// What is added to the scores: numbers as they are; where the file says true and false, nothing and minus infinity.
-fn mask(
-    importer: &mut Importer<'_>,
-    node: &NodeProto,
-) -> Result<Option<(Vec<usize>, Vec<f32>)>, Error> {
+fn mask(importer: &mut Importer<'_>, node: &NodeProto) -> Result<Option<Mask>, Error> {
     let Some(mask) = importer.constant(node, 3)? else {
         return Ok(None);
     };
@@ -135,5 +138,8 @@ fn mask(
             .map(|&kept| if kept != 0 { 0.0 } else { f32::NEG_INFINITY })
             .collect(),
     };
-    Ok(Some((mask.shape.clone(), values)))
+    Ok(Some(Mask {
+        shape: mask.shape.clone(),
+        values,
+    }))
 }

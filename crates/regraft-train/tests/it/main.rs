@@ -13,7 +13,7 @@ use regraft_data::{ImageSet, Loader, LoaderOptions, OpenOptions, Preprocess, Sel
 use regraft_freeze::{DataFacts, FreezeConfig, FreezePlan, Phase, Policy};
 use regraft_nn::Activation;
 use regraft_onnx::{Graph, HeadKind, HeadSpec, ImportOptions, Model, head};
-use regraft_spec::{Optimizer, Schedule, ScheduleKind};
+use regraft_spec::{ImageSize, Optimizer, Schedule, ScheduleKind};
 use regraft_train::{SessionOptions, Settings, Target};
 
 fn root() -> PathBuf {
@@ -75,7 +75,7 @@ fn loader(set: ImageSet, shuffle: bool) -> Loader {
     let size = u32::try_from(height).unwrap();
     let options = LoaderOptions {
         preprocess: Preprocess {
-            size,
+            size: ImageSize::square(size),
             resize: size,
             ..Preprocess::default()
         },

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use regraft::onnx::{Graph, ImportOptions, Model};
-use regraft::{Error, Event, Recipe, ResumeOptions, RunOptions, Silent, prepare, resume, train};
+use regraft::{
+    Classifier, Error, Event, Recipe, ResumeOptions, RunOptions, Silent, prepare, resume, train,
+};
 
 use crate::{images, recipe, run, squeezenet};
 
