@@ -14,6 +14,7 @@ mod everything;
 mod mutate;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use everything::use_fully;
@@ -42,10 +43,30 @@ fn goldens() -> Vec<Vec<u8>> {
         "vit.kept-17",
         "mobilenet_v3.kept-14",
         "efficientnet.kept-18",
+        "swin.kept-17",
+        "group_norm.dynamo",
+        "eca.kept-17",
+        "hf_vit.dynamo",
     ]
     .iter()
     .map(|name| std::fs::read(format!("{folder}/{name}.onnx")).unwrap())
     .collect()
+}
+
+/// A small file for each operator that is imported in steps, and for branches, functions and sparse weights.
+fn operators() -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../regraft-nn/tests/operators");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|own| own == "onnx"))
+        .collect();
+    files.sort();
+    assert!(files.len() > 60);
+    files
+        .iter()
+        .map(|file| std::fs::read(file).unwrap())
+        .collect()
 }
 
 /// What is wrong with how the crate took a file; `None` where nothing is.
@@ -75,7 +96,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 
 #[test]
 fn a_damaged_file_is_a_value_or_an_error() {
-    let source = Source::new(goldens());
+    let source = Source::new([goldens(), operators()].concat());
     let (first, files) = (setting("HOSTILE_FIRST", 0), setting("HOSTILE_FILES", 1000));
     let mut outcomes = [0; 2];
     let mut complaints = Vec::new();

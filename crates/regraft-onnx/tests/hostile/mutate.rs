@@ -126,7 +126,8 @@ fn wire_numbers(random: &mut Random, file: &[u8]) -> Vec<u8> {
             number >>= 7;
         }
         varint.push(number as u8);
-        bytes.splice(at..(at + width).min(file.len()), varint);
+        let end = (at + width).min(bytes.len());
+        bytes.splice(at..end, varint);
     }
     bytes
 }

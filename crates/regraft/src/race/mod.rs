@@ -426,7 +426,7 @@ impl Race<'_> {
                 }
             }
             let best = folder.join(RunFile::Best.name());
-            if done && !best.is_file() {
+            if !best.is_file() {
                 break;
             }
             models.push(Model::open(&best).map_err(|source| Error::model(&best, source))?);
@@ -462,8 +462,8 @@ impl Race<'_> {
         }))
     }
 
-    /// Trains a plan in a folder, or goes on with what is there; whether it was halted at `end`. A model is in the folder
-    /// either way.
+    /// Trains a plan in a folder, or goes on with what is there; whether it was halted at `end`, before its first epoch perhaps,
+    /// so that the folder holds no model.
     fn train(
         &self,
         planned: &Planned,
@@ -494,11 +494,9 @@ impl Race<'_> {
                 drop(outcome.network);
                 Ok(false)
             }
-            // Its time is up: what it has come to counts.
+            // Its time is up: what it has come to counts, if it has come to anything.
             Err(regraft_train::Error::Interrupted { .. })
-                if late
-                    && !self.stop.load(Ordering::Relaxed)
-                    && folder.join(RunFile::Best.name()).is_file() =>
+                if late && !self.stop.load(Ordering::Relaxed) =>
             {
                 Ok(true)
             }
