@@ -16,6 +16,8 @@ use crate::proto::attributes::{Attributes, axis};
 use crate::proto::nodes::{fault, unsupported};
 use crate::proto::tensor::ConstantData;
 
+/// Longest side of the blocks that places are sorted by.
+const LARGEST_BLOCK: usize = 16;
 /// Most parts that an axis is taken apart into.
 const MOST_PARTS: usize = 256;
 
@@ -600,7 +602,7 @@ pub(super) fn space_to_depth(importer: &mut Importer<'_>, node: &NodeProto) -> R
     let block = Attributes(node).int("blocksize").unwrap_or(0);
     let block = usize::try_from(block)
         .ok()
-        .filter(|&block| block > 0 && block * block <= MOST_PARTS)
+        .filter(|block| (1..=LARGEST_BLOCK).contains(block))
         .filter(|&block| height % block == 0 && width % block == 0)
         .ok_or_else(|| fault(node, format!("blocks of {block} in {height} x {width}")))?;
     let mut steps = Steps::new(importer, node);
@@ -624,7 +626,7 @@ pub(super) fn depth_to_space(importer: &mut Importer<'_>, node: &NodeProto) -> R
     let block = attributes.int("blocksize").unwrap_or(0);
     let block = usize::try_from(block)
         .ok()
-        .filter(|&block| block > 0 && block * block <= MOST_PARTS)
+        .filter(|block| (1..=LARGEST_BLOCK).contains(block))
         .filter(|&block| channels % (block * block) == 0)
         .ok_or_else(|| fault(node, format!("blocks of {block} of {channels} channels")))?;
     let outputs = channels / (block * block);
