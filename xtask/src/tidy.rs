@@ -38,6 +38,8 @@ const LAYERED: [(&str, &[&str]); 2] = [
             "random",
             "decode",
             "packed",
+            "npy",
+            "planes",
             "preprocess",
             "augment",
             "dataset",
