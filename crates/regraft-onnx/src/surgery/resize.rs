@@ -14,7 +14,7 @@ use crate::ir::dim::Dim;
 use crate::ir::graph::{Graph, Input, InputLayout, Node};
 use crate::ir::op::Op;
 use crate::proto::nodes::{int, node, node_label};
-use crate::proto::tensor;
+use crate::proto::tensor::{self, Constant, ConstantData};
 
 impl Model {
     /// The model for images of `size` (height, width) and any batch.
@@ -69,6 +69,11 @@ impl Model {
                 Some(typed) if typed.op == Op::Reshape && node.op_type == "Reshape" => {
                     self.free_reshape(&graph, typed, &mut node, resized, &mut rewritten);
                     nodes.append(&mut rewritten.nodes);
+                }
+                Some(typed)
+                    if resized && node.op_type == "Expand" && only_combined(&graph, typed) =>
+                {
+                    rewritten.spread_later(&graph, typed, &mut node);
                 }
                 _ => {}
             }
@@ -156,9 +161,27 @@ impl Model {
         if !stored && !flattens {
             return;
         }
+        let written = match self.constant(target) {
+            Ok(Some(Constant {
+                data: ConstantData::Integers(written),
+                ..
+            })) => written,
+            _ => Vec::new(),
+        };
+        let batch_first = graph.value(typed.output).shape.first() == Some(&Dim::Batch(1));
         let label = node_label(node);
         let name = format!("{label}/any_size");
-        if resized && let Some(kept) = kept_extents(graph, typed) {
+        if batch_first && written.first() != Some(&-1) && written.contains(&-1) {
+            // What is left open adapts by itself: groups of channels, with all places of each.
+            let mut open = written;
+            if open[0] == 0 {
+                return;
+            }
+            open[0] = 0;
+            rewritten
+                .initializers
+                .push(tensor::integer_proto(&name, &open));
+        } else if resized && let Some(kept) = kept_extents(graph, typed) {
             rewritten.compute_target(&label, &node.input[0], &name, &kept);
         } else if let Some(target) = target_for_any_size(graph, typed) {
             rewritten
@@ -186,7 +209,32 @@ struct Rewritten {
     nodes: Vec<NodeProto>,
 }
 
+/// Whether a spread activation is only read by functions of two operands, which spread it themselves.
+fn only_combined(graph: &Graph, spread: &Node) -> bool {
+    let of_value = matches!(spread.inputs[..], [Input::Value(_)]);
+    let output = Input::Value(spread.output);
+    let mut readers = graph
+        .nodes
+        .iter()
+        .filter(|node| node.inputs.contains(&output));
+    spread.op == Op::Expand
+        && of_value
+        && spread.output != graph.output
+        && readers.all(|node| matches!(node.op, Op::Binary(_)))
+}
+
 impl Rewritten {
+    /// Leaves an Expand's spreading to its readers: its target may hold the old size.
+    fn spread_later(&mut self, graph: &Graph, typed: &Node, node: &mut NodeProto) {
+        let name = format!("{}/any_size", node_label(node));
+        let Some(target) = node.input.get_mut(1) else {
+            return;
+        };
+        let ones = vec![1; graph.value(typed.output).shape.len()];
+        self.initializers.push(tensor::integer_proto(&name, &ones));
+        self.replaced.insert(std::mem::replace(target, name));
+    }
+
     /// Computes the target `[0, leading..., height, width]` from the shape of `input`, whose last two extents these are.
     fn compute_target(&mut self, label: &str, input: &str, target: &str, kept: &Kept) {
         let part = |what: &str| format!("{label}/{what}");
