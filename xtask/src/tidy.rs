@@ -36,9 +36,9 @@ const LAYERED: [(&str, &[&str]); 2] = [
         &[
             "error",
             "random",
+            "npy",
             "decode",
             "packed",
-            "npy",
             "planes",
             "preprocess",
             "augment",

@@ -26,6 +26,15 @@ const STANDARD: Ranges = Ranges {
     colour: 0.2,
 };
 
+/// How far an augmentation goes; none where it changes nothing.
+fn ranges(augment: Augment) -> Option<Ranges> {
+    match augment {
+        Augment::None => None,
+        Augment::Light => Some(LIGHT),
+        Augment::Standard => Some(STANDARD),
+    }
+}
+
 /// One image as the network sees it in training: `[height, width, C]`.
 pub(crate) fn apply(
     augment: Augment,
@@ -33,10 +42,8 @@ pub(crate) fn apply(
     preprocess: &Preprocess,
     random: &mut impl Rng,
 ) -> Result<Vec<f32>, Error> {
-    let ranges = match augment {
-        Augment::None => return preprocess::apply(preprocess, image),
-        Augment::Light => LIGHT,
-        Augment::Standard => STANDARD,
+    let Some(ranges) = ranges(augment) else {
+        return preprocess::apply(preprocess, image);
     };
     let mut rgb = preprocess::region(
         preprocess,
@@ -64,10 +71,8 @@ pub(crate) fn apply_planes(
     preprocess: &Preprocess,
     random: &mut impl Rng,
 ) -> Result<Vec<f32>, Error> {
-    let ranges = match augment {
-        Augment::None => return preprocess::apply_planes(preprocess, image),
-        Augment::Light => LIGHT,
-        Augment::Standard => STANDARD,
+    let Some(ranges) = ranges(augment) else {
+        return preprocess::apply_planes(preprocess, image);
     };
     let part = region(
         [image.width, image.height],

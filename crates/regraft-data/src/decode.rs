@@ -8,11 +8,12 @@ use std::path::Path;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, Rgba};
 
 use crate::error::Error;
+use crate::npy;
 
 /// Longest side of an image in pixels.
 pub(crate) const MAX_SIDE: u32 = 1 << 15;
 /// Most memory for decoding one image, in bytes.
-const MAX_BYTES: u64 = 512 << 20;
+pub(crate) const MAX_BYTES: u64 = 512 << 20;
 
 /// A decoded image: 8 bits a channel, red, green, blue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +57,7 @@ fn decode_inner(path: &Path) -> Result<Decoded, String> {
 
 /// The image as its file stores it, turned as EXIF says.
 pub(crate) fn upright(path: &Path) -> Result<DynamicImage, String> {
-    if path
-        .extension()
-        .is_some_and(|own| own.eq_ignore_ascii_case("npy"))
-    {
+    if npy::is_npy(path) {
         return Err(
             "it is a NumPy array; set `data.preprocess.channels` to the number of its channels"
                 .to_owned(),

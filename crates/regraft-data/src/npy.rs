@@ -1,11 +1,18 @@
 //! NumPy's `.npy` files of 32-bit floats (NEP 1, versions 1 to 3), read and written.
 
 use std::io::Read;
+use std::path::Path;
 
 /// First bytes of a file.
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Longest header to read, in bytes: far more than any shape takes.
 const MOST_HEADER: u32 = 1 << 16;
+
+/// Whether the file's ending says that it is one.
+pub fn is_npy(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("npy"))
+}
 
 /// Reads shape and values, row by row.
 ///

@@ -8,12 +8,9 @@ use std::path::Path;
 use image::DynamicImage;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 
-use crate::decode::{self, MAX_SIDE};
+use crate::decode::{self, MAX_BYTES, MAX_SIDE};
 use crate::error::Error;
 use crate::npy;
-
-/// Most memory for decoding one image, in bytes.
-const MAX_BYTES: usize = 512 << 20;
 
 /// An image with one plane for each channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,17 +43,20 @@ pub fn decode_planes(path: &Path, channels: usize) -> Result<Planes, Error> {
 }
 
 fn decode_inner(path: &Path, channels: usize) -> Result<Planes, String> {
-    let has_extension = |wanted: &[&str]| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|own| wanted.contains(&own.to_ascii_lowercase().as_str()))
-    };
-    if has_extension(&["npy"]) {
+    if npy::is_npy(path) {
         return of_array(path, channels);
     }
-    if has_extension(&["tif", "tiff"]) {
+    let is_tiff = path.extension().is_some_and(|extension| {
+        extension.eq_ignore_ascii_case("tif") || extension.eq_ignore_ascii_case("tiff")
+    });
+    if is_tiff {
         return of_tiff(path, channels);
     }
-    let image = decode::upright(path)?;
+    of_picture(decode::upright(path)?, channels)
+}
+
+/// Grey, colours, and either with transparency, in bytes.
+fn of_picture(image: DynamicImage, channels: usize) -> Result<Planes, String> {
     let (width, height) = (image.width(), image.height());
     let bytes = match channels {
         1 => image.into_luma8().into_raw(),
@@ -123,9 +123,10 @@ fn of_array(path: &Path, channels: usize) -> Result<Planes, String> {
 fn of_tiff(path: &Path, channels: usize) -> Result<Planes, String> {
     let said = |error: tiff::TiffError| error.to_string();
     let file = File::open(path).map_err(|error| error.to_string())?;
+    let most = usize::try_from(MAX_BYTES).unwrap_or(usize::MAX);
     let mut limits = Limits::default();
-    limits.decoding_buffer_size = MAX_BYTES;
-    limits.intermediate_buffer_size = MAX_BYTES;
+    limits.decoding_buffer_size = most;
+    limits.intermediate_buffer_size = most;
     let mut decoder = Decoder::new(BufReader::new(file))
         .map_err(said)?
         .with_limits(limits);
@@ -152,11 +153,11 @@ fn of_tiff(path: &Path, channels: usize) -> Result<Planes, String> {
     let pixels = width as usize * height as usize;
     let own = own.max(layout.planes);
     if own != channels || values.len() != pixels * channels {
-        return Err(match (channels, own) {
+        return match (channels, own) {
             // A picture in colour where one channel is wanted goes the way of other formats.
-            (1, 3 | 4) => return luminance(decode::upright(path)?),
-            _ => format!("it has {own} channels, {channels} are wanted"),
-        });
+            (1, 3 | 4) => of_picture(decode::upright(path)?, channels),
+            _ => Err(format!("it has {own} channels, {channels} are wanted")),
+        };
     }
     if layout.planes > 1 {
         return Ok(Planes {
@@ -166,10 +167,4 @@ fn of_tiff(path: &Path, channels: usize) -> Result<Planes, String> {
         });
     }
     Ok(apart(width, height, channels, |at| values[at]))
-}
-
-fn luminance(image: DynamicImage) -> Result<Planes, String> {
-    let (width, height) = (image.width(), image.height());
-    let bytes = image.into_luma8().into_raw();
-    Ok(apart(width, height, 1, |at| f32::from(bytes[at])))
 }

@@ -10,7 +10,6 @@ use crate::ir::output::OutputKind;
 impl Graph {
     /// Gives a file's graph its meaning.
     ///
-    /// # Errors
     /// Of several outputs the first one counts that tells classes; what only the others need is not looked at.
     ///
     /// # Errors

@@ -308,26 +308,16 @@ pub(crate) fn head(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Err
 }
 
 pub(crate) fn output(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
-    let Some(entry) = section.get("output") else {
-        return Ok(());
-    };
-    recipe.model.output = match entry.item.as_str() {
-        Some("auto") => None,
-        Some(name) if !name.is_empty() => Some(name.to_owned()),
-        _ => return Err(entry.value_error(OUTPUT)),
-    };
+    if let Some(output) = section.text_unless("output", "auto", OUTPUT)? {
+        recipe.model.output = output;
+    }
     Ok(())
 }
 
 pub(crate) fn shifted(section: &Section<'_>, recipe: &mut Recipe) -> Result<(), Error> {
-    let Some(entry) = section.get("shifted") else {
-        return Ok(());
-    };
-    recipe.data.shifted = match entry.item.as_str() {
-        Some("none") => None,
-        Some(path) if !path.is_empty() => Some(path.to_owned()),
-        _ => return Err(entry.value_error(SHIFTED)),
-    };
+    if let Some(shifted) = section.text_unless("shifted", "none", SHIFTED)? {
+        recipe.data.shifted = shifted;
+    }
     Ok(())
 }
 
@@ -552,6 +542,21 @@ impl<'a> Section<'a> {
         range: RangeInclusive<i64>,
     ) -> Result<Option<usize>, Error> {
         Ok(self.whole(key, range)?.map(as_count))
+    }
+
+    /// Text that is not empty, or the word that stands for none; none where the key is not there.
+    fn text_unless(
+        &self,
+        key: &str,
+        none: &str,
+        takes: &'static str,
+    ) -> Result<Option<Option<String>>, Error> {
+        let read = |entry: Entry<'_>| match entry.item.as_str() {
+            Some(word) if word == none => Ok(None),
+            Some(text) if !text.is_empty() => Ok(Some(text.to_owned())),
+            _ => Err(entry.value_error(takes)),
+        };
+        self.get(key).map(read).transpose()
     }
 
     fn image_size(&self, key: &str) -> Result<Option<ImageSize>, Error> {

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::dataset::{Dataset, ImageSet, Sample};
 use crate::error::Error;
+use crate::npy::is_npy;
 
 /// File endings that count as images.
 const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
-/// The ending of arrays, which count as images where a class has nothing else.
-const ARRAY: &str = "npy";
 
 /// Reads a folder of class folders, or of train/, val/ and test/ of those.
 pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
@@ -70,12 +69,6 @@ pub fn is_image(path: &Path) -> bool {
         .is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
-/// Whether the file's ending says that it is an array.
-pub fn is_array(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| extension.eq_ignore_ascii_case(ARRAY))
-}
-
 /// Reads one folder of class folders, against a given list of classes where there is one.
 pub(super) fn read_set(
     path: &Path,
@@ -133,9 +126,10 @@ pub(super) fn read_set(
             })?;
         let before = samples.len();
         let files = entries(folder)?;
+        // Arrays count where a class has no images.
         let only_arrays = !files.iter().any(|file| is_image(file));
         for file in files {
-            let counts = is_image(&file) || only_arrays && is_array(&file);
+            let counts = is_image(&file) || only_arrays && is_npy(&file);
             if file.is_file() && counts {
                 samples.push(Sample {
                     path: file,

@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use onnx_ir::{AttributeProto, GraphProto, ModelProto, NodeProto};
+use onnx_ir::{AttributeProto, ModelProto, NodeProto};
 
 use super::model::MOST_NODES;
+use super::names;
 use crate::error::Error;
 use crate::proto::nodes::{fault, node_label};
 use crate::proto::tensor::{self, ConstantData};
@@ -67,7 +68,7 @@ pub(super) fn functions(proto: &mut ModelProto) -> Result<(), Error> {
     let Some(graph) = proto.graph.as_mut() else {
         return Ok(());
     };
-    let mut taken = names(graph);
+    let mut taken: HashSet<String> = names::each(graph).cloned().collect();
     for _ in 0..DEEPEST {
         let called = |node: &NodeProto| {
             let key = [&node.domain, &node.op_type, &node.overload];
@@ -95,16 +96,6 @@ pub(super) fn functions(proto: &mut ModelProto) -> Result<(), Error> {
     Err(Error::Graph {
         reason: "its functions call each other without end".to_owned(),
     })
-}
-
-/// Names of all values and nodes.
-fn names(graph: &GraphProto) -> HashSet<String> {
-    let values = graph.node.iter().flat_map(|node| {
-        let ends = node.input.iter().chain(&node.output);
-        ends.chain([&node.name]).cloned()
-    });
-    let stored = graph.initializer.iter().map(|tensor| tensor.name.clone());
-    values.chain(stored).collect()
 }
 
 /// The nodes of a function for one call of it.

@@ -57,34 +57,9 @@ pub(super) fn reduce(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     let keeps = attributes.int("keepdims").unwrap_or(1) != 0;
     let mut steps = Steps::new(importer, node);
     let operator = node.op_type.as_str();
-    let terms = match operator {
-        "ReduceMax" | "ReduceMin" => {
-            let value = extreme(&mut steps, input, &axes, operator == "ReduceMin")?;
-            let kept = (0..shape.len()).filter(|axis| !axes.contains(axis));
-            let target: Vec<Dim> = match keeps {
-                true => (0..shape.len())
-                    .map(|axis| match axes.contains(&axis) {
-                        true => Dim::Fixed(1),
-                        false => shape[axis],
-                    })
-                    .collect(),
-                false => kept.map(|axis| shape[axis]).collect(),
-            };
-            let value = steps.reshape(value, target)?;
-            return steps.end(value);
-        }
-        "ReduceL1" => steps.function(Activation::Abs, input)?,
-        "ReduceL2" | "ReduceSumSquare" => {
-            steps.combine(Binary::Mul, Input::Value(input), Input::Value(input))?
-        }
-        "ReduceLogSumExp" => steps.function(Activation::Exp, input)?,
-        _ => input,
-    };
-    let sum = steps.sum(terms, &axes)?;
     let value = match operator {
-        "ReduceL2" => steps.function(Activation::Sqrt, sum)?,
-        "ReduceLogSum" | "ReduceLogSumExp" => steps.function(Activation::Log, sum)?,
-        _ => sum,
+        "ReduceMax" | "ReduceMin" => extreme(&mut steps, input, &axes, operator == "ReduceMin")?,
+        _ => summed(&mut steps, input, &axes, operator)?,
     };
     let value = match keeps {
         true => value,
@@ -97,7 +72,30 @@ pub(super) fn reduce(importer: &mut Importer<'_>, node: &NodeProto) -> Result<()
     steps.end(value)
 }
 
-/// The largest over axes, or the smallest: a pool over images whose columns are what is reduced.
+/// A sum of what the operator makes of each value, and what it makes of the sum; the axes stay with extent 1.
+fn summed(
+    steps: &mut Steps<'_, '_, '_>,
+    input: ValueId,
+    axes: &[usize],
+    operator: &str,
+) -> Result<ValueId, Error> {
+    let terms = match operator {
+        "ReduceL1" => steps.function(Activation::Abs, input)?,
+        "ReduceL2" | "ReduceSumSquare" => {
+            steps.combine(Binary::Mul, Input::Value(input), Input::Value(input))?
+        }
+        "ReduceLogSumExp" => steps.function(Activation::Exp, input)?,
+        _ => input,
+    };
+    let sum = steps.sum(terms, axes)?;
+    match operator {
+        "ReduceL2" => steps.function(Activation::Sqrt, sum),
+        "ReduceLogSum" | "ReduceLogSumExp" => steps.function(Activation::Log, sum),
+        _ => Ok(sum),
+    }
+}
+
+/// The largest over axes, or the smallest, the axes with extent 1: a pool over images whose columns are what is reduced.
 fn extreme(
     steps: &mut Steps<'_, '_, '_>,
     value: ValueId,
@@ -139,8 +137,13 @@ fn extreme(
         Dim::Fixed(1),
     ];
     let value = steps.step(Op::GlobalMaxPool, vec![Input::Value(value)], pooled)?;
-    match smallest {
-        true => steps.function(Activation::Neg, value),
-        false => Ok(value),
+    let value = match smallest {
+        true => steps.function(Activation::Neg, value)?,
+        false => value,
+    };
+    let mut target = shape;
+    for &axis in axes {
+        target[axis] = Dim::Fixed(1);
     }
+    steps.reshape(value, target)
 }

@@ -122,15 +122,12 @@ pub fn cut(model: &Model, graph: &Graph, at: Option<&str>) -> Result<Model, Erro
     let mut proto = model.proto.clone();
     let file = proto.graph.mut_or_insert_default();
     let feature = joined_features(file, graph, &site);
-    let needed = needed_by(&file.node, &feature);
-    let used = retain(file, &needed);
     let weigh = |file: &GraphProto| -> usize {
         let bytes = |tensor: &TensorProto| tensor.raw_data.len();
         file.initializer.iter().map(bytes).sum()
     };
     let all = weigh(file);
-    file.initializer
-        .retain(|tensor| used.contains(&tensor.name));
+    let used = prune(file, &feature);
     // Weights share the file's buffer: where most of it was the head (VGG), the rest lets go of it.
     if weigh(file) < all / 2 {
         for tensor in &mut file.initializer {
@@ -140,8 +137,6 @@ pub fn cut(model: &Model, graph: &Graph, at: Option<&str>) -> Result<Model, Erro
     let image = graph.input_name.clone();
     file.input
         .retain(|input| input.name == image || used.contains(&input.name));
-    file.value_info.retain(|value| used.contains(&value.name));
-    file.quantization_annotation.clear();
     let mut shape = graph.value(site.feature).shape.clone();
     if !site.beside.is_empty() {
         shape = vec![Dim::Batch(1), Dim::Fixed(site.features)];
@@ -249,8 +244,20 @@ fn declare_output(file: &mut GraphProto, name: &str, shape: &[Dim]) -> Result<()
     Ok(())
 }
 
+/// Leaves of a file only what makes the value `name`: nodes, weights, and notes on values. Gives the names of everything that is
+/// still read.
+pub(super) fn prune(file: &mut GraphProto, name: &str) -> HashSet<String> {
+    let needed = needed_by(&file.node, name);
+    let used = retain(file, &needed);
+    file.initializer
+        .retain(|tensor| used.contains(&tensor.name));
+    file.value_info.retain(|value| used.contains(&value.name));
+    file.quantization_annotation.clear();
+    used
+}
+
 /// Keeps the needed nodes of a file; gives the names of everything they read.
-pub(super) fn retain(file: &mut GraphProto, needed: &[bool]) -> HashSet<String> {
+fn retain(file: &mut GraphProto, needed: &[bool]) -> HashSet<String> {
     let mut index = 0;
     file.node.retain(|_| {
         index += 1;
@@ -261,7 +268,7 @@ pub(super) fn retain(file: &mut GraphProto, needed: &[bool]) -> HashSet<String> 
 }
 
 /// Which nodes the value `name` depends on.
-pub(super) fn needed_by(nodes: &[NodeProto], name: &str) -> Vec<bool> {
+fn needed_by(nodes: &[NodeProto], name: &str) -> Vec<bool> {
     let producers: HashMap<&str, usize> = nodes
         .iter()
         .enumerate()

@@ -1,12 +1,10 @@
 //! One of a file's outputs as the only one.
 
-use std::collections::HashSet;
-
 use regraft_spec::similar::nearest;
 
 use crate::error::Error;
 use crate::file::model::Model;
-use crate::surgery::head::{needed_by, retain};
+use crate::surgery::head::prune;
 
 impl Model {
     /// The model with one of its outputs alone: what only the others need is gone.
@@ -33,13 +31,8 @@ impl Model {
         let mut proto = self.proto.clone();
         let file = proto.graph.mut_or_insert_default();
         file.output.retain(|output| output.name == name);
-        let needed = needed_by(&file.node, name);
-        let used: HashSet<String> = retain(file, &needed);
-        file.initializer
-            .retain(|tensor| used.contains(&tensor.name));
+        let used = prune(file, name);
         file.input.retain(|input| used.contains(&input.name));
-        file.value_info.retain(|value| used.contains(&value.name));
-        file.quantization_annotation.clear();
         Model::from_proto(proto)
     }
 }
